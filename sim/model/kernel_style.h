@@ -1,0 +1,63 @@
+// How a framework runs the pointwise parts of a layer: how many kernels, how many bytes they move, what they keep.
+//
+// A table of rows, one for each (style, operator kind): passes over the row in units of `width` elements of the
+// activation type, and bytes saved for the backward pass. FrameworkStyle picks a column of the table.
+#pragma once
+
+#include "sim/base/enum_names.h"
+#include "sim/base/units.h"
+#include "sim/model/operator.h"
+
+namespace echelon {
+
+enum class KernelStyle {
+  eager,             // PyTorch eager: one kernel for each pointwise operation
+  compiled,          // torch.compile: chains of pointwise operations fused
+  megatron_fused,    // Megatron-LM's hand-fused kernels (bias-GELU, bias-dropout-add, fused LayerNorm and masked softmax)
+  transformer_engine // Transformer Engine / Megatron-Core: the above, fused norms and RoPE, flash attention through cuDNN
+};
+
+template <>
+inline constexpr auto enum_names<KernelStyle> = std::to_array<EnumName<KernelStyle>>({
+    {KernelStyle::eager, "eager"}, {KernelStyle::compiled, "compiled"},
+    {KernelStyle::megatron_fused, "megatron_fused"}, {KernelStyle::transformer_engine, "transformer_engine"},
+});
+
+enum class AttentionKernel { unfused, flash };
+
+template <>
+inline constexpr auto enum_names<AttentionKernel> = std::to_array<EnumName<AttentionKernel>>({
+    {AttentionKernel::unfused, "unfused"}, {AttentionKernel::flash, "flash"},
+});
+
+// What decides how operators run and what they keep.
+struct Execution {
+  KernelStyle style = KernelStyle::megatron_fused;
+  AttentionKernel attention = AttentionKernel::flash;
+  Bytes activation_element{2};  // bytes of one activation element
+  bool dropout = false;         // keeps one-byte masks and runs dropout kernels
+};
+
+// Traffic and kernel counts of one operator in one direction.
+struct Traffic {
+  Bytes moved;       // read and written in device memory
+  double kernels = 0;
+};
+
+struct OperatorTraffic {
+  Traffic forward;
+  Traffic backward;
+};
+
+// Bytes that pointwise work of the operator moves (for a linear: only extras such as an unfused bias).
+OperatorTraffic traffic(const Operator& op, double tokens, double sequence, const Execution& execution);
+
+// Bytes that the forward pass keeps for the backward pass, for `tokens` tokens.
+// `attention_core` is the part that selective recompute drops (arXiv:2205.05198, section 5).
+struct SavedActivations {
+  Bytes kept;
+  Bytes attention_core;
+};
+SavedActivations saved_activations(const Operator& op, double tokens, double sequence, const Execution& execution);
+
+}  // namespace echelon

@@ -1,0 +1,101 @@
+// One operator of a model: what it computes on each token, as plain numbers.
+//
+// Everything scales with `tokens`, the tokens of one micro-batch that reach one rank's copy of the operator, but
+// for attention's core, which also grows with the sequence. The formulas:
+//   linear      forward 2*rows*in*out FLOPs; the input and the weight gradient cost as much each
+//   attention   forward 2*heads*(qk_dim + v_dim)*pairs FLOPs, pairs = query-key pairs not masked;
+//               backward 2.5x forward with recomputed scores (FlashAttention-2, arXiv:2307.08691, section 3.2), 2x without
+//   the rest    memory-bound: priced by the bytes that they move (sim/model/kernel_style.h)
+// Split parts (a tensor-parallel shard, a context-parallel slice) are operators too, with smaller numbers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sim/base/enum_names.h"
+#include "sim/base/units.h"
+
+namespace echelon {
+
+enum class OperatorKind {
+  embedding,      // gather rows of a table
+  position,       // learned absolute positions: gather and add
+  norm,           // LayerNorm or RMSNorm over `width`
+  linear,         // matrix product with a weight; `experts` > 1 is a grouped product
+  rotary,         // rotary position embedding on queries and keys
+  attention,      // softmax(Q K^T) V
+  activation,     // pointwise non-linearity, gated or not
+  residual,       // (bias +) (dropout +) residual add
+  router,         // softmax or sigmoid, top-k and bookkeeping of a mixture of experts (its matrix product is a linear)
+  permute,        // gather tokens by expert, or scatter them back and weigh them
+  state_space,    // selective scan of a Mamba-2 layer with its short convolution
+  cross_entropy,  // softmax and loss over `width` = vocabulary
+};
+
+template <>
+inline constexpr auto enum_names<OperatorKind> = std::to_array<EnumName<OperatorKind>>({
+    {OperatorKind::embedding, "embedding"}, {OperatorKind::position, "position"}, {OperatorKind::norm, "norm"},
+    {OperatorKind::linear, "linear"}, {OperatorKind::rotary, "rotary"}, {OperatorKind::attention, "attention"},
+    {OperatorKind::activation, "activation"}, {OperatorKind::residual, "residual"}, {OperatorKind::router, "router"},
+    {OperatorKind::permute, "permute"}, {OperatorKind::state_space, "state_space"},
+    {OperatorKind::cross_entropy, "cross_entropy"},
+});
+
+// How Megatron's tensor parallelism divides an operator (arXiv:1909.08053, section 3).
+enum class TensorSplit {
+  none,        // every rank does the whole operator (with sequence parallelism: on its share of the tokens)
+  column,      // linear: output features divided; its input is needed whole
+  row,         // linear: input features divided; its output is a partial sum
+  inner,       // pointwise work or attention between a column and a row split: its width or heads divided
+  vocabulary,  // embedding table, output projection or loss divided by vocabulary rows
+  replicated,  // whole on every rank and on every token, also with sequence parallelism (MLA down-projections, router)
+};
+
+struct AttentionShape {
+  std::int64_t heads = 0;
+  std::int64_t kv_heads = 0;
+  std::int64_t qk_head_dim = 0;
+  std::int64_t v_head_dim = 0;
+  std::int64_t window = 0;  // tokens a query looks back at; 0 = all
+  bool causal = true;
+};
+
+struct Operator {
+  std::string name;
+  OperatorKind kind = OperatorKind::linear;
+  TensorSplit split = TensorSplit::none;
+
+  double row_share = 1;    // rows = tokens * row_share: 1/tp under sequence parallelism, top_k for routed experts, ...
+  double in_features = 0;  // linear: K; embedding: rows of the table
+  double out_features = 0; // linear: N; embedding: width of a row
+  double width = 0;        // features of a row that a pointwise operator works on (output side for a gated activation)
+  std::int64_t experts = 1;     // linear: weights side by side on this rank; rows are spread over them
+  bool routed = false;          // belongs to the routed experts (expert parallelism divides it)
+  bool gated = false;           // activation: two inputs of `width`
+  bool transposed_of = false;   // linear: shares the embedding's table (tied); has no weight of its own
+  AttentionShape attention;     // attention and rotary only
+  double parameters = 0;        // trainable elements held by this rank for this operator, biases included
+  double state_flops = 0;       // state_space: forward FLOPs of a row
+};
+
+// Forward, input-gradient and weight-gradient FLOPs.
+struct OperatorFlops {
+  Flops forward;
+  Flops backward_input;
+  Flops backward_weight;
+};
+
+// `tokens`: of one micro-batch on this rank; `sequence`: full sequence length that attention spans;
+// `recomputes_scores`: flash attention's backward. Matrix products and attention only; pointwise work counts zero,
+// as the field counts (Megatron arXiv:2104.04473 appendix, PaLM appendix B).
+// Causal masking halves attention here: these are the FLOPs that are executed.
+OperatorFlops executed_flops(const Operator& op, double tokens, double sequence, bool recomputes_scores);
+
+// Model FLOPs of one forward pass of the operator as MFU counts them: attention unmasked (PaLM appendix B).
+Flops model_forward_flops(const Operator& op, double tokens, double sequence);
+
+// Mean number of keys that a query attends to.
+double mean_attended_keys(const AttentionShape& shape, double sequence);
+
+}  // namespace echelon

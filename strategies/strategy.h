@@ -1,0 +1,115 @@
+// The strategy document: how a model is laid over the ranks and how one iteration runs.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "sim/base/enum_names.h"
+#include "sim/base/error.h"
+#include "sim/model/kernel_style.h"
+
+namespace echelon {
+
+enum class Axis { tensor, context, expert, data, pipeline };
+
+template <>
+inline constexpr auto enum_names<Axis> = std::to_array<EnumName<Axis>>({
+    {Axis::tensor, "tp"}, {Axis::context, "cp"}, {Axis::expert, "ep"}, {Axis::data, "dp"}, {Axis::pipeline, "pp"},
+});
+
+// Degrees of the mesh. ranks = data * tensor * pipeline * context; expert parallelism lies inside data * context.
+struct Mesh {
+  std::int64_t data = 1;
+  std::int64_t tensor = 1;
+  std::int64_t pipeline = 1;
+  std::int64_t context = 1;
+  std::int64_t expert = 1;
+  std::vector<Axis> order = {Axis::tensor, Axis::context, Axis::expert, Axis::data, Axis::pipeline};  // innermost first
+
+  std::int64_t ranks() const { return data * tensor * pipeline * context; }
+};
+
+enum class Sharding {  // of data-parallel state
+  none,      // every rank keeps all: DDP, ZeRO-0
+  zero1,     // optimizer states divided (Megatron's distributed optimizer, ZeRO-1)
+  zero2,     // and gradients (FSDP shard_grad_op)
+  zero3,     // and parameters (FSDP full_shard)
+  hybrid     // zero3 inside groups of `shard_ranks`, replicated across them (HSDP)
+};
+
+template <>
+inline constexpr auto enum_names<Sharding> = std::to_array<EnumName<Sharding>>({
+    {Sharding::none, "none"}, {Sharding::zero1, "zero1"}, {Sharding::zero2, "zero2"},
+    {Sharding::zero3, "zero3"}, {Sharding::hybrid, "hybrid"},
+});
+
+enum class Recompute {
+  none,
+  selective,      // the attention core (Megatron; arXiv:2205.05198)
+  selective_ops,  // torchtitan's per-operator policy: every second matrix product and all pointwise work again
+  full            // each layer from its input
+};
+
+template <>
+inline constexpr auto enum_names<Recompute> = std::to_array<EnumName<Recompute>>({
+    {Recompute::none, "none"}, {Recompute::selective, "selective"},
+    {Recompute::selective_ops, "selective_ops"}, {Recompute::full, "full"},
+});
+
+enum class ScheduleKind { gpipe, one_f_one_b, interleaved, zb_h1, zb_h2 };
+
+template <>
+inline constexpr auto enum_names<ScheduleKind> = std::to_array<EnumName<ScheduleKind>>({
+    {ScheduleKind::gpipe, "gpipe"}, {ScheduleKind::one_f_one_b, "1f1b"}, {ScheduleKind::interleaved, "interleaved"},
+    {ScheduleKind::zb_h1, "zb_h1"}, {ScheduleKind::zb_h2, "zb_h2"},
+});
+
+enum class FrameworkKind { megatron, torchtitan, deepspeed, fsdp, nanotron };
+
+template <>
+inline constexpr auto enum_names<FrameworkKind> = std::to_array<EnumName<FrameworkKind>>({
+    {FrameworkKind::megatron, "megatron"}, {FrameworkKind::torchtitan, "torchtitan"},
+    {FrameworkKind::deepspeed, "deepspeed"}, {FrameworkKind::fsdp, "fsdp"}, {FrameworkKind::nanotron, "nanotron"},
+});
+
+// What a peak-memory figure counts: bytes in live tensors, bytes held by the caching allocator, or the whole device as
+// nvidia-smi shows it (allocator + context + NCCL).
+enum class PeakKind { allocated, reserved, device };
+
+template <>
+inline constexpr auto enum_names<PeakKind> = std::to_array<EnumName<PeakKind>>({
+    {PeakKind::allocated, "allocated"}, {PeakKind::reserved, "reserved"}, {PeakKind::device, "device"},
+});
+
+struct Strategy {
+  FrameworkKind framework = FrameworkKind::megatron;
+  Mesh mesh;
+  std::int64_t micro_batch = 1;        // sequences of one micro-batch of one data-parallel rank
+  ScheduleKind schedule = ScheduleKind::one_f_one_b;
+  std::int64_t virtual_stages = 1;     // chunks a rank (interleaved)
+  std::int64_t first_stage_layers = 0;  // layers of the first pipeline stage; 0 = even
+  std::int64_t last_stage_layers = 0;
+  bool sequence_parallel = false;
+  Sharding sharding = Sharding::none;
+  std::int64_t shard_ranks = 0;        // hybrid: ranks that share one copy; 0 = the GPUs of a node
+  bool reshard_after_forward = true;   // zero3/hybrid: gather parameters again for the backward pass
+  Recompute recompute = Recompute::none;
+  std::int64_t recompute_layers = 0;   // full: only this many layers of each chunk; 0 = all
+  bool overlap_gradient_reduce = false;
+  bool overlap_parameter_gather = false;
+  bool overlap_pipeline = false;       // sends and receives run beside compute
+  bool overlap_tensor = false;         // tensor-parallel collectives hidden behind their matrix products (async TP)
+  bool fused_loss = false;             // loss in chunks: no full logits kept
+  KernelStyle kernels = KernelStyle::megatron_fused;
+  AttentionKernel attention = AttentionKernel::flash;
+  bool dropout = false;
+  PeakKind peak = PeakKind::allocated;
+};
+
+// The defaults of a framework as its users meet them; each line says where the default comes from.
+Strategy framework_defaults(FrameworkKind framework);
+
+}  // namespace echelon
