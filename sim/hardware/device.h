@@ -33,4 +33,18 @@ struct Provenance {
   std::int64_t samples = 0;
 };
 
+struct Device {
+  std::string name;
+  std::array<FlopRate, data_type_count> peak{};  // dense peak by DataType; 0 = the device has no such unit
+  Bytes memory;                                  // capacity that a process can allocate
+  ByteRate memory_bandwidth;                     // datasheet
+  std::int64_t multiprocessors = 0;
+  Watts tdp;
+  Seconds kernel_gap;                            // back-to-back launch to launch of tiny kernels, device-bound
+  double overlap_slowdown = 1;                   // compute takes this many times longer while a collective runs beside it
+  double sustained_clock = 1;                    // share of the short-benchmark rate that matrix kernels keep in training
+
+  FlopRate peak_of(DataType type) const { return peak[static_cast<std::size_t>(type)]; }
+};
+
 }  // namespace echelon

@@ -28,4 +28,8 @@ struct GroupShape {
   std::int64_t ranks_per_node = 1;
 };
 
+struct Network {
+  std::int64_t gpus_per_node = 8;
+};
+
 }  // namespace echelon

@@ -1,0 +1,24 @@
+// A hardware profile: one machine type, with the origin of every number. File: hardware_profiles/NAME.yaml.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/hardware/device.h"
+#include "sim/hardware/network.h"
+
+namespace echelon {
+
+struct Profile {
+  std::string name;   // file stem: "dgx-h100"
+  std::string title;  // "DGX H100, 8 x H100 SXM 80 GB, 8 x NDR 400"
+  std::string file;
+  Device device;
+  Network network;
+  double price_usd_per_gpu_hour = 0;  // 0 = not known
+  std::string price_source;
+  std::vector<std::string> sources;     // every distinct provenance line of the file
+  std::vector<std::string> tuned_rows;  // ids of truth rows that any number was tuned on: validate leaves them out of its summary
+};
+
+}  // namespace echelon
