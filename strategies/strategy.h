@@ -9,16 +9,11 @@
 
 #include "sim/base/enum_names.h"
 #include "sim/base/error.h"
+#include "sim/graph/layer_program.h"
 #include "sim/model/kernel_style.h"
+#include "sim/model/workload.h"
 
 namespace echelon {
-
-enum class Axis { tensor, context, expert, data, pipeline };
-
-template <>
-inline constexpr auto enum_names<Axis> = std::to_array<EnumName<Axis>>({
-    {Axis::tensor, "tp"}, {Axis::context, "cp"}, {Axis::expert, "ep"}, {Axis::data, "dp"}, {Axis::pipeline, "pp"},
-});
 
 // Degrees of the mesh. ranks = data * tensor * pipeline * context; expert parallelism lies inside data * context.
 struct Mesh {
@@ -27,6 +22,7 @@ struct Mesh {
   std::int64_t pipeline = 1;
   std::int64_t context = 1;
   std::int64_t expert = 1;
+  std::int64_t expert_tensor = 0;  // tensor degree inside an expert; 0 = `tensor` without expert parallelism, 1 with it
   std::vector<Axis> order = {Axis::tensor, Axis::context, Axis::expert, Axis::data, Axis::pipeline};  // innermost first
 
   std::int64_t ranks() const { return data * tensor * pipeline * context; }
@@ -102,6 +98,8 @@ struct Strategy {
   bool overlap_parameter_gather = false;
   bool overlap_pipeline = false;       // sends and receives run beside compute
   bool overlap_tensor = false;         // tensor-parallel collectives hidden behind their matrix products (async TP)
+  bool overlap_weight_gradient = false;  // tensor-parallel collectives of the backward pass run beside weight gradients
+  bool synchronous_pipeline = false;   // the host waits for the device at every pipeline send or receive
   bool fused_loss = false;             // loss in chunks: no full logits kept
   KernelStyle kernels = KernelStyle::megatron_fused;
   AttentionKernel attention = AttentionKernel::flash;

@@ -3,10 +3,12 @@
 // Use: parse, walk with at()/find(), convert with number()/integer()/text()/..., then call finish() on each mapping:
 // it refuses keys that nobody asked for, with the nearest known word. Whatever is wrong throws
 // InputError "file:line:column: what is wrong; what would be right".
-// Guards: files over 64 MiB, depth over 64, more than 1,000,000 values after alias expansion, NUL bytes, duplicate keys,
-// cyclic aliases, NaN and infinities are refused within a second and 200 MB.
+// Guards (DocumentLimits): too large a file, too deep a nesting, too many values after alias expansion, bytes that are
+// not UTF-8 text, duplicate keys, cyclic aliases, tags, merge keys, several documents in a file, NaN and infinities are
+// refused within a second and 200 MB. A byte-order mark and CRLF line ends are accepted. Columns count bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -20,17 +22,26 @@
 
 namespace echelon {
 
+// What a document may be at most.
+struct DocumentLimits {
+  static constexpr std::size_t bytes = 4 * 1024 * 1024;
+  static constexpr std::size_t values = 200'000;  // scalars, sequences and mappings, aliases expanded
+  static constexpr std::size_t depth = 64;        // of sequences and mappings
+};
+
+// A value of a document, cheap to copy; copies share the document and the record of which keys were asked for.
 class Value {
  public:
   bool is_mapping() const;
   bool is_sequence() const;
   bool is_scalar() const;
   bool is_null() const;
-  const SourceLocation& where() const;
-  // Dotted path from the root, such as "strategy.tensor_parallel": for messages.
-  const std::string& path() const;
+  SourceLocation where() const;
+  // Dotted path from the root, such as "strategy.tensor_parallel" or "sizes[3]", empty for the root: for messages.
+  const std::string& path() const { return path_; }
 
-  // Mapping access. at() refuses an absent key ("missing key 'hidden'"); find() gives nothing for an absent or null one.
+  // Mapping access. at() refuses an absent or null key ("missing key 'hidden'"); find() gives nothing for one.
+  // Both refuse a value that is no mapping.
   Value at(std::string_view key) const;
   std::optional<Value> find(std::string_view key) const;
   std::vector<std::string> keys() const;
@@ -41,11 +52,12 @@ class Value {
 
   std::vector<Value> items() const;  // of a sequence
 
-  double number() const;                                       // finite
-  double number(double least, double most) const;              // with inclusive bounds
-  std::int64_t integer() const;
+  // Conversions of a scalar; each refuses what is no such thing. Bounds are inclusive. A text in quotes is no number.
+  double number() const;  // finite, decimal: 1, -2.5, 1e3; no 0x10, no 1_000
+  double number(double least, double most) const;
+  std::int64_t integer() const;  // 4, 4.0 and 4e0 are the same
   std::int64_t integer(std::int64_t least, std::int64_t most) const;
-  bool boolean() const;
+  bool boolean() const;  // true, false, yes, no
   std::string text() const;
 
   template <class E>
@@ -55,25 +67,34 @@ class Value {
     fail_choice(name, all_names<E>());
   }
 
+  // Throws InputError "WHERE: wrong; right".
   [[noreturn]] void fail(const std::string& wrong, const std::string& right) const;
 
   struct Node;
-  explicit Value(std::shared_ptr<const Node> node);
+  explicit Value(std::shared_ptr<const Node> node, std::string path = {});
 
  private:
+  friend Value with_overrides(const Value& root, const std::vector<std::string>& assignments);
   [[noreturn]] void fail_choice(const std::string& name, const std::string& names) const;
+  [[noreturn]] void fail_missing(std::string_view key) const;
+  [[noreturn]] void fail_kind(const std::string& expected) const;
+  std::string subject() const;
+
   std::shared_ptr<const Node> node_;
+  std::string path_;
 };
 
-// Reads and checks a whole file. JSON is read too (it is YAML).
+// Reads and checks a whole file. JSON is read too (it is YAML). Throws InputError, also where there is no such file.
 Value parse_file(const std::filesystem::path& path);
 // The same for a text in memory; `name` stands for the file in messages.
 Value parse_text(std::string_view text, const std::string& name);
-// Replaces or adds the scalar at a dotted path ("strategy.tensor_parallel=4"); the value is parsed as YAML.
-// Each override is a document of its own in messages ("--set strategy.tensor_paralel=4").
+// Replaces or adds the value at a dotted path ("strategy.tensor_parallel=4"), mappings on the way included; the value
+// is parsed as YAML, nothing after "=" unsets the key. Each override is a document of its own in messages
+// ("--set strategy.tensor_paralel=4: unknown key ..."). Throws InputError.
 Value with_overrides(const Value& root, const std::vector<std::string>& assignments);
 
-// The nearest of `known` to `word` by edit distance, if near enough to be a slip of the hand.
+// The nearest of `known` to `word` by edit distance (insert, delete, replace, swap of neighbours; case is ignored), if
+// near enough to be a slip of the hand: at most a third of the word's length. Ties go to the earlier one.
 std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& known);
 
 }  // namespace echelon

@@ -3,19 +3,22 @@
 //   echelon: 1
 //   name: Llama-3 8B on 8 H100            # optional
 //   source: where the run was published   # optional
-//   model: {huggingface: models/llama-3.1-8b.json}  |  {name: llama-3.1-8b}  |  {layers: 32, hidden: 4096, heads: 32, ...}
-//   cluster: {profile: dgx-h100, nodes: 1}           # or gpus: 8
-//   workload: {sequence_length: 8192, global_batch: 16, precision: bf16, optimizer: adam, ...}
-//   strategy: {framework: torchtitan, data_parallel: auto, tensor_parallel: 1, ..., micro_batch: 2}
-//   measured: {iteration_time_s: 2.84, peak_memory_gib: 82.4}   # optional: shown beside the prediction, never used by it
+//   model: {huggingface: models/llama-3.1-8b.json}  |  {name: llama-3.1-8b}  |  {layers: 32, hidden: 4096, heads: 32,
+//   ...} cluster: {profile: dgx-h100, nodes: 1}           # or gpus: 8 workload: {sequence_length: 8192, global_batch:
+//   16, precision: bf16, optimizer: adam, ...} strategy: {framework: torchtitan, data_parallel: auto, tensor_parallel:
+//   1, ..., micro_batch: 2} measured: {iteration_time_s: 2.84, peak_memory_gib: 82.4}   # optional: shown beside the
+//   prediction, never used by it
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "sim/base/error.h"
+#include "sim/config/document.h"
 #include "sim/hardware/profile.h"
 #include "sim/model/model.h"
 #include "sim/model/workload.h"
@@ -23,6 +26,7 @@
 
 namespace echelon {
 
+// What was measured of the run: shown beside the prediction, never used by it.
 struct Measured {
   std::optional<double> iteration_time_s;
   std::optional<double> peak_memory_gib;
@@ -30,18 +34,31 @@ struct Measured {
 
 struct Scenario {
   std::string file;
-  std::string name;
+  std::string name;  // the file's stem where the document gives none
   std::string source;
   Model model;
   Profile profile;
   std::int64_t gpus = 0;
   Workload workload;
-  Strategy strategy;
+  Strategy strategy;  // mesh.data is resolved: mesh.ranks() == gpus
   Measured measured;
 };
 
+// Turns a parsed HuggingFace config.json into a model. A parameter, because the room that knows that format stands
+// beside this one. Throws InputError.
+using HfReader = std::function<Model(const Value&)>;
+
 // Loads a scenario with `--set` overrides applied. Throws InputError. Relative paths inside are relative to the file;
-// names of profiles and models are looked up in the data directory.
-Scenario load_scenario(const std::filesystem::path& path, const std::vector<std::string>& overrides);
+// names of profiles and models are looked up in the data directory (sim/config/data_dir.h).
+Scenario load_scenario(const std::filesystem::path& path, const std::vector<std::string>& overrides,
+                       const HfReader& hf_reader);
+
+// The same for a document already parsed. `file` stands for the scenario in reports; paths inside the document are
+// relative to its folder.
+Scenario scenario_from_yaml(const Value& document, const std::filesystem::path& file, const HfReader& hf_reader);
+
+// The `model` mapping alone: {huggingface: PATH}, {name: NAME}, or a shape in place. `folder`: what paths are relative
+// to.
+Model model_from_scenario(const Value& value, const std::filesystem::path& folder, const HfReader& hf_reader);
 
 }  // namespace echelon

@@ -1,4 +1,21 @@
-// (kernel, device) -> time. Pure functions of the curves in the profile.
+// (kernel, device) -> time. Pure functions of the curves in the profile (sim/hardware/curves.h).
+//
+// Matrix product of m x n x k, `batch` of them, on S multiprocessors of peak P (sustained clock included):
+//   blocks(tile)  = batch ceil(m / rows) ceil(n / columns)
+//   waves(tile)   = max(1, (1 - q) blocks / S + q ceil(blocks / S)),  q = wave_quantisation
+//   compute       = min over tiles of  waves 2 rows columns (k + extra_k) S / (P efficiency)
+//   memory        = bytes of A, B, C / (bandwidth bandwidth_fraction)
+//   time          = (overhead + max(compute, memory) + unhidden_memory min(compute, memory)) correction(m, n, k)
+// Wave quantisation as in NVIDIA's "Matrix Multiplication Background User's Guide".
+//
+// Fused attention, in key positions that a multiprocessor works through; B blocks of `tile` positions:
+//   mean    = attended keys + extra_keys [+ causal_keys]        longest = the same with all keys
+//   span    = max(longest, B mean / S + tail longest)           (Graham's bound of list scheduling: SIAM J. 17(2), 1969)
+//   time    = overhead + max(2 tile span (qk + v) f S / (P efficiency), bytes / bandwidth)
+// f weights the products: forward 1; backward (3 qk + 2 v) / (qk + v), 2.5 for equal sizes (arXiv:2307.08691, section 3.1.2).
+//
+// No time is below that of the peak rate. Work of no size takes no time. Where the device lacks a curve of the number format
+// the one with the nearest peak serves (Ground::scaled), where it has none, documented typical shares (Ground::datasheet).
 #pragma once
 
 #include "sim/base/data_type.h"
@@ -8,10 +25,14 @@
 
 namespace echelon {
 
+// A duration and what it stands on.
 struct Priced {
   Seconds time;
   Ground ground = Ground::datasheet;
 };
+
+// Which of a linear layer's three products: libraries reach other rates for other operand layouts.
+enum class GemmRole { forward, input_gradient, weight_gradient };
 
 // C[m,n] = A[m,k] B[k,n]; `batch` independent products in one kernel (batched or grouped).
 struct GemmShape {
@@ -19,7 +40,10 @@ struct GemmShape {
   double n = 0;
   double k = 0;
   double batch = 1;
+  GemmRole role = GemmRole::forward;
 };
+// Time of one matrix product with operands of `type`; the result is stored in 2 bytes, or 4 for fp32 and tf32.
+// A format without a matrix unit on this device runs in the next wider one. Throws nothing.
 Priced gemm_time(const Device& device, DataType type, const GemmShape& shape);
 
 struct AttentionWork {
@@ -32,12 +56,31 @@ struct AttentionWork {
   double v_head_dim = 0;
   double attended_keys = 0; // mean keys a query attends to after masking
   bool causal = true;
+  AttentionImplementation implementation = AttentionImplementation::flash_attention_2;  // the device's first where absent
 };
 enum class AttentionPass { forward, backward };
 // Flash attention as one fused kernel. (Unfused attention is two batched products and memory-bound kernels.)
 Priced attention_time(const Device& device, DataType type, const AttentionWork& work, AttentionPass pass);
 
-// `kernels` memory-bound kernels that move `moved` bytes together.
+// `kernels` memory-bound kernels that move `moved` bytes together: kernels overhead + moved / (bandwidth fraction).
 Priced memory_bound_time(const Device& device, Bytes moved, double kernels);
+
+// The same with one curve, without the choice of a curve: what the fits of calibrate/fit minimise.
+Seconds gemm_time_with(const GemmCurve& curve, const Device& device, DataType type, const GemmShape& shape);
+Seconds attention_time_with(const AttentionPassCurve& curve, const Device& device, DataType type, const AttentionWork& work,
+                            AttentionPass pass);
+
+// Operations of the products in attention, after masking; the backward pass recomputes the scores.
+Flops attention_flops(const AttentionWork& work, AttentionPass pass);
+
+// The correction factor alone, 1 where there is no correction.
+double correction_factor(const GemmCorrection& correction, double m, double n, double k);
+
+// Where `at` lies between ascending knots: the lower knot's index and the share of the way to the next, held at the ends.
+struct KnotPosition {
+  std::size_t index = 0;
+  double share = 0;
+};
+KnotPosition locate_knot(const std::vector<double>& knots, double at);
 
 }  // namespace echelon

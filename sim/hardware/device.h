@@ -2,36 +2,16 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "sim/base/data_type.h"
-#include "sim/base/enum_names.h"
 #include "sim/base/units.h"
+#include "sim/hardware/curves.h"
 
 namespace echelon {
-
-// What a predicted time stands on.
-enum class Ground {
-  measured,  // a curve fitted to measurements on this accelerator
-  scaled,    // a curve fitted on another accelerator, scaled by datasheet ratios
-  datasheet  // a datasheet rate alone
-};
-
-template <>
-inline constexpr auto enum_names<Ground> = std::to_array<EnumName<Ground>>({
-    {Ground::measured, "measured"}, {Ground::scaled, "scaled"}, {Ground::datasheet, "datasheet"},
-});
-
-// Where a number comes from: the table, page or run, and how well a fit reproduces what was held out of it.
-struct Provenance {
-  Ground ground = Ground::datasheet;
-  std::string source;
-  double median_error = 0;  // of held-out samples, as a fraction; 0 = not fitted
-  double p95_error = 0;
-  std::int64_t samples = 0;
-};
 
 struct Device {
   std::string name;
@@ -43,6 +23,12 @@ struct Device {
   Seconds kernel_gap;                            // back-to-back launch to launch of tiny kernels, device-bound
   double overlap_slowdown = 1;                   // compute takes this many times longer while a collective runs beside it
   double sustained_clock = 1;                    // share of the short-benchmark rate that matrix kernels keep in training
+  std::string datasheet_source;                  // of the peaks, memory, multiprocessors and tdp
+  std::string behaviour_source;                  // of the gap, overlap and clock
+
+  std::vector<GemmCurve> gemm;                   // at most one a DataType; the first serves where several are as near
+  std::vector<AttentionCurve> attention;         // the first is what serves where the wanted implementation is absent
+  std::optional<MemoryCurve> memory_curve;
 
   FlopRate peak_of(DataType type) const { return peak[static_cast<std::size_t>(type)]; }
 };

@@ -3,20 +3,11 @@
 
 #include <cstdint>
 
+#include "sim/base/collective_kind.h"
 #include "sim/base/enum_names.h"
 #include "sim/base/units.h"
 
 namespace echelon {
-
-enum class CollectiveKind { all_reduce, all_gather, reduce_scatter, broadcast, reduce, all_to_all, send_receive };
-
-template <>
-inline constexpr auto enum_names<CollectiveKind> = std::to_array<EnumName<CollectiveKind>>({
-    {CollectiveKind::all_reduce, "all_reduce"}, {CollectiveKind::all_gather, "all_gather"},
-    {CollectiveKind::reduce_scatter, "reduce_scatter"}, {CollectiveKind::broadcast, "broadcast"},
-    {CollectiveKind::reduce, "reduce"}, {CollectiveKind::all_to_all, "all_to_all"},
-    {CollectiveKind::send_receive, "send_receive"},
-});
 
 enum class CollectiveAlgorithm { ring, tree, nvls, nvls_tree, direct };
 enum class CollectiveProtocol { ll, ll128, simple };

@@ -23,18 +23,12 @@ inline constexpr auto enum_names<KernelStyle> = std::to_array<EnumName<KernelSty
     {KernelStyle::megatron_fused, "megatron_fused"}, {KernelStyle::transformer_engine, "transformer_engine"},
 });
 
-enum class AttentionKernel { unfused, flash };
-
-template <>
-inline constexpr auto enum_names<AttentionKernel> = std::to_array<EnumName<AttentionKernel>>({
-    {AttentionKernel::unfused, "unfused"}, {AttentionKernel::flash, "flash"},
-});
-
 // What decides how operators run and what they keep.
 struct Execution {
   KernelStyle style = KernelStyle::megatron_fused;
   AttentionKernel attention = AttentionKernel::flash;
   Bytes activation_element{2};  // bytes of one activation element
+  Bytes linear_input_element{2};  // bytes of a saved input of a linear layer: 1 where fp8 products keep the cast copy
   bool dropout = false;         // keeps one-byte masks and runs dropout kernels
 };
 

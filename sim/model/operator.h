@@ -52,6 +52,13 @@ enum class TensorSplit {
   replicated,  // whole on every rank and on every token, also with sequence parallelism (MLA down-projections, router)
 };
 
+enum class AttentionKernel { unfused, flash };
+
+template <>
+inline constexpr auto enum_names<AttentionKernel> = std::to_array<EnumName<AttentionKernel>>({
+    {AttentionKernel::unfused, "unfused"}, {AttentionKernel::flash, "flash"},
+});
+
 struct AttentionShape {
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;
@@ -86,11 +93,10 @@ struct OperatorFlops {
   Flops backward_weight;
 };
 
-// `tokens`: of one micro-batch on this rank; `sequence`: full sequence length that attention spans;
-// `recomputes_scores`: flash attention's backward. Matrix products and attention only; pointwise work counts zero,
-// as the field counts (Megatron arXiv:2104.04473 appendix, PaLM appendix B).
-// Causal masking halves attention here: these are the FLOPs that are executed.
-OperatorFlops executed_flops(const Operator& op, double tokens, double sequence, bool recomputes_scores);
+// FLOPs that are executed on `tokens` tokens of this rank; `sequence`: the full length that attention spans. Matrix products
+// and attention only; pointwise work counts zero, as the field counts (arXiv:2104.04473 appendix, PaLM appendix B).
+// Flash attention skips masked blocks and recomputes scores in the backward pass; unfused attention does neither.
+OperatorFlops executed_flops(const Operator& op, double tokens, double sequence, AttentionKernel kernel);
 
 // Model FLOPs of one forward pass of the operator as MFU counts them: attention unmasked (PaLM appendix B).
 Flops model_forward_flops(const Operator& op, double tokens, double sequence);

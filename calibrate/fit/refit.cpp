@@ -1,0 +1,207 @@
+#include "calibrate/fit/refit.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+#include <tuple>
+
+#include "calibrate/fit/attention_fit.h"
+#include "calibrate/fit/gemm_fit.h"
+#include "calibrate/fit/memory_fit.h"
+#include "calibrate/fit/robust.h"
+#include "sim/base/error.h"
+
+namespace echelon {
+namespace {
+
+// The distinct sources of rows, shortened to the text before a colon-free suffix, joined by "; ".
+template <class Row>
+std::string sources_of(const std::vector<Row>& rows) {
+  std::set<std::string> distinct;
+  for (const Row& row : rows) distinct.insert(row.source);
+  std::string text;
+  for (const std::string& source : distinct) text += (text.empty() ? "" : "; ") + source;
+  return text;
+}
+
+template <class Row, class Matches>
+std::vector<Row> rows_where(const std::vector<Row>& rows, Matches matches) {
+  std::vector<Row> kept;
+  std::copy_if(rows.begin(), rows.end(), std::back_inserter(kept), matches);
+  return kept;
+}
+
+void put_curve(std::vector<GemmCurve>& curves, GemmCurve curve) {
+  const auto same = [&](const GemmCurve& other) { return other.type == curve.type; };
+  if (const auto found = std::find_if(curves.begin(), curves.end(), same); found != curves.end())
+    *found = std::move(curve);
+  else
+    curves.push_back(std::move(curve));
+}
+
+// Median time of a weight gradient over that of a forward product of the same three sizes; 1 where none is known.
+double weight_gradient_factor(const std::vector<GemmRow>& rows) {
+  std::map<std::array<double, 3>, std::array<std::vector<double>, 2>> times;
+  for (const GemmRow& row : rows) {
+    if (row.layout == GemmLayout::input_gradient) continue;
+    std::array<double, 3> sizes{row.m, row.n, row.k};
+    std::sort(sizes.begin(), sizes.end());
+    times[sizes][row.layout == GemmLayout::weight_gradient].push_back(row.time.value());
+  }
+  std::vector<double> ratios;
+  for (const auto& [sizes, pair] : times)
+    if (!pair[0].empty() && !pair[1].empty()) ratios.push_back(median_of(pair[1]) / median_of(pair[0]));
+  return ratios.empty() ? 1 : std::round(median_of(ratios) * 1000) / 1000;
+}
+
+GemmFit fit_products(const Device& device, DataType type, const std::vector<GemmRow>& rows) {
+  std::vector<GemmSample> samples;
+  for (const GemmRow& row : rows) samples.push_back({{row.m, row.n, row.k}, row.time});
+  const bool cast = std::any_of(rows.begin(), rows.end(), [](const GemmRow& row) { return row.includes_cast; });
+  const GemmCurve* reference = cast && !device.gemm.empty() ? &device.gemm.front() : nullptr;
+  return fit_gemm(device, type, samples, sources_of(rows), {}, reference);
+}
+
+void refit_products(Device& device, const KernelTables& tables, ImportReport& report) {
+  const std::string chip = chip_of(device.name);
+  // 16-bit formats first: they are what casts of narrower ones are measured against.
+  for (const DataType type : {DataType::bf16, DataType::fp16, DataType::tf32, DataType::fp32, DataType::fp8, DataType::int8}) {
+    const auto rows = rows_where(
+        tables.products, [&](const GemmRow& row) { return row.type == type && chip_of(row.gpu) == chip; });
+    if (rows.empty()) continue;
+    if (device.peak_of(type).value() <= 0) {
+      report.skipped["products of a format that the device has no unit for"] += static_cast<std::int64_t>(rows.size());
+      continue;
+    }
+    GemmFit fit = fit_products(device, type, rows);
+    std::string note = fmt::format("physical part alone {:.1f} %", 100 * fit.physical_median);
+    if (fit.cast.bytes_per_element > 0) {
+      const double microseconds_off = 1e6 * fit.cast.overhead.value();
+      fit.curve.provenance.source +=
+          fmt::format(" (less the input's cast: {:.1f} us and {:g} B an element)", microseconds_off, fit.cast.bytes_per_element);
+    }
+    const Provenance& figures = fit.curve.provenance;
+    report.curves.push_back({fmt::format("gemm {}", name_of(type)), figures.samples, fit.held_out, figures.median_error,
+                             figures.p95_error, note});
+    put_curve(device.gemm, std::move(fit.curve));
+  }
+}
+
+void refit_layouts(Device& device, const KernelTables& tables, ImportReport& report) {
+  const std::string chip = chip_of(device.name);
+  const auto rows = rows_where(tables.layouts, [&](const GemmRow& row) { return chip_of(row.gpu) == chip; });
+  if (rows.empty()) return;
+  const double factor = weight_gradient_factor(rows);
+  for (GemmCurve& curve : device.gemm) {
+    curve.weight_gradient_factor = factor;
+    curve.provenance.source += "; weight gradient: " + rows.front().source;
+  }
+  report.curves.push_back({"gemm weight gradient", static_cast<std::int64_t>(rows.size()), 0, 0, 0,
+                           fmt::format("takes {:.3f} times the forward product", factor)});
+}
+
+AttentionCurve& curve_for(Device& device, AttentionImplementation implementation) {
+  for (AttentionCurve& curve : device.attention)
+    if (curve.implementation == implementation) return curve;
+  AttentionCurve curve;
+  curve.implementation = implementation;
+  return device.attention.emplace_back(std::move(curve));
+}
+
+std::vector<AttentionSample> samples_of(const std::vector<AttentionRow>& rows) {
+  std::vector<AttentionSample> samples;
+  for (const AttentionRow& row : rows) {
+    AttentionSample sample;
+    sample.work = {row.batch, row.heads, row.kv_heads, row.sequence, row.sequence, row.qk_head_dim, row.v_head_dim,
+                   row.causal ? row.sequence / 2 : row.sequence, row.causal, row.implementation};
+    sample.pass = row.backward ? AttentionPass::backward : AttentionPass::forward;
+    sample.time = row.time;
+    samples.push_back(sample);
+  }
+  return samples;
+}
+
+void refit_one_attention(Device& device, const std::vector<AttentionRow>& rows, ImportReport& report) {
+  AttentionCurve& curve = curve_for(device, rows.front().implementation);
+  const std::vector<AttentionSample> samples = samples_of(rows);
+  const std::string source = sources_of(rows);
+  std::int64_t fitted = 0;
+  for (const AttentionPass pass : {AttentionPass::forward, AttentionPass::backward}) {
+    const auto same = [&](const AttentionSample& sample) { return sample.pass == pass; };
+    const std::int64_t count = std::count_if(samples.begin(), samples.end(), same);
+    if (count < 5) {
+      report.skipped["attention with fewer than five samples of its kind"] += count;
+      continue;
+    }
+    const AttentionPassFit fit = fit_attention_pass(device, DataType::bf16, samples, pass, source);
+    const bool forward = pass == AttentionPass::forward;
+    (forward ? curve.forward : curve.backward) = fit.curve;
+    const Provenance& figures = fit.provenance;
+    report.curves.push_back({fmt::format("attention {} {}", name_of(curve.implementation), forward ? "forward" : "backward"),
+                             figures.samples, fit.held_out, figures.median_error, figures.p95_error, ""});
+    // Both directions share one provenance: the larger errors, all samples.
+    curve.provenance = {Ground::measured, figures.source,
+                        std::max(fitted > 0 ? curve.provenance.median_error : 0, figures.median_error),
+                        std::max(fitted > 0 ? curve.provenance.p95_error : 0, figures.p95_error), fitted + figures.samples};
+    fitted += figures.samples;
+  }
+}
+
+void refit_attention(Device& device, const KernelTables& tables, ImportReport& report) {
+  const std::string chip = chip_of(device.name);
+  for (const auto& entry : enum_names<AttentionImplementation>) {
+    const auto rows = rows_where(tables.attention, [&](const AttentionRow& row) {
+      return row.implementation == entry.value && chip_of(row.gpu) == chip;
+    });
+    if (!rows.empty()) refit_one_attention(device, rows, report);
+  }
+}
+
+// Kernels that read and write, as those of training do; pure reads and fills reach other rates.
+bool reads_and_writes(const std::string& kernel) {
+  return kernel == "copy" || kernel == "mul" || kernel == "add" || kernel == "triad" || kernel == "scale";
+}
+
+void refit_memory(Device& device, const KernelTables& tables, ImportReport& report) {
+  const auto bandwidth = rows_where(tables.bandwidth, [&](const BandwidthRow& row) {
+    return same_product(row.gpu, device.name) && reads_and_writes(row.kernel) && row.rate <= device.memory_bandwidth;
+  });
+  const std::string chip = chip_of(device.name);
+  const auto small =
+      rows_where(tables.small_kernels, [&](const SmallKernelRow& row) { return chip_of(row.gpu) == chip; });
+  if (bandwidth.empty() && small.empty()) return;
+  std::vector<ByteRate> rates;
+  for (const BandwidthRow& row : bandwidth) rates.push_back(row.rate);
+  const Seconds overhead = small.empty() ? Seconds(0) : small.front().time;
+  std::string source = sources_of(bandwidth);
+  if (!small.empty()) source += (source.empty() ? "" : "; ") + small.front().source;
+  // 1.3 us: small kernels in a CUDA graph on A100, te42kyfo/gpu-benches gpu-small-kernels @1c36d509ee71.
+  const MemoryCurve fallback = device.memory_curve.value_or(MemoryCurve{0.85, microseconds(1.3), {}});
+  device.memory_curve = memory_curve_of(device, rates, overhead, fallback, source);
+  const Provenance& figures = device.memory_curve->provenance;
+  report.curves.push_back({"memory", figures.samples, 0, figures.median_error, figures.p95_error, "spread of published rates"});
+}
+
+}  // namespace
+
+Profile refit(const Profile& base, const std::vector<std::filesystem::path>& tables, ImportReport& report) {
+  if (chip_of(base.device.name).empty())
+    throw InputError({base.file, 0, 0}, fmt::format("device name '{}' names no chip that kernel tables speak of", base.device.name),
+                     "expected a name with, for example, A100, H100 or B200 in it");
+  KernelTables read;
+  for (const auto& path : tables) read_kernel_table(path, read);
+  Profile profile = base;
+  const std::size_t before = report.curves.size();
+  refit_products(profile.device, read, report);
+  refit_layouts(profile.device, read, report);
+  refit_attention(profile.device, read, report);
+  refit_memory(profile.device, read, report);
+  for (const auto& [reason, count] : read.skipped) report.skipped[reason] += count;
+  if (report.curves.size() == before)
+    throw InputError({base.file, 0, 0}, fmt::format("no row of the tables speaks of '{}'", base.device.name),
+                     "expected rows of " + chip_of(base.device.name));
+  return profile;
+}
+
+}  // namespace echelon

@@ -1,0 +1,203 @@
+#include "sim/app/simulate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/app/host_cost.h"
+#include "sim/app/memory_result.h"
+#include "sim/cost/work_cost.h"
+#include "strategies/lower.h"
+#include "strategies/state.h"
+
+namespace echelon {
+
+namespace {
+
+// Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Megatron's products accumulate into
+// the fp32 buffer in place (gradient_accumulation_fusion): one more read and the wider write. Elsewhere a kernel of its own reads the
+// product's result and the buffer and writes the buffer. Nothing where gradients are reduced and freed each micro-batch.
+Bytes accumulation_bytes(const Scenario& scenario) {
+  const Strategy& strategy = scenario.strategy;
+  const bool by_layer = strategy.sharding == Sharding::zero3 || strategy.sharding == Sharding::hybrid;
+  if (by_layer && strategy.mesh.pipeline == 1) return Bytes(0);
+  const Bytes buffer = state_bytes(scenario.workload).gradient;
+  const Bytes written = element_size(scenario.workload.precision.compute);
+  const bool fused = strategy.kernels == KernelStyle::megatron_fused || strategy.kernels == KernelStyle::transformer_engine;
+  return fused ? buffer * 2 - written : buffer * 2 + written;
+}
+
+CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
+  CostContext context;
+  context.device = &scenario.profile.device;
+  context.network = &scenario.profile.network;
+  context.blocks = &lowering.blocks;
+  context.groups = lowering.groups;
+  context.execution = lowering.execution;
+  context.precision = scenario.workload.precision;
+  context.host = host_cost(scenario.strategy);
+  context.tokens = lowering.tokens;
+  context.sequence = lowering.sequence;
+  context.sequences = lowering.sequences;
+  context.accumulation = accumulation_bytes(scenario);
+  return context;
+}
+
+struct Prices {
+  std::vector<Price> by_work;
+  std::vector<WorkTime> times;
+  std::vector<WorkShare> shares;
+};
+
+Prices price_all(WorkPricer& pricer, const Lowering& lowering) {
+  Prices prices;
+  for (const Work& work : lowering.works) {
+    const Price price = pricer.price(work);
+    prices.by_work.push_back(price);
+    prices.times.push_back({Time::from_seconds(price.device()), Time::from_seconds(price.host)});
+    prices.shares.push_back({price.compute, price.recompute, price.exposed});
+  }
+  return prices;
+}
+
+Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& times, double slowdown) {
+  auto outcome = replay(lowering.graph, times, {slowdown});
+  if (auto* timeline = std::get_if<Timeline>(&outcome)) return std::move(*timeline);
+  std::string cycle;
+  for (const TaskReference& task : std::get<Deadlock>(outcome).cycle) {
+    if (!cycle.empty()) cycle += " -> ";
+    cycle += describe(lowering.graph, task);
+  }
+  throw InternalError("the task graph deadlocks: " + cycle);
+}
+
+// Executed FLOPs of an iteration over all ranks, and device time by ground.
+void tally_work(const Scenario& scenario, const Lowering& lowering, const Prices& prices, Result& result) {
+  const auto& mesh = scenario.strategy.mesh;
+  const double replicas = static_cast<double>(mesh.data * mesh.tensor * mesh.context);
+  Flops flops;
+  std::array<Seconds, 3> by_ground{};
+  for (const Program& program : lowering.graph.programs)
+    for (const Task& task : program.tasks) {
+      const Price& price = prices.by_work[static_cast<std::size_t>(task.work)];
+      flops += price.flops;
+      for (std::size_t g = 0; g < by_ground.size(); ++g) by_ground[g] += price.by_ground[g];
+    }
+  result.executed_flops = flops * replicas;
+  const Seconds sum = by_ground[0] + by_ground[1] + by_ground[2];
+  for (std::size_t g = 0; g < by_ground.size(); ++g) result.coverage[g] = sum > Seconds(0) ? by_ground[g] / sum : 0;
+}
+
+// Relative error to expect by ground: the held-out 95th percentile of the device's product curve where it is measured, and
+// twice and three times that for scaled curves and datasheet rates, for want of anything better.
+double expected_error(const Scenario& scenario, const std::array<double, 3>& coverage) {
+  constexpr double unfitted = 0.1;
+  double measured = unfitted;
+  for (const GemmCurve& curve : scenario.profile.device.gemm)
+    if (curve.provenance.p95_error > 0) {
+      measured = curve.provenance.p95_error;
+      break;
+    }
+  return measured * (coverage[0] + 2 * coverage[1] + 3 * coverage[2]);
+}
+
+std::string bottleneck_sentence(const Result& result) {
+  const Breakdown& parts = result.breakdown;
+  struct Part {
+    const char* name;
+    Seconds time;
+  };
+  const Part causes[] = {{"recomputing activations", parts.recompute},
+                         {"waiting for tensor-parallel collectives", parts.exposed_tp},
+                         {"waiting for messages between pipeline stages", parts.exposed_pp},
+                         {"waiting for data-parallel collectives", parts.exposed_dp},
+                         {"waiting for context-parallel transfers", parts.exposed_cp},
+                         {"waiting for expert all-to-alls", parts.exposed_ep},
+                         {"the pipeline bubble", parts.bubble},
+                         {"the optimizer step", parts.optimizer},
+                         {"a host too slow to launch its kernels", parts.other}};
+  const Part* worst = &causes[0];
+  for (const Part& cause : causes)
+    if (cause.time > worst->time) worst = &cause;
+  const double useful = parts.compute / result.iteration;
+  if (worst->time / result.iteration < 0.02) return fmt::format("Compute takes {:.0f} % of the iteration; nothing else stands out.", 100 * useful);
+  return fmt::format("Compute takes {:.0f} % of the iteration; the largest loss is {}, {:.0f} %.", 100 * useful, worst->name,
+                     100 * (worst->time / result.iteration));
+}
+
+std::vector<std::string> warnings_of(const Scenario& scenario, const Result& result) {
+  std::vector<std::string> warnings;
+  if (!result.memory.fits) {
+    Bytes worst;
+    for (const StageMemory& stage : result.memory.per_stage) worst = std::max(worst, stage.device);
+    warnings.push_back(fmt::format("does not fit: {:.1f} GiB needed on the fullest rank, {:.1f} GiB there are", worst / gibibytes(1),
+                                   result.memory.capacity / gibibytes(1)));
+  }
+  const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
+  if (ungrounded > 0.05)
+    warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));
+  const double scaled = result.coverage[static_cast<std::size_t>(Ground::scaled)];
+  if (scaled > 0.5)
+    warnings.push_back(fmt::format("{:.0f} % of device time is scaled from measurements on another GPU or number format", 100 * scaled));
+  if (!scenario.strategy.overlap_gradient_reduce && result.breakdown.exposed_dp / result.iteration > 0.1)
+    warnings.push_back("gradient reduction is not overlapped: strategy.overlap_gradient_reduce would hide it");
+  return warnings;
+}
+
+void list_operators(const Scenario& scenario, const Lowering& lowering, WorkPricer& pricer, Result& result) {
+  std::vector<double> times(scenario.model.blocks.size(), 0);
+  const auto& program = lowering.graph.programs[result.critical_stage];
+  for (const Task& task : program.tasks) {
+    if (task.kind != TaskKind::forward) continue;
+    for (const LayerRun& run : std::get<ComputeWork>(lowering.works[static_cast<std::size_t>(task.work)]).runs)
+      times[static_cast<std::size_t>(run.block)] += run.count;
+  }
+  for (std::size_t block = 0; block < times.size(); ++block) {
+    if (times[block] == 0) continue;
+    for (const OperatorPrice& price : pricer.explain(static_cast<std::int32_t>(block)))
+      result.operators.push_back({scenario.model.blocks[block].name, price.name, price.forward, price.backward, times[block], price.ground});
+  }
+}
+
+void add_money_and_energy(const Scenario& scenario, Result& result) {
+  const double gpus = static_cast<double>(scenario.gpus);
+  result.energy = scenario.profile.device.tdp * result.iteration * gpus;
+  if (scenario.profile.price_usd_per_gpu_hour > 0)
+    result.cost_usd = scenario.profile.price_usd_per_gpu_hour * gpus * result.iteration.value() / 3600;
+}
+
+}  // namespace
+
+std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail) {
+  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy, {scenario.gpus, scenario.profile.network.gpus_per_node});
+  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
+  const Lowering& lowering = std::get<Lowering>(lowered);
+  WorkPricer pricer(cost_context(scenario, lowering));
+  const Prices prices = price_all(pricer, lowering);
+  const Timeline timeline = replay_or_fail(lowering, prices.times, scenario.profile.device.overlap_slowdown);
+
+  Result result;
+  result.iteration = timeline.end.seconds();
+  result.samples = static_cast<double>(scenario.workload.global_batch);
+  result.tokens = result.samples * static_cast<double>(scenario.workload.sequence_length);
+  result.gpus = scenario.gpus;
+  result.model_flops = model_flops(scenario.model, scenario.workload);
+  result.peak = scenario.profile.device.peak_of(scenario.workload.precision.compute);
+  result.critical_stage = critical_program(lowering.graph, timeline);
+  result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage);
+  result.bubble_fraction = result.breakdown.bubble / result.iteration;
+  tally_work(scenario, lowering, prices, result);
+  const double error = expected_error(scenario, result.coverage);
+  result.iteration_low = result.iteration * std::max(0.0, 1 - error);
+  result.iteration_high = result.iteration * (1 + error);
+  result.memory = memory_result(scenario, lowering, timeline);
+  result.profile = scenario.profile.name;
+  result.sources = scenario.profile.sources;
+  add_money_and_energy(scenario, result);
+  result.bottleneck = bottleneck_sentence(result);
+  result.warnings = warnings_of(scenario, result);
+  if (detail == Detail::operators) list_operators(scenario, lowering, pricer, result);
+  return result;
+}
+
+}  // namespace echelon

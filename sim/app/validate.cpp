@@ -1,0 +1,193 @@
+#include "sim/app/validate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+
+#include "sim/app/statistics.h"
+#include "sim/app/truth_words.h"
+
+namespace echelon {
+
+namespace {
+
+struct FilterTerm {
+  std::string column;  // "" = id, source or model
+  std::string value;
+  bool equal = false;
+
+  bool holds(const TruthRow& row) const {
+    if (column.empty()) return mentions(row.id + "\n" + row.source + "\n" + row.model, value);
+    const std::string text = lower_case(*truth_text(row, column));
+    return equal ? text == value : text.find(value) != std::string::npos;
+  }
+};
+
+FilterTerm parse_term(const std::string& text) {
+  const std::size_t at = text.find_first_of("=~");
+  if (at == std::string::npos) return {"", lower_case(text), false};
+  FilterTerm term{text.substr(0, at), lower_case(text.substr(at + 1)), text[at] == '='};
+  if (!truth_text(TruthRow{}, term.column))
+    throw InputError({"--filter " + text, 0, 0}, "no column '" + term.column + "'",
+                     "a column of the truth table, such as source, model, gpu, pp or confidence");
+  return term;
+}
+
+bool is_tuned(const Profile& profile, const std::string& id) {
+  return std::find(profile.tuned_rows.begin(), profile.tuned_rows.end(), id) != profile.tuned_rows.end();
+}
+
+std::optional<double> relative_error(double predicted, double measured) {
+  if (measured <= 0) return std::nullopt;
+  return (predicted - measured) / measured;
+}
+
+void compare(Prediction prediction, bool first_stage, ValidatedRow& result) {
+  if (first_stage && !prediction.stage_peaks.empty()) prediction.peak_memory = prediction.stage_peaks.front();
+  result.status = prediction.fits ? RowStatus::ok : RowStatus::infeasible;
+  if (!prediction.fits) result.reason = "does not fit the device's memory";
+  if (result.measured_time)
+    result.time_error = relative_error(prediction.iteration_time.value(), result.measured_time->value());
+  if (result.measured_peak)
+    result.memory_error = relative_error(prediction.peak_memory.value(), result.measured_peak->value());
+  result.predicted = std::move(prediction);
+}
+
+ValidatedRow validate_row(const TruthRow& row, const TruthLibrary& library, const Simulation& simulate) {
+  ValidatedRow result;
+  result.row = row;
+  if (const auto time = measured_iteration_time(row)) result.measured_time = Seconds(*time);
+  if (row.peak_mem_gib) result.measured_peak = gibibytes(*row.peak_mem_gib);
+  auto translated = scenario_from_truth(row, library);
+  if (const auto* refusal = std::get_if<Infeasible>(&translated)) {
+    result.reason = refusal->reason;
+    return result;
+  }
+  auto& truth = std::get<TruthScenario>(translated);
+  result.assumptions = std::move(truth.assumptions);
+  result.tuned = is_tuned(*truth.profile, row.id);
+  Outcome outcome = simulate(truth.scenario);
+  if (const auto* refusal = std::get_if<Infeasible>(&outcome)) {
+    result.status = RowStatus::infeasible;
+    result.reason = refusal->reason;
+    return result;
+  }
+  compare(std::get<Prediction>(std::move(outcome)), truth.first_stage_peak, result);
+  return result;
+}
+
+ErrorStatistics statistics_of(const std::vector<double>& errors) {
+  std::vector<double> absolute(errors.size());
+  std::transform(errors.begin(), errors.end(), absolute.begin(), [](double error) { return std::abs(error); });
+  return {errors.size(), mean(absolute), median(absolute), mean(errors), percentile(absolute, 0.9)};
+}
+
+// Rows that differ in nothing but how the model is laid out: the model, what a sequence is, the cluster.
+std::string group_of(const TruthRow& row) {
+  return fmt::format("{}|{}|{}|{}|{}|{}|{}", row.model, row.layers.value_or(0), row.vocab.value_or(0),
+                     row.seq_len.value_or(0), row.gpu, row.gpus.value_or(0), row.interconnect);
+}
+
+void add_kendall(const std::vector<const ValidatedRow*>& rows, ValidationSummary& summary) {
+  constexpr std::size_t smallest_group = 3;
+  std::map<std::string, std::vector<std::pair<double, double>>> groups;
+  for (const ValidatedRow* row : rows) {
+    const auto batch = static_cast<double>(row->row.global_batch.value_or(1));
+    groups[group_of(row->row)].emplace_back(row->predicted->iteration_time.value() / batch,
+                                            row->measured_time->value() / batch);
+  }
+  std::vector<double> taus;
+  for (const auto& [name, pairs] : groups) {
+    if (pairs.size() < smallest_group) continue;
+    if (const auto tau = kendall_tau_b(pairs)) taus.push_back(*tau);
+  }
+  summary.kendall_groups = taus.size();
+  summary.kendall_tau = median(taus);
+}
+
+void count_fits(const ValidatedRow& row, FitsConfusion& fits) {
+  if (!row.predicted) return;
+  const bool failed = !row.measured_time && mentions(row.row.notes, "status=");
+  if (row.measured_time)
+    ++(row.predicted->fits ? fits.ran_fits : fits.ran_does_not_fit);
+  else if (failed)
+    ++(row.predicted->fits ? fits.failed_fits : fits.failed_does_not_fit);
+}
+
+ValidationSummary summarise(std::string scope, std::string name, const std::vector<const ValidatedRow*>& rows) {
+  ValidationSummary summary;
+  summary.scope = std::move(scope);
+  summary.name = std::move(name);
+  summary.rows = rows.size();
+  std::vector<double> time_errors;
+  std::vector<double> memory_errors;
+  std::vector<const ValidatedRow*> timed;
+  for (const ValidatedRow* row : rows) {
+    summary.ok += row->status == RowStatus::ok;
+    summary.infeasible += row->status == RowStatus::infeasible;
+    summary.skipped += row->status == RowStatus::skipped;
+    summary.tuned += row->tuned;
+    if (row->tuned) continue;
+    count_fits(*row, summary.fits);
+    if (row->memory_error) memory_errors.push_back(*row->memory_error);
+    if (!row->time_error) continue;
+    time_errors.push_back(*row->time_error);
+    timed.push_back(row);
+  }
+  summary.time = statistics_of(time_errors);
+  summary.memory = statistics_of(memory_errors);
+  add_kendall(timed, summary);
+  return summary;
+}
+
+// One summary for each distinct key, in the order of first appearance.
+template <class Key>
+void add_summaries(const std::string& scope, Key key, ValidationReport& report) {
+  std::vector<std::string> names;
+  std::map<std::string, std::vector<const ValidatedRow*>> groups;
+  for (const ValidatedRow& row : report.rows) {
+    auto& group = groups[key(row.row)];
+    if (group.empty()) names.push_back(key(row.row));
+    group.push_back(&row);
+  }
+  for (const std::string& name : names) report.summaries.push_back(summarise(scope, name, groups[name]));
+}
+
+}  // namespace
+
+RowFilter parse_row_filter(const std::string& text) {
+  std::vector<FilterTerm> terms;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    if (end > begin) terms.push_back(parse_term(text.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return [terms](const TruthRow& row) {
+    return std::all_of(terms.begin(), terms.end(), [&](const FilterTerm& term) { return term.holds(row); });
+  };
+}
+
+ValidationReport validate(const std::vector<TruthRow>& rows, const TruthLibrary& library, const Simulation& simulate,
+                          const ValidationProgress& progress) {
+  ValidationReport report;
+  report.rows.reserve(rows.size());
+  for (const TruthRow& row : rows) {
+    report.rows.push_back(validate_row(row, library, simulate));
+    if (progress) progress(report.rows.size(), rows.size());
+  }
+  add_summaries("file", [](const TruthRow& row) { return std::filesystem::path(row.file).filename().string(); }, report);
+  add_summaries("source", [](const TruthRow& row) { return row.source; }, report);
+  return report;
+}
+
+ValidationReport validate(const std::vector<std::filesystem::path>& files, const RowFilter& filter,
+                          const TruthLibrary& library, const Simulation& simulate, const ValidationProgress& progress) {
+  std::vector<TruthRow> rows;
+  for (const auto& file : files)
+    for (TruthRow& row : read_truth(file))
+      if (!filter || filter(row)) rows.push_back(std::move(row));
+  return validate(rows, library, simulate, progress);
+}
+
+}  // namespace echelon

@@ -1,0 +1,44 @@
+// The program: parses the command line, runs one subcommand and maps errors to exit codes. The only place that exits.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "sim/cli/command.h"
+
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app{"echelon predicts the throughput, memory, cost and energy of model-parallel training."};
+  app.set_version_flag("--version", ECHELON_VERSION);
+  app.require_subcommand(1);
+  app.footer("Example: echelon run scenarios/published/llama3-8b-torchtitan-8xh100.yaml");
+  echelon::CommandBody body;
+  echelon::add_run_command(app, body);
+  echelon::add_validate_command(app, body);
+  echelon::add_models_command(app, body);
+  echelon::add_profiles_command(app, body);
+  echelon::add_import_command(app, body);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& request) {
+    return app.exit(request);
+  } catch (const CLI::ParseError& error) {
+    app.exit(error);
+    return 2;
+  }
+  return body();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const echelon::InputError& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "echelon: internal error, please report it: {}\n", error.what());
+    return 70;
+  }
+}

@@ -1,0 +1,162 @@
+#include "sim/config/scenario.h"
+
+#include "sim/config/data_dir.h"
+#include "sim/config/model_config.h"
+#include "sim/config/profile_config.h"
+#include "sim/config/scenario_keys.h"
+#include "sim/config/strategy_config.h"
+#include "sim/config/workload_config.h"
+#include "sim/model/transformer.h"
+
+namespace echelon {
+
+namespace {
+
+constexpr std::int64_t schema_version = 1;
+
+// PATH as written in a document that lies in `folder`.
+std::filesystem::path resolved(const std::string& path, const std::filesystem::path& folder, const Value& value) {
+  if (path.find('\n') != std::string::npos || path.empty())
+    value.fail(value.path() + " is no path", "expected the path of a file");
+  return folder / path;
+}
+
+bool is_path(const std::string& text) {
+  const std::string extension = std::filesystem::path(text).extension().string();
+  return text.find('/') != std::string::npos || extension == ".yaml" || extension == ".yml" || extension == ".json";
+}
+
+Model read_huggingface(const std::filesystem::path& path, const HfReader& hf_reader) {
+  std::error_code error;
+  const auto file = std::filesystem::is_directory(path, error) ? path / "config.json" : path;
+  Model model = hf_reader(parse_file(file));
+  if (model.source.empty()) model.source = file.string();
+  return model;
+}
+
+Model read_named_model(const Value& name, const HfReader& hf_reader) {
+  const auto file = data_file(DataKind::model, name.text(), name.where());
+  if (file.extension() == ".json") return read_huggingface(file, hf_reader);
+  return build_transformer(transformer_from_yaml(parse_file(file)));
+}
+
+// GPUs of the cluster; `nodes` and `gpus` agree where both are there.
+std::int64_t gpu_count(const Value& value, const ClusterDocument& cluster, const Profile& profile) {
+  const std::int64_t width = profile.network.gpus_per_node;
+  if (cluster.gpus_per_node != 0 && cluster.gpus_per_node != width)
+    value.at("gpus_per_node")
+        .fail(fmt::format("gpus_per_node is {} but profile {} has {}", cluster.gpus_per_node, profile.name, width),
+              fmt::format("expected {}, or another profile", width));
+  if (cluster.nodes == 0 && cluster.gpus == 0)
+    value.fail("cluster has neither 'nodes' nor 'gpus'", "expected one of them, such as 'nodes: 1'");
+  if (cluster.nodes != 0 && cluster.gpus != 0 && cluster.nodes * width != cluster.gpus)
+    value.at("gpus").fail(
+        fmt::format("{} nodes of {} have {} GPUs, not {}", cluster.nodes, width, cluster.nodes * width, cluster.gpus),
+        "expected 'nodes' or 'gpus' alone");
+  const std::int64_t gpus = cluster.gpus != 0 ? cluster.gpus : cluster.nodes * width;
+  if (gpus > most_ranks)
+    value.fail(fmt::format("the cluster has {} GPUs", gpus), fmt::format("expected at most {}", most_ranks));
+  if (gpus > width && gpus % width != 0)
+    value.at("gpus").fail(fmt::format("{} GPUs do not fill nodes of {}", gpus, width),
+                          fmt::format("expected {} or {}", gpus / width * width, (gpus / width + 1) * width));
+  return gpus;
+}
+
+void read_cluster(const Value& value, ScenarioReading& reading) {
+  ClusterDocument cluster;
+  read_keys(value, cluster_keys(), cluster);
+  const Value profile = value.at("profile");
+  reading.scenario.profile =
+      load_profile(is_path(cluster.profile) ? resolved(cluster.profile, reading.folder, profile)
+                                            : data_file(DataKind::profile, cluster.profile, profile.where()));
+  reading.scenario.gpus = gpu_count(value, cluster, reading.scenario.profile);
+}
+
+void read_strategy(const Value& value, ScenarioReading& reading) {
+  reading.scenario.strategy = strategy_from_yaml(value);
+  resolve_data_parallel(value, reading.scenario.gpus, reading.scenario.strategy);
+}
+
+std::string model_type() {
+  const KeyRow file{"huggingface", text_type(), "path of a HuggingFace config.json, or of the folder that holds it",
+                    Presence::required};
+  const KeyRow name{"name", text_type(), "a model of scenarios/models", Presence::required};
+  return any_of({object_type({file}), object_type({name}), R"({"type":"object","required":["layers"]})"});
+}
+
+}  // namespace
+
+const std::vector<Key<ClusterDocument>>& cluster_keys() {
+  static const std::vector<Key<ClusterDocument>> keys = {
+      text_key<ClusterDocument>("profile", &ClusterDocument::profile, "hardware profile: a name, or the path of a file",
+                                Presence::required),
+      integer_key<ClusterDocument>("nodes", 1, most_ranks, &ClusterDocument::nodes, "machines of that profile"),
+      integer_key<ClusterDocument>("gpus", 1, most_ranks, &ClusterDocument::gpus,
+                                   "GPUs, instead of nodes: a part of one node, or whole nodes"),
+      integer_key<ClusterDocument>("gpus_per_node", 1, most_ranks, &ClusterDocument::gpus_per_node,
+                                   "checked against the profile"),
+  };
+  return keys;
+}
+
+const std::vector<Key<Measured>>& measured_keys() {
+  static const std::vector<Key<Measured>> keys = {
+      number_key<Measured>("iteration_time_s", 1e-9, 1e9, &Measured::iteration_time_s, "seconds of one optimizer step"),
+      number_key<Measured>("peak_memory_gib", 1e-9, 1e9, &Measured::peak_memory_gib,
+                           "GiB at the peak of the fullest GPU, counted as strategy.peak_memory says"),
+  };
+  return keys;
+}
+
+const std::vector<Key<ScenarioReading>>& scenario_keys() {
+  using Reading = ScenarioReading;
+  static const std::vector<Key<Reading>> keys = {
+      {{"echelon", R"({"const":1})", "version of this document's schema", Presence::required},
+       [](const Value& value, Reading&) { value.integer(schema_version, schema_version); }},
+      text_key<Reading>(
+          "name", [](Reading& r) -> std::string& { return r.scenario.name; }, "title for reports"),
+      text_key<Reading>(
+          "source", [](Reading& r) -> std::string& { return r.scenario.source; }, "where the run was published"),
+      {{"model", model_type(), "what is trained: by file, by name, or its shape in place", Presence::required},
+       [](const Value& value, Reading& r) { r.scenario.model = model_from_scenario(value, r.folder, *r.hf_reader); }},
+      {{"cluster", object_type_of(cluster_keys()), "what it is trained on", Presence::required}, read_cluster},
+      {{"strategy", object_type_of(strategy_keys()), "how it is laid over the GPUs", Presence::required},
+       read_strategy},
+      {{"workload", object_type_of(workload_keys()), "batch, sequence, number formats, optimizer", Presence::required},
+       [](const Value& value, Reading& r) {
+         r.scenario.workload = workload_from_yaml(value, r.scenario.strategy.framework);
+       }},
+      {{"measured", object_type_of(measured_keys()), "what was measured: shown, never used"},
+       [](const Value& value, Reading& r) { read_keys(value, measured_keys(), r.scenario.measured); }},
+  };
+  return keys;
+}
+
+Model model_from_scenario(const Value& value, const std::filesystem::path& folder, const HfReader& hf_reader) {
+  const auto path = value.find("huggingface");
+  const auto name = value.find("name");
+  if (path || (name && value.keys().size() == 1)) {
+    value.finish();
+    if (path && name) name->fail("model has both 'name' and 'huggingface'", "expected one of them");
+    return path ? read_huggingface(resolved(path->text(), folder, *path), hf_reader)
+                : read_named_model(*name, hf_reader);
+  }
+  return build_transformer(transformer_from_yaml(value));
+}
+
+Scenario scenario_from_yaml(const Value& document, const std::filesystem::path& file, const HfReader& hf_reader) {
+  ScenarioReading reading;
+  reading.scenario.file = file.string();
+  reading.scenario.name = file.stem().string();
+  reading.folder = file.parent_path();
+  reading.hf_reader = &hf_reader;
+  read_keys(document, scenario_keys(), reading);
+  return std::move(reading.scenario);
+}
+
+Scenario load_scenario(const std::filesystem::path& path, const std::vector<std::string>& overrides,
+                       const HfReader& hf_reader) {
+  return scenario_from_yaml(with_overrides(parse_file(path), overrides), path, hf_reader);
+}
+
+}  // namespace echelon

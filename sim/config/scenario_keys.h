@@ -1,0 +1,34 @@
+// The key tables of a scenario that have no header of their own. Private to the config room.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/config/key_table.h"
+#include "sim/config/scenario.h"
+
+namespace echelon {
+
+// `cluster: {profile: NAME or PATH, nodes: N | gpus: N, gpus_per_node: N}` as it is written; 0 = absent.
+struct ClusterDocument {
+  std::string profile;
+  std::int64_t nodes = 0;
+  std::int64_t gpus = 0;
+  std::int64_t gpus_per_node = 0;
+};
+
+// What the readers of the outermost keys share.
+struct ScenarioReading {
+  Scenario scenario;
+  std::filesystem::path folder;
+  const HfReader* hf_reader = nullptr;
+};
+
+const std::vector<Key<ClusterDocument>>& cluster_keys();
+const std::vector<Key<Measured>>& measured_keys();
+// In the order of reading: the cluster before the strategy (which may need its size), that before the workload.
+const std::vector<Key<ScenarioReading>>& scenario_keys();
+
+}  // namespace echelon

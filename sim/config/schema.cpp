@@ -1,0 +1,26 @@
+#include "sim/config/schema.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "sim/config/scenario_keys.h"
+
+namespace echelon {
+
+namespace {
+
+// A whole schema document from the type of its root.
+std::string schema_document(const std::string& title, const std::string& type) {
+  const std::string text = fmt::format(R"({{"$schema":"https://json-schema.org/draft/2020-12/schema","title":"{}",{})",
+                                       title, type.substr(1));
+  return nlohmann::ordered_json::parse(text).dump(2) + "\n";
+}
+
+}  // namespace
+
+std::string scenario_schema() {
+  return schema_document("echelon scenario", object_type_of(scenario_keys()));
+}
+
+}  // namespace echelon

@@ -1,0 +1,14 @@
+// JSON Schemas (draft 2020-12) of the documents, written from the tables that read them.
+//
+// The committed files under scenarios/schema/ are this text; a test compares them, and writes them anew when
+// ECHELON_APPROVE is set in its environment.
+#pragma once
+
+#include <string>
+
+namespace echelon {
+
+// scenarios/schema/scenario.schema.json
+std::string scenario_schema();
+
+}  // namespace echelon

@@ -1,0 +1,196 @@
+#include "sim/config/strategy_config.h"
+
+#include <algorithm>
+#include <string>
+
+namespace echelon {
+
+namespace {
+
+constexpr std::int64_t most_degree = 1'000'000;
+constexpr std::int64_t most_layers = 100'000;
+
+using StrategyKey = Key<Strategy>;
+
+const std::vector<StrategyKey>& recompute_keys() {
+  static const std::vector<StrategyKey> keys = {
+      enum_key<Recompute, Strategy>("kind", &Strategy::recompute, "what the backward pass computes again",
+                                    Presence::required),
+      integer_key<Strategy>("layers", 0, most_layers, &Strategy::recompute_layers,
+                            "full: only this many layers of each chunk; 0 = all"),
+  };
+  return keys;
+}
+
+void read_recompute(const Value& value, Strategy& strategy) {
+  if (value.is_mapping())
+    read_keys(value, recompute_keys(), strategy);
+  else
+    strategy.recompute = value.one_of<Recompute>();
+}
+
+void read_data_parallel(const Value& value, Strategy& strategy) {
+  const bool automatic = value.is_scalar() && value.text() == "auto";
+  strategy.mesh.data = automatic ? 0 : value.integer(1, most_ranks);
+}
+
+void read_mesh_order(const Value& value, Strategy& strategy) {
+  std::vector<Axis> order;
+  for (const Value& item : value.items()) {
+    const Axis axis = item.one_of<Axis>();
+    if (std::find(order.begin(), order.end(), axis) != order.end())
+      item.fail(fmt::format("{} names '{}' again", item.path(), name_of(axis)), "expected each axis once");
+    order.push_back(axis);
+  }
+  for (const auto& entry : enum_names<Axis>)
+    if (std::find(order.begin(), order.end(), entry.value) == order.end())
+      value.fail(fmt::format("{} lacks '{}'", value.path(), entry.name),
+                 "expected each of " + all_names<Axis>() + " once, innermost first");
+  strategy.mesh.order = order;
+}
+
+std::string mesh_order_type() {
+  return fmt::format(R"({{"type":"array","items":{},"minItems":5,"maxItems":5,"uniqueItems":true}})",
+                     enum_type<Axis>());
+}
+
+std::vector<StrategyKey> mesh_rows() {
+  const auto degree = [](std::string name, auto member, std::string meaning) {
+    return integer_key<Strategy>(
+        std::move(name), 1, most_degree,
+        [member](Strategy& strategy) -> std::int64_t& { return strategy.mesh.*member; }, std::move(meaning));
+  };
+  return {
+      {{"data_parallel", any_of({choice_type({"auto"}), integer_type(1, most_ranks)}),
+        "replicas of the model; auto (the default) = GPUs / (tensor * pipeline * context)"},
+       read_data_parallel},
+      degree("tensor_parallel", &Mesh::tensor, "ranks that share each matrix product"),
+      degree("pipeline_parallel", &Mesh::pipeline, "stages that share the layers"),
+      degree("context_parallel", &Mesh::context, "ranks that share each sequence"),
+      degree("expert_parallel", &Mesh::expert, "ranks, inside data * context, that share the experts"),
+      integer_key<Strategy>(
+          "expert_tensor_parallel", 0, most_degree, [](Strategy& s) -> std::int64_t& { return s.mesh.expert_tensor; },
+          "ranks that share each expert; 0 = tensor_parallel without expert parallelism, 1 with it"),
+      {{"mesh_order", mesh_order_type(), "axes from the innermost (neighbouring ranks) out"}, read_mesh_order},
+  };
+}
+
+std::vector<StrategyKey> schedule_rows() {
+  return {
+      integer_key<Strategy>("micro_batch", 1, most_degree, &Strategy::micro_batch,
+                            "sequences of one micro-batch of one data-parallel rank"),
+      enum_key<ScheduleKind, Strategy>("schedule", &Strategy::schedule,
+                                       "pipeline schedule; 1f1b, or interleaved where virtual_stages is over 1"),
+      integer_key<Strategy>("virtual_stages", 1, most_layers, &Strategy::virtual_stages,
+                            "chunks of layers on each pipeline rank"),
+      integer_key<Strategy>("first_stage_layers", 0, most_layers, &Strategy::first_stage_layers,
+                            "layers of the first pipeline stage; 0 = an even share"),
+      integer_key<Strategy>("last_stage_layers", 0, most_layers, &Strategy::last_stage_layers,
+                            "layers of the last pipeline stage; 0 = an even share"),
+  };
+}
+
+std::vector<StrategyKey> memory_rows() {
+  return {
+      boolean_key<Strategy>("sequence_parallel", &Strategy::sequence_parallel,
+                            "norms and dropout divided over the tensor-parallel ranks by tokens"),
+      enum_key<Sharding, Strategy>(
+          "sharding", &Strategy::sharding,
+          "data-parallel state that is divided: zero1 optimizer, zero2 and gradients, zero3 and "
+          "parameters, hybrid zero3 inside shard_ranks"),
+      integer_key<Strategy>("shard_ranks", 0, most_ranks, &Strategy::shard_ranks,
+                            "hybrid: ranks that share one copy; 0 = the GPUs of a node"),
+      boolean_key<Strategy>("reshard_after_forward", &Strategy::reshard_after_forward,
+                            "zero3, hybrid: free gathered parameters after the forward pass"),
+      {{"recompute", any_of({enum_type<Recompute>(), object_type_of(recompute_keys())}),
+        "what the backward pass computes again instead of keeping it"},
+       read_recompute},
+  };
+}
+
+std::vector<StrategyKey> execution_rows() {
+  return {
+      boolean_key<Strategy>("overlap_gradient_reduce", &Strategy::overlap_gradient_reduce,
+                            "data-parallel gradient reduction runs beside the backward pass"),
+      boolean_key<Strategy>("overlap_parameter_gather", &Strategy::overlap_parameter_gather,
+                            "parameter all-gather runs beside compute"),
+      boolean_key<Strategy>("overlap_pipeline", &Strategy::overlap_pipeline,
+                            "pipeline sends and receives run beside compute"),
+      boolean_key<Strategy>("overlap_tensor", &Strategy::overlap_tensor,
+                            "tensor-parallel collectives hidden behind their matrix products (async TP)"),
+      boolean_key<Strategy>("overlap_weight_gradient", &Strategy::overlap_weight_gradient,
+                            "tensor-parallel collectives of the backward pass run beside weight gradients"),
+      boolean_key<Strategy>("synchronous_pipeline", &Strategy::synchronous_pipeline,
+                            "the host waits for the device at every pipeline send or receive"),
+      boolean_key<Strategy>("fused_loss", &Strategy::fused_loss, "loss in chunks: no full logits kept"),
+      enum_key<KernelStyle, Strategy>("kernels", &Strategy::kernels, "how pointwise work is fused"),
+      enum_key<AttentionKernel, Strategy>("attention", &Strategy::attention, "kernel of the attention core"),
+      boolean_key<Strategy>("dropout", &Strategy::dropout, "dropout runs and keeps its masks"),
+      enum_key<PeakKind, Strategy>(
+          "peak_memory", &Strategy::peak,
+          "what a peak-memory figure counts: live tensors, the allocator's hold, or the device"),
+  };
+}
+
+// "12 or 24": the divisors of `number` next to `near`, for a message. `number` is at most most_ranks.
+std::string nearest_divisors(std::int64_t number, std::int64_t near) {
+  std::int64_t below = 1;
+  std::int64_t above = number;
+  for (std::int64_t divisor = 1; divisor * divisor <= number; ++divisor) {
+    if (number % divisor != 0) continue;
+    for (const std::int64_t candidate : {divisor, number / divisor}) {
+      if (candidate <= near) below = std::max(below, candidate);
+      if (candidate >= near) above = std::min(above, candidate);
+    }
+  }
+  return near > number ? std::to_string(number) : fmt::format("{} or {}", below, above);
+}
+
+}  // namespace
+
+const std::vector<StrategyKey>& strategy_keys() {
+  static const std::vector<StrategyKey> keys = [] {
+    std::vector<StrategyKey> all = {enum_key<FrameworkKind, Strategy>(
+        "framework", &Strategy::framework, "training framework, whose defaults hold for the keys that are absent")};
+    for (const auto& rows : {mesh_rows(), schedule_rows(), memory_rows(), execution_rows()})
+      all.insert(all.end(), rows.begin(), rows.end());
+    return all;
+  }();
+  return keys;
+}
+
+Strategy strategy_from_yaml(const Value& value) {
+  const auto framework = value.find("framework");
+  Strategy strategy = framework_defaults(framework ? framework->one_of<FrameworkKind>() : FrameworkKind::megatron);
+  strategy.mesh.data = 0;
+  read_keys(value, strategy_keys(), strategy);
+  if (strategy.virtual_stages > 1 && !value.find("schedule")) strategy.schedule = ScheduleKind::interleaved;
+  const Mesh& mesh = strategy.mesh;
+  const double ranks = static_cast<double>(std::max<std::int64_t>(mesh.data, 1)) * static_cast<double>(mesh.tensor) *
+                       static_cast<double>(mesh.pipeline) * static_cast<double>(mesh.context);
+  if (ranks > static_cast<double>(most_ranks))
+    value.fail(fmt::format("the mesh has {:.3g} ranks", ranks), fmt::format("expected at most {}", most_ranks));
+  return strategy;
+}
+
+void resolve_data_parallel(const Value& value, std::int64_t gpus, Strategy& strategy) {
+  Mesh& mesh = strategy.mesh;
+  const std::int64_t replica = mesh.tensor * mesh.pipeline * mesh.context;
+  const Value place = value.find("data_parallel").value_or(value);
+  const std::string product = fmt::format("tensor_parallel {} x pipeline_parallel {} x context_parallel {} = {}",
+                                          mesh.tensor, mesh.pipeline, mesh.context, replica);
+  if (gpus % replica != 0) {
+    const std::int64_t multiple = gpus / replica * replica;
+    const std::string counts =
+        multiple > 0 ? fmt::format("{} or {}", multiple, multiple + replica) : std::to_string(replica);
+    place.fail(fmt::format("{} does not divide the {} GPUs", product, gpus),
+               fmt::format("expected {} GPUs, or a product of {}", counts, nearest_divisors(gpus, replica)));
+  }
+  if (mesh.data == 0) mesh.data = gpus / replica;
+  if (mesh.data * replica != gpus)
+    place.fail(
+        fmt::format("data_parallel {} x {} makes {} ranks for {} GPUs", mesh.data, product, mesh.data * replica, gpus),
+        fmt::format("expected data_parallel: {}, or auto", gpus / replica));
+}
+
+}  // namespace echelon

@@ -1,0 +1,155 @@
+#include "sim/config/workload_config.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <string>
+
+namespace echelon {
+
+namespace {
+
+constexpr std::int64_t most_tokens = 100'000'000;
+constexpr std::int64_t most_sequences = 10'000'000;
+
+// Formats that each part of a precision may have.
+const std::vector<DataType> name_types = {DataType::fp32, DataType::tf32,  DataType::fp16, DataType::bf16,
+                                          DataType::fp8,  DataType::mxfp8, DataType::nvfp4};
+const std::vector<DataType> compute_types = {DataType::fp32, DataType::tf32, DataType::fp16, DataType::bf16};
+const std::vector<DataType> gradient_types = {DataType::fp32, DataType::fp16, DataType::bf16};
+
+enum class Fp8Scaling { tensorwise, rowwise };
+
+std::vector<std::string> spelt(const std::vector<DataType>& types) {
+  std::vector<std::string> names;
+  for (const DataType type : types) names.emplace_back(name_of(type));
+  return names;
+}
+
+DataType one_of_types(const Value& value, const std::vector<DataType>& types) {
+  const std::string name = value.text();
+  const auto type = from_name<DataType>(name);
+  if (type && std::find(types.begin(), types.end(), *type) != types.end()) return *type;
+  const std::vector<std::string> names = spelt(types);
+  const auto near = nearest(name, names);
+  value.fail(fmt::format("{} is '{:.40}'", value.path(), name),
+             near ? fmt::format("did you mean '{}'? (one of: {})", *near, fmt::join(names, ", "))
+                  : fmt::format("expected one of: {}", fmt::join(names, ", ")));
+}
+
+Key<Precision> type_key(std::string name, const std::vector<DataType>& types, DataType Precision::*member,
+                        std::string meaning) {
+  return {
+      {std::move(name), choice_type(spelt(types)), std::move(meaning)},
+      [&types, member](const Value& value, Precision& precision) { precision.*member = one_of_types(value, types); }};
+}
+
+}  // namespace
+
+template <>
+inline constexpr auto enum_names<Fp8Scaling> = std::to_array<EnumName<Fp8Scaling>>({
+    {Fp8Scaling::tensorwise, "tensorwise"},
+    {Fp8Scaling::rowwise, "rowwise"},
+});
+
+namespace {
+
+const std::vector<Key<Precision>>& precision_keys() {
+  static const std::vector<Key<Precision>> keys = {
+      type_key("compute", compute_types, &Precision::compute, "activations and matrix products outside linear layers"),
+      type_key("matrix", name_types, &Precision::matrix, "inputs of linear layers: as compute, or fp8, mxfp8, nvfp4"),
+      type_key("gradient", gradient_types, &Precision::gradient, "buffer that accumulates gradients"),
+      type_key("gradient_reduce", gradient_types, &Precision::gradient_reduce, "gradients that data parallelism sends"),
+      boolean_key<Precision>("fp8_parameter_gather", &Precision::fp8_parameter_gather,
+                             "sharded fp8 weights are gathered in fp8"),
+      {{"fp8_scaling", enum_type<Fp8Scaling>(), "one scale for a tensor, or one for each row"},
+       [](const Value& value, Precision& precision) {
+         precision.fp8_rowwise_scaling = value.one_of<Fp8Scaling>() == Fp8Scaling::rowwise;
+       }},
+  };
+  return keys;
+}
+
+bool is_quantised(DataType type) {
+  return type == DataType::fp8 || type == DataType::mxfp8 || type == DataType::nvfp4;
+}
+
+void read_precision(const Value& value, Workload& workload) {
+  if (!value.is_mapping()) {
+    workload.precision = precision_of(one_of_types(value, name_types));
+    return;
+  }
+  const auto compute = value.find("compute");
+  const auto matrix = value.find("matrix");
+  Precision precision = precision_of(compute ? one_of_types(*compute, compute_types) : DataType::bf16);
+  read_keys(value, precision_keys(), precision);
+  if (matrix && precision.matrix != precision.compute && !is_quantised(precision.matrix))
+    matrix->fail(fmt::format("{} is {} while compute is {}", matrix->path(), name_of(precision.matrix),
+                             name_of(precision.compute)),
+                 fmt::format("expected {}, fp8, mxfp8 or nvfp4", name_of(precision.compute)));
+  workload.precision = precision;
+}
+
+const std::vector<Key<Workload>>& optimizer_keys() {
+  static const std::vector<Key<Workload>> keys = {
+      enum_key<OptimizerKind, Workload>("kind", &Workload::optimizer, "update rule", Presence::required),
+      enum_key<OptimizerVariant, Workload>(
+          "variant", &Workload::optimizer_variant,
+          "megatron: 16-bit weights, fp32 masters; pytorch: fp32 parameters; the default is the framework's"),
+  };
+  return keys;
+}
+
+void read_optimizer(const Value& value, Workload& workload) {
+  if (value.is_mapping())
+    read_keys(value, optimizer_keys(), workload);
+  else
+    workload.optimizer = value.one_of<OptimizerKind>();
+}
+
+}  // namespace
+
+const std::vector<Key<Workload>>& workload_keys() {
+  static const std::vector<Key<Workload>> keys = {
+      integer_key<Workload>("sequence_length", 1, most_tokens, &Workload::sequence_length, "tokens of one sequence",
+                            Presence::required),
+      integer_key<Workload>("global_batch", 1, most_sequences, &Workload::global_batch,
+                            "sequences of one optimizer step", Presence::required),
+      {{"precision", any_of({choice_type(spelt(name_types)), object_type_of(precision_keys())}),
+        "number formats, by name or one by one; bf16 is the default"},
+       read_precision},
+      {{"optimizer", any_of({enum_type<OptimizerKind>(), object_type_of(optimizer_keys())}),
+        "optimizer; adam is the default"},
+       read_optimizer},
+  };
+  return keys;
+}
+
+Precision precision_of(DataType name) {
+  Precision precision;
+  if (is_quantised(name)) {
+    precision.matrix = name;
+    return precision;
+  }
+  precision.compute = name;
+  precision.matrix = name;
+  if (name == DataType::fp16) {  // Megatron-LM forces fp32 accumulation with bf16 alone (arguments.py)
+    precision.gradient = DataType::fp16;
+    precision.gradient_reduce = DataType::fp16;
+  }
+  return precision;
+}
+
+OptimizerVariant default_variant(FrameworkKind framework) {
+  const bool pytorch = framework == FrameworkKind::torchtitan || framework == FrameworkKind::fsdp;
+  return pytorch ? OptimizerVariant::pytorch : OptimizerVariant::megatron;
+}
+
+Workload workload_from_yaml(const Value& value, FrameworkKind framework) {
+  Workload workload;
+  workload.optimizer_variant = default_variant(framework);
+  read_keys(value, workload_keys(), workload);
+  return workload;
+}
+
+}  // namespace echelon

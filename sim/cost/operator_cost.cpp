@@ -1,0 +1,115 @@
+#include "sim/cost/operator_cost.h"
+
+#include <algorithm>
+
+namespace echelon {
+
+namespace {
+
+bool quantised(const Operator& op, const Precision& precision) {
+  // Output projections and routers stay in the compute type (torchtitan's float8 filter, Transformer Engine's recipes).
+  return precision.matrix != precision.compute && op.split != TensorSplit::vocabulary &&
+         op.split != TensorSplit::replicated && element_size(precision.matrix) < element_size(precision.compute);
+}
+
+// Bytes moved to quantise one element of a product's input: read for the scale, read and written for the cast, and a second,
+// transposed copy for the backward product (Transformer Engine's and torchao's float8 linears).
+constexpr double quantise_bytes = 2 + 2 + 1 + 1;
+// Row-wise scales need an fp32 maximum for each row and column: one more read of the tensor each way.
+constexpr double rowwise_extra_bytes = 4;
+
+Seconds add(Seconds& sum, const Priced& priced, Ground& ground) {
+  sum += priced.time;
+  ground = std::max(ground, priced.ground);
+  return priced.time;
+}
+
+void cost_linear(const Operator& op, const CostContext& context, OperatorCost& cost) {
+  const double experts = static_cast<double>(std::max<std::int64_t>(1, op.experts));
+  const double rows = context.tokens * op.row_share / experts;
+  const DataType type = quantised(op, context.precision) ? context.precision.matrix : context.precision.compute;
+  const Device& device = *context.device;
+  cost.ground = Ground::measured;
+  add(cost.forward, gemm_time(device, type, {rows, op.out_features, op.in_features, experts}), cost.ground);
+  add(cost.input_gradient, gemm_time(device, type, {rows, op.in_features, op.out_features, experts, GemmRole::input_gradient}), cost.ground);
+  add(cost.weight_gradient, gemm_time(device, type, {op.in_features, op.out_features, rows, experts, GemmRole::weight_gradient}), cost.ground);
+  const double weights = op.in_features * op.out_features * experts;
+  add(cost.weight_gradient, memory_bound_time(device, context.accumulation * weights, 0), cost.ground);
+  if (type == context.precision.compute) return;
+  const double per_element = quantise_bytes + (context.precision.fp8_rowwise_scaling ? rowwise_extra_bytes : 0);
+  const Bytes forward = Bytes(per_element) * (rows * experts * op.in_features + weights);
+  const Bytes backward = Bytes(per_element) * (rows * experts * op.out_features);
+  add(cost.forward, memory_bound_time(device, forward, 4), cost.ground);
+  add(cost.input_gradient, memory_bound_time(device, backward, 2), cost.ground);
+  cost.forward_kernels += 4;
+  cost.backward_kernels += 2;
+}
+
+void cost_flash_attention(const Operator& op, const CostContext& context, OperatorCost& cost) {
+  const AttentionShape& shape = op.attention;
+  AttentionWork work;
+  work.batch = context.sequences;
+  work.heads = static_cast<double>(shape.heads);
+  work.kv_heads = static_cast<double>(shape.kv_heads);
+  work.queries = context.tokens / context.sequences;
+  work.keys = context.sequence;
+  work.qk_head_dim = static_cast<double>(shape.qk_head_dim);
+  work.v_head_dim = static_cast<double>(shape.v_head_dim);
+  work.attended_keys = mean_attended_keys(shape, context.sequence);
+  work.causal = shape.causal;
+  const Priced forward = attention_time(*context.device, context.precision.compute, work, AttentionPass::forward);
+  const Priced backward = attention_time(*context.device, context.precision.compute, work, AttentionPass::backward);
+  cost.forward += forward.time;
+  cost.input_gradient += backward.time;
+  cost.ground = std::max(forward.ground, backward.ground);
+}
+
+// Two batched products forward, four backward; masking and softmax are memory-bound kernels priced by their traffic.
+void cost_unfused_attention(const Operator& op, const CostContext& context, OperatorCost& cost) {
+  const AttentionShape& shape = op.attention;
+  const double batch = context.sequences * static_cast<double>(shape.heads);
+  const double queries = context.tokens / context.sequences;
+  const double qk = static_cast<double>(shape.qk_head_dim);
+  const double v = static_cast<double>(shape.v_head_dim);
+  const Device& device = *context.device;
+  const DataType type = context.precision.compute;
+  cost.ground = Ground::measured;
+  add(cost.forward, gemm_time(device, type, {queries, context.sequence, qk, batch}), cost.ground);
+  add(cost.forward, gemm_time(device, type, {queries, v, context.sequence, batch}), cost.ground);
+  add(cost.input_gradient, gemm_time(device, type, {queries, context.sequence, v, batch}), cost.ground);  // dP
+  add(cost.input_gradient, gemm_time(device, type, {context.sequence, v, queries, batch}), cost.ground);  // dV
+  add(cost.input_gradient, gemm_time(device, type, {queries, qk, context.sequence, batch}), cost.ground);  // dQ
+  add(cost.input_gradient, gemm_time(device, type, {context.sequence, qk, queries, batch}), cost.ground);  // dK
+  cost.forward_kernels += 1;
+  cost.backward_kernels += 2;
+}
+
+}  // namespace
+
+OperatorCost operator_cost(const Operator& op, const CostContext& context) {
+  OperatorCost cost;
+  cost.flops = executed_flops(op, context.tokens, context.sequence, context.execution.attention);
+  const OperatorTraffic moved = traffic(op, context.tokens, context.sequence, context.execution);
+  cost.forward_kernels = moved.forward.kernels;
+  cost.backward_kernels = moved.backward.kernels;
+  const bool product = op.kind == OperatorKind::linear || op.kind == OperatorKind::attention;
+  if (op.kind == OperatorKind::linear) cost_linear(op, context, cost);
+  if (op.kind == OperatorKind::attention) {
+    if (context.execution.attention == AttentionKernel::flash)
+      cost_flash_attention(op, context, cost);
+    else
+      cost_unfused_attention(op, context, cost);
+  }
+  const double free_kernels = product ? 1 : 0;  // the product's own launch is in its curve
+  const auto pointwise = [&](const Traffic& part) {
+    return memory_bound_time(*context.device, part.moved, part.moved > Bytes(0) ? std::max(0.0, part.kernels - free_kernels) : 0);
+  };
+  const Priced forward = pointwise(moved.forward);
+  const Priced backward = pointwise(moved.backward);
+  cost.forward += forward.time;
+  cost.input_gradient += backward.time;
+  if (!product) cost.ground = std::max(forward.ground, backward.ground);
+  return cost;
+}
+
+}  // namespace echelon

@@ -1,0 +1,21 @@
+// The parts of an operator's time, before passes put them together.
+#pragma once
+
+#include "sim/cost/work_cost.h"
+
+namespace echelon {
+
+// Times and launches of one operator on one rank for one micro-batch.
+struct OperatorCost {
+  Seconds forward;
+  Seconds input_gradient;   // pointwise backward work and attention included
+  Seconds weight_gradient;
+  double forward_kernels = 0;
+  double backward_kernels = 0;
+  OperatorFlops flops;
+  Ground ground = Ground::datasheet;
+};
+
+OperatorCost operator_cost(const Operator& op, const CostContext& context);
+
+}  // namespace echelon

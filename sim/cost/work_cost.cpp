@@ -1,0 +1,271 @@
+#include "sim/cost/work_cost.h"
+
+#include <algorithm>
+
+#include "sim/cost/operator_cost.h"
+
+namespace echelon {
+
+Seconds Price::device() const {
+  Seconds sum = compute + recompute;
+  for (const Seconds& part : exposed) sum += part;
+  return sum;
+}
+
+Price& Price::operator+=(const Price& other) {
+  compute += other.compute;
+  recompute += other.recompute;
+  for (std::size_t i = 0; i < exposed.size(); ++i) exposed[i] += other.exposed[i];
+  host += other.host;
+  flops += other.flops;
+  for (std::size_t i = 0; i < by_ground.size(); ++i) by_ground[i] += other.by_ground[i];
+  return *this;
+}
+
+Price Price::scaled(double factor) const {
+  Price price = *this;
+  price.compute *= factor;
+  price.recompute *= factor;
+  for (Seconds& part : price.exposed) part *= factor;
+  price.host *= factor;
+  price.flops *= factor;
+  for (Seconds& part : price.by_ground) part *= factor;
+  return price;
+}
+
+namespace {
+
+constexpr double collective_kernels = 1;
+
+GroupShape shape_of(const GroupLayout& layout) { return {layout.ranks, layout.ranks_per_node}; }
+
+// One layer's steps priced apart, so that passes can pair collectives with the products that hide them.
+struct PricedStep {
+  const Operator* op = nullptr;
+  const Communication* communication = nullptr;
+  OperatorCost cost;
+  Seconds forward_communication;
+  Seconds backward_communication;
+  Seconds regather;
+  Ground ground = Ground::datasheet;
+};
+
+class PassBuilder {
+ public:
+  PassBuilder(const LayerProgram& program, const CostContext& context) : context_(context) {
+    for (const Step& step : program.steps) steps_.push_back(priced(step));
+  }
+
+  const std::vector<PricedStep>& steps() const { return steps_; }
+
+  Price forward(bool again, bool attention_core_only) const {
+    Price price;
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      const PricedStep& step = steps_[i];
+      if (step.op != nullptr) {
+        if (attention_core_only && step.op->kind != OperatorKind::attention) continue;
+        (again ? price.recompute : price.compute) += step.cost.forward;
+        tally(price, step.cost.forward, step.cost.ground);
+        price.flops += step.cost.flops.forward;
+        price.host += context_.host.forward_kernel * step.cost.forward_kernels;
+      } else if (!attention_core_only) {
+        expose(price, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
+      }
+    }
+    return price;
+  }
+
+  // torchtitan's per-operator policy: every second product and all pointwise work run again, attention does not.
+  Price alternate_products() const {
+    Price price;
+    for (const PricedStep& step : steps_) {
+      if (step.op == nullptr || step.op->kind == OperatorKind::attention) continue;
+      const double share = step.op->kind == OperatorKind::linear ? 0.5 : 1;
+      price.recompute += step.cost.forward * share;
+      tally(price, step.cost.forward * share, step.cost.ground);
+      price.flops += step.cost.flops.forward * share;
+      price.host += context_.host.forward_kernel * (step.cost.forward_kernels * share);
+    }
+    return price;
+  }
+
+  Price backward(bool inputs, bool weights) const {
+    Price price;
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      const PricedStep& step = steps_[i];
+      if (step.op != nullptr) {
+        if (inputs) add_compute(price, step.cost.input_gradient, step.cost.flops.backward_input, step);
+        if (weights) add_compute(price, step.cost.weight_gradient, step.cost.flops.backward_weight, step);
+        price.host += context_.host.backward_kernel * (step.cost.backward_kernels * (inputs && weights ? 1 : 0.5));
+      } else if (inputs) {
+        expose(price, i, step.backward_communication, hidden_backward(i, weights), context_.host.backward_kernel);
+        expose(price, i, step.regather, next_linear(i).input_gradient, context_.host.backward_kernel);
+      }
+    }
+    return price;
+  }
+
+ private:
+  PricedStep priced(const Step& step) const {
+    PricedStep result;
+    result.op = std::get_if<Operator>(&step);
+    result.communication = std::get_if<Communication>(&step);
+    if (result.op != nullptr) {
+      result.cost = operator_cost(*result.op, context_);
+      result.ground = result.cost.ground;
+      return result;
+    }
+    const Communication& communication = *result.communication;
+    if (communication.forward)
+      result.forward_communication = time_of(communication, *communication.forward, result.ground) * communication.repeats;
+    if (communication.backward)
+      result.backward_communication = time_of(communication, *communication.backward, result.ground) * communication.backward_repeats;
+    if (communication.regathers_input)
+      result.regather = time_of(communication, CollectiveKind::all_gather, result.ground);
+    return result;
+  }
+
+  Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground) const {
+    const GroupLayout& layout = context_.groups[static_cast<std::size_t>(communication.axis)];
+    const Bytes bytes = context_.execution.activation_element * (context_.tokens * communication.row_share * communication.width);
+    if (kind == CollectiveKind::send_receive) {
+      ground = Ground::measured;
+      const double sharers = static_cast<double>(context_.network->gpus_per_node);
+      return point_to_point_time(*context_.network, layout.ranks_per_node >= layout.ranks, bytes, sharers);
+    }
+    const CollectivePrice price = collective_time(*context_.network, {kind, shape_of(layout), bytes});
+    ground = price.ground;
+    return price.time;
+  }
+
+  static void tally(Price& price, Seconds time, Ground ground) { price.by_ground[static_cast<std::size_t>(ground)] += time; }
+
+  static void add_compute(Price& price, Seconds time, Flops flops, const PricedStep& step) {
+    price.compute += time;
+    price.flops += flops;
+    tally(price, time, step.cost.ground);
+  }
+
+  // The part of a collective that `cover` does not hide; while both run, compute loses the overlap slowdown.
+  void expose(Price& price, std::size_t i, Seconds time, Seconds cover, Seconds host) const {
+    if (time <= Seconds(0)) return;
+    const Seconds hidden = std::min(time, cover);
+    const Seconds shown = time - hidden + hidden * (context_.device->overlap_slowdown - 1);
+    price.exposed[static_cast<std::size_t>(steps_[i].communication->axis)] += shown;
+    tally(price, shown, steps_[i].ground);
+    price.host += host * collective_kernels;
+  }
+
+  const OperatorCost& next_linear(std::size_t i) const {
+    for (std::size_t next = i + 1; next < steps_.size(); ++next)
+      if (steps_[next].op != nullptr && steps_[next].op->kind == OperatorKind::linear) return steps_[next].cost;
+    static const OperatorCost nothing;
+    return nothing;
+  }
+
+  // Compute that runs beside a collective hidden behind its neighbouring operator: the next one for a gather or a ring, the
+  // one before for a reduction. A chunked product leaves its first chunk's transfer uncovered.
+  Seconds neighbour_time(std::size_t i, bool backward) const {
+    const Communication& communication = *steps_[i].communication;
+    if (communication.hiding != Hiding::operators) return Seconds(0);
+    const bool reduces = communication.forward == CollectiveKind::reduce_scatter || communication.forward == CollectiveKind::all_reduce;
+    const std::size_t neighbour = reduces ? i - 1 : i + 1;
+    if ((reduces && i == 0) || neighbour >= steps_.size() || steps_[neighbour].op == nullptr) return Seconds(0);
+    const OperatorCost& cost = steps_[neighbour].cost;
+    const Seconds whole = backward ? cost.input_gradient + cost.weight_gradient : cost.forward;
+    const double ranks = static_cast<double>(context_.groups[static_cast<std::size_t>(communication.axis)].ranks);
+    return whole * ((ranks - 1) / ranks);
+  }
+
+  Seconds hidden_backward(std::size_t i, bool weights) const {
+    const Communication& communication = *steps_[i].communication;
+    if (communication.hiding == Hiding::operators) return neighbour_time(i, true);
+    if (communication.hiding == Hiding::weight_gradient && weights) return next_linear(i).weight_gradient;
+    return Seconds(0);
+  }
+
+  const CostContext& context_;
+  std::vector<PricedStep> steps_;
+};
+
+}  // namespace
+
+const Price& WorkPricer::price_run(const LayerRun& run) {
+  const auto key = std::make_tuple(run.block, run.pass, run.rerun);
+  if (const auto found = runs_.find(key); found != runs_.end()) return found->second;
+  const PassBuilder builder((*context_.blocks)[static_cast<std::size_t>(run.block)], context_);
+  Price price;
+  switch (run.rerun) {
+    case Rerun::nothing: break;
+    case Rerun::attention_core: price += builder.forward(true, true); break;
+    case Rerun::alternate_products: price += builder.alternate_products(); break;
+    case Rerun::everything: price += builder.forward(true, false); break;
+  }
+  switch (run.pass) {
+    case Pass::forward: price += builder.forward(false, false); break;
+    case Pass::backward: price += builder.backward(true, true); break;
+    case Pass::input_gradient: price += builder.backward(true, false); break;
+    case Pass::weight_gradient: price += builder.backward(false, true); break;
+  }
+  return runs_[key] = price;
+}
+
+Price WorkPricer::price_compute(const ComputeWork& work) {
+  Price price;
+  for (const LayerRun& run : work.runs) price += price_run(run).scaled(run.count);
+  return price;
+}
+
+Price WorkPricer::price_collectives(const CollectiveChain& chain) const {
+  Price price;
+  for (const CollectiveWork& call : chain.calls) {
+    const CollectivePrice one = collective_time(*context_.network, {call.kind, shape_of(call.group), call.bytes});
+    const Seconds time = one.time * call.count;
+    price.exposed[static_cast<std::size_t>(Axis::data)] += time;
+    price.by_ground[static_cast<std::size_t>(one.ground)] += time;
+  }
+  return price;
+}
+
+Price WorkPricer::price_transfer(const TransferWork& work) const {
+  Price price;
+  const double sharers = static_cast<double>(context_.network->gpus_per_node);
+  const Seconds time = point_to_point_time(*context_.network, work.same_node, work.bytes, sharers);
+  price.exposed[static_cast<std::size_t>(Axis::pipeline)] = time;
+  price.by_ground[static_cast<std::size_t>(Ground::measured)] = time;
+  return price;
+}
+
+Price WorkPricer::price_optimizer(const OptimizerWork& work) const {
+  Price price;
+  const Priced step = memory_bound_time(*context_.device, work.moved_per_element * work.elements, 8);
+  price.compute = step.time;
+  price.by_ground[static_cast<std::size_t>(step.ground)] = step.time;
+  price.host = context_.host.iteration;
+  return price;
+}
+
+Price WorkPricer::price(const Work& work) {
+  if (const auto* compute = std::get_if<ComputeWork>(&work)) return price_compute(*compute);
+  if (const auto* chain = std::get_if<CollectiveChain>(&work)) return price_collectives(*chain);
+  if (const auto* transfer = std::get_if<TransferWork>(&work)) return price_transfer(*transfer);
+  return price_optimizer(std::get<OptimizerWork>(work));
+}
+
+std::vector<OperatorPrice> WorkPricer::explain(std::int32_t block) {
+  const PassBuilder builder((*context_.blocks)[static_cast<std::size_t>(block)], context_);
+  std::vector<OperatorPrice> lines;
+  for (const PricedStep& step : builder.steps()) {
+    if (step.op != nullptr) {
+      lines.push_back({step.op->name, step.cost.forward, step.cost.input_gradient + step.cost.weight_gradient, step.ground});
+      continue;
+    }
+    const auto& communication = *step.communication;
+    const CollectiveKind kind = communication.forward.value_or(communication.backward.value_or(CollectiveKind::all_reduce));
+    lines.push_back({std::string(name_of(communication.axis)) + " " + std::string(name_of(kind)),
+                     step.forward_communication, step.backward_communication + step.regather, step.ground});
+  }
+  return lines;
+}
+
+}  // namespace echelon

@@ -1,0 +1,86 @@
+// (work, device, network) -> time: prices the works of a task graph, each layer and pass once.
+//
+// The backward pass of a linear is two products, [rows x out] x [out x in] and [in x rows] x [rows x out]; its weight gradient is
+// added to an accumulation buffer. fp8 products quantise their inputs first. Collectives that a layer waits for count as exposed time of
+// their axis; those that hide behind an operator count only what sticks out of it.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/base/data_type.h"
+#include "sim/base/units.h"
+#include "sim/cost/collective.h"
+#include "sim/cost/compute.h"
+#include "sim/graph/work.h"
+#include "sim/model/kernel_style.h"
+#include "sim/model/workload.h"
+
+namespace echelon {
+
+// What the host spends on launching; by framework.
+struct HostCost {
+  Seconds forward_kernel;   // per kernel of a forward pass
+  Seconds backward_kernel;  // per kernel of a backward pass (autograd runs in C++)
+  Seconds iteration;        // once an iteration: data loading, logging, optimizer bookkeeping, synchronisation
+};
+
+// Everything that the price of a work depends on beside the work.
+struct CostContext {
+  const Device* device = nullptr;
+  const Network* network = nullptr;
+  const std::vector<LayerProgram>* blocks = nullptr;
+  std::array<GroupLayout, 5> groups;  // by Axis
+  Execution execution;
+  Precision precision;
+  HostCost host;
+  double tokens = 0;     // of one micro-batch on this rank
+  double sequence = 0;   // full length
+  double sequences = 0;  // of one micro-batch
+  Bytes accumulation;    // moved for each element to add a micro-batch's weight gradient to its buffer
+};
+
+// Device time by kind; `exposed` by Axis. The sum of all is the time on the stream.
+struct Price {
+  Seconds compute;
+  Seconds recompute;
+  std::array<Seconds, 5> exposed{};
+  Seconds host;
+  Flops flops;                            // executed, recomputed ones included
+  std::array<Seconds, 3> by_ground{};     // by Ground
+
+  Seconds device() const;
+  Price& operator+=(const Price& other);
+  Price scaled(double factor) const;
+};
+
+// One line of "where does this number come from".
+struct OperatorPrice {
+  std::string name;
+  Seconds forward;
+  Seconds backward;
+  Ground ground = Ground::datasheet;
+};
+
+class WorkPricer {
+ public:
+  explicit WorkPricer(CostContext context) : context_(std::move(context)) {}
+
+  Price price(const Work& work);
+  // Operators and collectives of one layer of a block, for the user who doubts a number.
+  std::vector<OperatorPrice> explain(std::int32_t block);
+
+ private:
+  Price price_compute(const ComputeWork& work);
+  Price price_collectives(const CollectiveChain& chain) const;
+  Price price_transfer(const TransferWork& work) const;
+  Price price_optimizer(const OptimizerWork& work) const;
+  const Price& price_run(const LayerRun& run);
+
+  CostContext context_;
+  std::map<std::tuple<std::int32_t, Pass, Rerun>, Price> runs_;
+};
+
+}  // namespace echelon

@@ -1,0 +1,235 @@
+#include "sim/engine/replay.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <queue>
+
+#include "sim/base/error.h"
+
+namespace echelon {
+
+namespace {
+
+// A task starts (its host issue time has come) or ends; stale entries have an old generation.
+struct Event {
+  Time time;
+  std::int64_t sequence = 0;
+  std::int32_t program = 0;
+  Stream stream = Stream::compute;
+  bool starts = false;
+  std::int32_t generation = 0;
+};
+
+struct LaterFirst {
+  bool operator()(const Event& a, const Event& b) const {
+    return a.time != b.time ? a.time > b.time : a.sequence > b.sequence;
+  }
+};
+
+struct StreamState {
+  std::vector<TaskId> order;   // tasks of this stream, as the program has them
+  std::size_t next = 0;        // first that has not ended
+  bool running = false;
+  bool start_scheduled = false;
+  std::int32_t generation = 0;  // of the end event that counts
+  Time updated;                // when `remaining` was last brought up to date
+  double remaining = 0;        // picoseconds of device work left at full speed
+  Time host_end;               // of the running task
+};
+
+struct ProgramState {
+  std::array<StreamState, stream_count> streams;
+  std::vector<std::int32_t> unmet;  // dependences of each task that have not ended
+  std::vector<std::int32_t> dependents_first;
+  std::vector<TaskReference> dependents;
+  Time host_clock;
+};
+
+class Replay {
+ public:
+  Replay(const TaskGraph& graph, const std::vector<WorkTime>& times, const ReplayOptions& options)
+      : graph_(graph), times_(times), options_(options), states_(graph.programs.size()) {
+    timeline_.tasks.resize(graph.programs.size());
+    for (std::size_t p = 0; p < graph.programs.size(); ++p) prepare(p);
+    link_dependents();
+  }
+
+  std::variant<Timeline, Deadlock> run() {
+    for (std::size_t p = 0; p < states_.size(); ++p)
+      for (std::size_t s = 0; s < stream_count; ++s) try_start(p, static_cast<Stream>(s));
+    while (!events_.empty()) {
+      const Event event = events_.top();
+      events_.pop();
+      now_ = event.time;
+      handle(event);
+    }
+    for (std::size_t p = 0; p < states_.size(); ++p)
+      for (const StreamState& stream : states_[p].streams)
+        if (stream.next < stream.order.size()) return deadlock();
+    return std::move(timeline_);
+  }
+
+ private:
+  static std::size_t dependence_end(const Program& program, std::size_t task) {
+    return task + 1 < program.tasks.size() ? static_cast<std::size_t>(program.tasks[task + 1].dependences)
+                                           : program.dependences.size();
+  }
+
+  void prepare(std::size_t p) {
+    const Program& program = graph_.programs[p];
+    ProgramState& state = states_[p];
+    state.unmet.resize(program.tasks.size());
+    timeline_.tasks[p].resize(program.tasks.size());
+    for (std::size_t i = 0; i < program.tasks.size(); ++i) {
+      const Task& task = program.tasks[i];
+      state.streams[static_cast<std::size_t>(task.stream)].order.push_back(static_cast<TaskId>(i));
+      state.unmet[i] = static_cast<std::int32_t>(dependence_end(program, i)) - task.dependences;
+    }
+  }
+
+  void link_dependents() {
+    for (std::size_t p = 0; p < states_.size(); ++p) states_[p].dependents_first.assign(states_[p].unmet.size() + 1, 0);
+    for (const Program& program : graph_.programs)
+      for (const TaskReference& on : program.dependences)
+        ++states_[static_cast<std::size_t>(on.program)].dependents_first[static_cast<std::size_t>(on.task) + 1];
+    std::vector<std::vector<std::int32_t>> cursor(states_.size());
+    for (std::size_t p = 0; p < states_.size(); ++p) {
+      auto& first = states_[p].dependents_first;
+      for (std::size_t i = 1; i < first.size(); ++i) first[i] += first[i - 1];
+      cursor[p] = first;
+      states_[p].dependents.resize(static_cast<std::size_t>(first.back()));
+    }
+    for (std::size_t p = 0; p < graph_.programs.size(); ++p) {
+      const Program& program = graph_.programs[p];
+      for (std::size_t i = 0; i < program.tasks.size(); ++i)
+        for (auto d = static_cast<std::size_t>(program.tasks[i].dependences); d < dependence_end(program, i); ++d) {
+          const TaskReference on = program.dependences[d];
+          const auto slot = static_cast<std::size_t>(
+              cursor[static_cast<std::size_t>(on.program)][static_cast<std::size_t>(on.task)]++);
+          states_[static_cast<std::size_t>(on.program)].dependents[slot] = {static_cast<std::int32_t>(p),
+                                                                           static_cast<TaskId>(i)};
+        }
+    }
+  }
+
+  const WorkTime& time_of(const Task& task) const { return times_[static_cast<std::size_t>(task.work)]; }
+
+  void push(Time time, std::size_t p, Stream stream, bool starts, std::int32_t generation) {
+    events_.push({time, sequence_++, static_cast<std::int32_t>(p), stream, starts, generation});
+  }
+
+  // Starts the stream's next task, or schedules its start for when the host has issued it.
+  void try_start(std::size_t p, Stream which) {
+    ProgramState& state = states_[p];
+    StreamState& stream = state.streams[static_cast<std::size_t>(which)];
+    if (stream.running || stream.start_scheduled || stream.next >= stream.order.size()) return;
+    const TaskId id = stream.order[stream.next];
+    if (state.unmet[static_cast<std::size_t>(id)] > 0) return;
+    const Task& task = graph_.programs[p].tasks[static_cast<std::size_t>(id)];
+    if (which == Stream::compute) {
+      const Time issue = task.syncs_host ? std::max(state.host_clock, now_) : state.host_clock;
+      state.host_clock = issue + time_of(task).host;
+      stream.host_end = state.host_clock;
+      if (issue > now_) {
+        stream.start_scheduled = true;
+        push(issue, p, which, true, 0);
+        return;
+      }
+    }
+    start(p, which);
+  }
+
+  void start(std::size_t p, Stream which) {
+    StreamState& stream = states_[p].streams[static_cast<std::size_t>(which)];
+    const auto id = static_cast<std::size_t>(stream.order[stream.next]);
+    const Task& task = graph_.programs[p].tasks[id];
+    stream.running = true;
+    stream.start_scheduled = false;
+    stream.updated = now_;
+    stream.remaining = static_cast<double>(time_of(task).device.picoseconds());
+    timeline_.tasks[p][id].start = now_;
+    if (which == Stream::data) change_speed(p, [](StreamState&) {}, true);
+    schedule_end(p, which);
+  }
+
+  bool slowed(std::size_t p) const {
+    return options_.overlap_slowdown > 1 && states_[p].streams[static_cast<std::size_t>(Stream::data)].running;
+  }
+
+  void schedule_end(std::size_t p, Stream which) {
+    StreamState& stream = states_[p].streams[static_cast<std::size_t>(which)];
+    const double stretch = which == Stream::compute && slowed(p) ? options_.overlap_slowdown : 1;
+    Time end = now_ + Time::from_picoseconds(std::llround(stream.remaining * stretch));
+    if (which == Stream::compute) end = std::max(end, stream.host_end);
+    push(end, p, which, false, ++stream.generation);
+  }
+
+  // The data stream has just started or is about to stop: brings the running compute task up to date and reschedules it.
+  template <class Change>
+  void change_speed(std::size_t p, Change change, bool was_idle) {
+    ProgramState& state = states_[p];
+    StreamState& compute = state.streams[static_cast<std::size_t>(Stream::compute)];
+    const double stretch = was_idle ? 1 : options_.overlap_slowdown;
+    if (compute.running) {
+      const double passed = static_cast<double>((now_ - compute.updated).picoseconds());
+      compute.remaining = std::max(0.0, compute.remaining - passed / stretch);
+      compute.updated = now_;
+    }
+    change(state.streams[static_cast<std::size_t>(Stream::data)]);
+    if (compute.running && options_.overlap_slowdown > 1) schedule_end(p, Stream::compute);
+  }
+
+  void handle(const Event& event) {
+    const auto p = static_cast<std::size_t>(event.program);
+    StreamState& stream = states_[p].streams[static_cast<std::size_t>(event.stream)];
+    if (event.starts) return start(p, event.stream);
+    if (!stream.running || event.generation != stream.generation) return;
+    const TaskId id = stream.order[stream.next];
+    if (event.stream == Stream::data)
+      change_speed(p, [](StreamState& data) { data.running = false; }, false);
+    stream.running = false;
+    ++stream.next;
+    timeline_.tasks[p][static_cast<std::size_t>(id)].end = now_;
+    timeline_.end = std::max(timeline_.end, now_);
+    release_dependents(p, id);
+    try_start(p, event.stream);
+  }
+
+  void release_dependents(std::size_t p, TaskId id) {
+    const ProgramState& state = states_[p];
+    const auto first = static_cast<std::size_t>(state.dependents_first[static_cast<std::size_t>(id)]);
+    const auto last = static_cast<std::size_t>(state.dependents_first[static_cast<std::size_t>(id) + 1]);
+    for (std::size_t d = first; d < last; ++d) {
+      const TaskReference waiting = state.dependents[d];
+      const auto q = static_cast<std::size_t>(waiting.program);
+      if (--states_[q].unmet[static_cast<std::size_t>(waiting.task)] > 0) continue;
+      timeline_.tasks[q][static_cast<std::size_t>(waiting.task)].blocker = {static_cast<std::int32_t>(p), id};
+      try_start(q, graph_.task(waiting).stream);
+    }
+  }
+
+  Deadlock deadlock() const {
+    auto cycle = find_cycle(graph_);
+    SIM_CHECK(cycle.has_value(), "the replay stopped short, but no tasks wait for each other");
+    return {std::move(*cycle)};
+  }
+
+  const TaskGraph& graph_;
+  const std::vector<WorkTime>& times_;
+  ReplayOptions options_;
+  std::vector<ProgramState> states_;
+  std::priority_queue<Event, std::vector<Event>, LaterFirst> events_;
+  std::int64_t sequence_ = 0;
+  Time now_;
+  Timeline timeline_;
+};
+
+}  // namespace
+
+std::variant<Timeline, Deadlock> replay(const TaskGraph& graph, const std::vector<WorkTime>& times,
+                                        const ReplayOptions& options) {
+  return Replay(graph, times, options).run();
+}
+
+}  // namespace echelon

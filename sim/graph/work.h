@@ -1,0 +1,67 @@
+// What the tasks of a task graph do: the things that the cost room prices, each once.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "sim/base/collective_kind.h"
+#include "sim/base/units.h"
+#include "sim/graph/layer_program.h"
+
+namespace echelon {
+
+// Members of one communicator, and how many of them share a node.
+struct GroupLayout {
+  std::int64_t ranks = 1;
+  std::int64_t ranks_per_node = 1;
+};
+
+enum class Pass : std::uint8_t { forward, backward, input_gradient, weight_gradient };
+
+// How much of a block's forward pass runs again before its backward pass.
+enum class Rerun : std::uint8_t { nothing, attention_core, alternate_products, everything };
+
+// `count` layers of one block in one pass.
+struct LayerRun {
+  std::int32_t block = 0;
+  Pass pass = Pass::forward;
+  Rerun rerun = Rerun::nothing;  // backward passes only
+  double count = 1;
+};
+
+// Layers one after another on the compute stream, collectives inside them included.
+struct ComputeWork {
+  std::vector<LayerRun> runs;
+};
+
+// A collective on a stream of its own. `bytes`: the full vector, as nccl-tests counts it.
+struct CollectiveWork {
+  CollectiveKind kind = CollectiveKind::all_reduce;
+  GroupLayout group;
+  Bytes bytes;
+  double count = 1;
+};
+
+// Several collectives of one task, one after another.
+struct CollectiveChain {
+  std::vector<CollectiveWork> calls;
+};
+
+// A message to a neighbouring pipeline rank.
+struct TransferWork {
+  Bytes bytes;
+  bool same_node = true;
+};
+
+// One optimizer step over the elements that a rank owns, with gradient norm and clipping; memory-bound.
+struct OptimizerWork {
+  double elements = 0;
+  Bytes moved_per_element;
+  double tensors = 0;  // parameter tensors: each costs the host a launch where the optimizer is not fused
+};
+
+using Work = std::variant<ComputeWork, CollectiveChain, TransferWork, OptimizerWork>;
+
+}  // namespace echelon

@@ -1,0 +1,110 @@
+#include "sim/metrics/breakdown.h"
+
+#include <algorithm>
+
+#include "sim/graph/layer_program.h"
+
+namespace echelon {
+
+Seconds Breakdown::total() const {
+  return compute + recompute + exposed_tp + exposed_pp + exposed_dp + exposed_cp + exposed_ep + bubble + optimizer + other;
+}
+
+namespace {
+
+bool is_message(TaskKind kind) { return kind == TaskKind::send_activation || kind == TaskKind::send_gradient; }
+bool is_data_parallel(TaskKind kind) { return kind == TaskKind::parameter_gather || kind == TaskKind::gradient_reduce; }
+
+Seconds span(Time from, Time to) { return (to - from).seconds(); }
+
+class BreakdownWalk {
+ public:
+  BreakdownWalk(const TaskGraph& graph, const Timeline& timeline, const std::vector<WorkShare>& shares)
+      : graph_(graph), timeline_(timeline), shares_(shares) {}
+
+  Breakdown run(std::size_t p) {
+    const Program& program = graph_.programs[p];
+    Time cursor;
+    for (std::size_t i = 0; i < program.tasks.size(); ++i) {
+      if (program.tasks[i].stream != Stream::compute) continue;
+      const TaskTime& time = timeline_.tasks[p][i];
+      if (time.start > cursor) lay_gap(cursor, time, static_cast<std::int32_t>(p));
+      lay_task(program.tasks[i], span(time.start, time.end));
+      cursor = time.end;
+    }
+    result_.bubble += span(cursor, timeline_.end);
+    return result_;
+  }
+
+ private:
+  void lay_gap(Time from, const TaskTime& task, std::int32_t own_program) {
+    const Seconds gap = span(from, task.start);
+    if (task.blocker.program < 0) {
+      result_.other += gap;
+      return;
+    }
+    const Task& blocker = graph_.task(task.blocker);
+    const TaskTime& held = timeline_.tasks[static_cast<std::size_t>(task.blocker.program)][static_cast<std::size_t>(task.blocker.task)];
+    if (held.end <= from) {
+      result_.other += gap;
+      return;
+    }
+    const Seconds waited = span(from, held.end);
+    result_.other += gap - waited;
+    if (is_message(blocker.kind)) {
+      const Seconds under_way = std::min(waited, span(held.start, held.end));
+      result_.exposed_pp += under_way;
+      result_.bubble += waited - under_way;
+    } else if (is_data_parallel(blocker.kind) && task.blocker.program == own_program) {
+      result_.exposed_dp += waited;
+    } else {
+      result_.bubble += waited;
+    }
+  }
+
+  void lay_task(const Task& task, Seconds took) {
+    const WorkShare& share = shares_[static_cast<std::size_t>(task.work)];
+    Seconds device = share.compute + share.recompute;
+    for (const Seconds& part : share.exposed) device += part;
+    if (task.kind == TaskKind::optimizer)
+      result_.optimizer += device;
+    else
+      result_.compute += share.compute;
+    result_.recompute += share.recompute;
+    result_.exposed_tp += share.exposed[static_cast<std::size_t>(Axis::tensor)];
+    result_.exposed_cp += share.exposed[static_cast<std::size_t>(Axis::context)];
+    result_.exposed_ep += share.exposed[static_cast<std::size_t>(Axis::expert)];
+    result_.exposed_dp += share.exposed[static_cast<std::size_t>(Axis::data)];
+    result_.exposed_pp += share.exposed[static_cast<std::size_t>(Axis::pipeline)];
+    result_.other += took - device;  // launch-bound, or slowed by collectives beside it
+  }
+
+  const TaskGraph& graph_;
+  const Timeline& timeline_;
+  const std::vector<WorkShare>& shares_;
+  Breakdown result_;
+};
+
+}  // namespace
+
+Breakdown break_down(const TaskGraph& graph, const Timeline& timeline, const std::vector<WorkShare>& shares,
+                     std::size_t program) {
+  return BreakdownWalk(graph, timeline, shares).run(program);
+}
+
+std::size_t critical_program(const TaskGraph& graph, const Timeline& timeline) {
+  std::size_t busiest = 0;
+  Time most;
+  for (std::size_t p = 0; p < graph.programs.size(); ++p) {
+    Time busy;
+    for (std::size_t i = 0; i < graph.programs[p].tasks.size(); ++i)
+      if (graph.programs[p].tasks[i].stream == Stream::compute) busy += timeline.tasks[p][i].end - timeline.tasks[p][i].start;
+    if (busy > most) {
+      most = busy;
+      busiest = p;
+    }
+  }
+  return busiest;
+}
+
+}  // namespace echelon

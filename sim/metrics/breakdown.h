@@ -1,0 +1,44 @@
+// Where one rank's iteration goes: every instant of its compute stream gets one cause.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "sim/base/units.h"
+#include "sim/engine/replay.h"
+#include "sim/graph/task_graph.h"
+
+namespace echelon {
+
+// Causes, as `time_breakdown_s` names them.
+struct Breakdown {
+  Seconds compute;
+  Seconds recompute;
+  Seconds exposed_tp;
+  Seconds exposed_pp;
+  Seconds exposed_dp;
+  Seconds exposed_cp;
+  Seconds exposed_ep;
+  Seconds bubble;     // waiting for other pipeline ranks
+  Seconds optimizer;
+  Seconds other;      // the host was too slow to launch, and fixed host work
+
+  Seconds total() const;
+};
+
+// What the time of one work on its stream is made of.
+struct WorkShare {
+  Seconds compute;
+  Seconds recompute;
+  std::array<Seconds, 5> exposed{};  // by Axis
+};
+
+// The breakdown of one program's rank; sums to the timeline's end. Gaps are laid to the dependence that ended last: a
+// message counts as exposed for as long as it was under way, and as bubble before that.
+Breakdown break_down(const TaskGraph& graph, const Timeline& timeline, const std::vector<WorkShare>& shares,
+                     std::size_t program);
+
+// The program whose compute stream is busiest: the rank that sets the pace.
+std::size_t critical_program(const TaskGraph& graph, const Timeline& timeline);
+
+}  // namespace echelon

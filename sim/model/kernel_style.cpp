@@ -1,0 +1,173 @@
+#include "sim/model/kernel_style.h"
+
+#include <array>
+
+namespace echelon {
+
+namespace {
+
+// Passes over a row of `width` activation elements (a read or a write of every element is one pass) and kernels launched.
+struct Passes {
+  double forward;
+  double forward_kernels;
+  double backward;
+  double backward_kernels;
+};
+
+struct StyleRow {
+  OperatorKind kind;
+  std::array<Passes, 4> by_style;  // eager, compiled, megatron_fused, transformer_engine
+};
+
+// Counted from the pointwise operations that each style runs, two-byte activations:
+// - norm: fused reads x, writes y; backward reads x and dy, writes dx. Eager RMSNorm goes through fp32 temporaries
+//   (cast, square, mean, rsqrt, product, cast, product with the weight: 36 bytes an element forward).
+// - rotary: fused reads and writes q and k; eager casts to fp32 pairs, multiplies and casts back.
+// - activation: one or two inputs and one output; eager runs the non-linearity and the gate's product apart.
+// - residual: two inputs and one output; the backward pass adds the two branches' gradients.
+// - cross_entropy: Megatron's vocab-parallel loss walks the fp32 logits (cast, max, subtract, exp, sum, divide), eager
+//   PyTorch casts and runs log_softmax, compiled code reads the logits twice and writes the gradient once.
+// - embedding: gather, and scatter-add into an fp32 gradient.
+constexpr auto style_table = std::to_array<StyleRow>({
+    {OperatorKind::embedding, {{{2, 1, 4, 3}, {2, 1, 4, 3}, {3, 6, 4, 4}, {3, 6, 4, 4}}}},
+    {OperatorKind::position, {{{3, 2, 3, 2}, {2, 1, 3, 2}, {3, 2, 3, 2}, {3, 2, 3, 2}}}},
+    {OperatorKind::norm, {{{18, 7, 30, 14}, {2, 1, 4, 2}, {2, 1, 3.5, 2}, {2, 1, 3.5, 2}}}},
+    {OperatorKind::linear, {{{0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}}}},
+    {OperatorKind::rotary, {{{9, 8, 9, 8}, {2, 1, 2, 1}, {6, 8, 6, 8}, {2, 2, 2, 2}}}},
+    {OperatorKind::attention, {{{0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}}}},
+    {OperatorKind::activation, {{{2, 1, 3, 1}, {2, 1, 3, 1}, {2, 1, 3, 1}, {2, 1, 3, 1}}}},
+    {OperatorKind::residual, {{{3, 1, 3, 1}, {2, 1, 2, 1}, {3, 1, 3, 1}, {3, 1, 3, 1}}}},
+    {OperatorKind::router, {{{12, 8, 12, 10}, {6, 4, 6, 5}, {12, 10, 12, 12}, {6, 4, 6, 5}}}},
+    {OperatorKind::permute, {{{4, 4, 4, 4}, {3, 3, 3, 3}, {3, 3, 3, 3}, {2, 2, 2, 2}}}},
+    {OperatorKind::state_space, {{{14, 6, 28, 10}, {10, 4, 20, 6}, {10, 4, 20, 6}, {10, 4, 20, 6}}}},
+    {OperatorKind::cross_entropy, {{{7, 3, 11, 3}, {3, 1, 3, 1}, {19, 10, 11, 4}, {8, 4, 6, 2}}}},
+});
+
+Passes passes_of(OperatorKind kind, KernelStyle style) {
+  for (const StyleRow& row : style_table)
+    if (row.kind == kind) return row.by_style[static_cast<std::size_t>(style)];
+  return {};
+}
+
+// A gate adds an input: fused kernels read one more row forward, read one and write one more backward; eager runs
+// the product apart.
+Passes gated_activation(KernelStyle style) {
+  if (style == KernelStyle::eager) return {5, 2, 9, 3};
+  return {3, 1, 5, 1};
+}
+
+// Dropout as its own kernel (eager) or inside the fused residual kernel: one-byte masks are half a pass.
+Passes residual_with_dropout(KernelStyle style) {
+  if (style == KernelStyle::eager) return {5.5, 2, 5.5, 2};
+  return {3.5, 1, 5.5, 2};
+}
+
+// Softmax and dropout over the score matrix of unfused attention: Megatron's masked softmax kernel reads and writes once;
+// eager scales, masks and normalises in kernels of their own.
+Passes unfused_scores(KernelStyle style, bool dropout) {
+  Passes passes = style == KernelStyle::eager ? Passes{6, 8, 3, 8} : Passes{2, 6, 3, 9};
+  if (dropout) {
+    passes.forward += 2.5;
+    passes.backward += 2.5;
+    passes.forward_kernels += 1;
+    passes.backward_kernels += 1;
+  }
+  return passes;
+}
+
+OperatorTraffic from_passes(const Passes& passes, double elements, Bytes element) {
+  return {{element * (passes.forward * elements), passes.forward_kernels},
+          {element * (passes.backward * elements), passes.backward_kernels}};
+}
+
+double rotary_width(const AttentionShape& shape) {
+  return static_cast<double>((shape.heads + shape.kv_heads) * shape.qk_head_dim);
+}
+
+bool has_bias(const Operator& op) {
+  const double weight = op.transposed_of ? 0 : op.in_features * op.out_features * static_cast<double>(op.experts);
+  return op.parameters > weight;
+}
+
+}  // namespace
+
+OperatorTraffic traffic(const Operator& op, double tokens, double sequence, const Execution& execution) {
+  const double rows = tokens * op.row_share;
+  Passes passes = passes_of(op.kind, execution.style);
+  double elements = rows * op.width;
+  switch (op.kind) {
+    case OperatorKind::embedding: elements = rows * op.out_features; break;
+    case OperatorKind::linear:
+      elements = rows * op.out_features;
+      if (has_bias(op)) {  // the forward bias is added in the product's epilogue; its gradient sums the columns
+        passes.backward += 1;
+        passes.backward_kernels += 1;
+      }
+      break;
+    case OperatorKind::rotary: elements = rows * rotary_width(op.attention); break;
+    case OperatorKind::attention:
+      if (execution.attention == AttentionKernel::unfused) {
+        passes = unfused_scores(execution.style, execution.dropout);
+        elements = rows * static_cast<double>(op.attention.heads) * sequence;
+      } else if (execution.style == KernelStyle::megatron_fused) {
+        passes.forward_kernels += 6;  // layout changes around the fused kernel
+        passes.backward_kernels += 6;
+      }
+      break;
+    case OperatorKind::activation:
+      if (op.gated) passes = gated_activation(execution.style);
+      break;
+    case OperatorKind::residual:
+      if (execution.dropout) passes = residual_with_dropout(execution.style);
+      break;
+    default: break;
+  }
+  return from_passes(passes, elements, execution.activation_element);
+}
+
+namespace {
+
+SavedActivations saved_attention(const Operator& op, double rows, double sequence, const Execution& execution) {
+  const AttentionShape& shape = op.attention;
+  const double heads = static_cast<double>(shape.heads);
+  const double qk = static_cast<double>(shape.qk_head_dim);
+  const double v = static_cast<double>(shape.v_head_dim);
+  const double kv_heads = static_cast<double>(shape.kv_heads);
+  const Bytes element = execution.activation_element;
+  Bytes kept = element * rows * (heads * qk + kv_heads * (qk + v));
+  if (execution.attention == AttentionKernel::flash) {
+    kept += Bytes(4) * rows * heads;  // log-sum-exp of each row in fp32
+    // The output is also the input that the output projection keeps, unless that keeps an fp8 copy.
+    if (execution.linear_input_element < element) kept += element * rows * heads * v;
+    return {kept, Bytes(0)};
+  }
+  Bytes core = element * rows * heads * sequence;  // softmax output
+  if (execution.dropout) core += (Bytes(1) + element) * rows * heads * sequence;  // mask and dropout output
+  return {kept + core, core};
+}
+
+}  // namespace
+
+SavedActivations saved_activations(const Operator& op, double tokens, double sequence, const Execution& execution) {
+  const double rows = tokens * op.row_share;
+  const Bytes element = execution.activation_element;
+  const bool eager = execution.style == KernelStyle::eager;
+  switch (op.kind) {
+    case OperatorKind::norm: return {(eager ? Bytes(6) : element) * rows * op.width, Bytes(0)};
+    case OperatorKind::linear: return {execution.linear_input_element * rows * op.in_features, Bytes(0)};
+    case OperatorKind::attention: return saved_attention(op, rows, sequence, execution);
+    case OperatorKind::activation: {
+      const double inputs = op.gated ? (eager ? 3 : 2) : 1;  // eager keeps the non-linearity's output for the product
+      return {element * rows * op.width * inputs, Bytes(0)};
+    }
+    case OperatorKind::residual: return {Bytes(execution.dropout ? 1 : 0) * rows * op.width, Bytes(0)};
+    case OperatorKind::router: return {Bytes(4) * rows * op.width, Bytes(0)};
+    case OperatorKind::permute: return {element * rows * op.width * 0.5, Bytes(0)};
+    case OperatorKind::state_space: return {element * rows * op.width * 4, Bytes(0)};
+    case OperatorKind::cross_entropy:
+      return {(execution.style == KernelStyle::compiled ? element : Bytes(4)) * rows * op.width, Bytes(0)};
+    default: return {};
+  }
+}
+
+}  // namespace echelon

@@ -1,0 +1,70 @@
+#include "sim/report/result_json.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "sim/report/result_columns.h"
+
+namespace echelon {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json categories_to_json(const std::array<Bytes, memory_category_count>& by_category) {
+  Json json = Json::object();
+  for (const auto& category : enum_names<MemoryCategory>)
+    json[std::string(category.name)] = by_category[static_cast<std::size_t>(category.value)].value();
+  return json;
+}
+
+Json memory_to_json(const MemoryResult& memory) {
+  Json stages = Json::array();
+  for (const StageMemory& stage : memory.per_stage)
+    stages.push_back({{"peak_bytes", stage.peak.value()}, {"by_category", categories_to_json(stage.by_category)}, {"device_bytes", stage.device.value()}});
+  return {{"peak_bytes", memory.peak.value()},
+          {"by_category", categories_to_json(memory.by_category)},
+          {"per_stage", stages},
+          {"capacity_bytes", memory.capacity.value()},
+          {"fits", memory.fits}};
+}
+
+Json coverage_to_json(const std::array<double, 3>& coverage) {
+  Json json = Json::object();
+  for (const auto& ground : enum_names<Ground>) json[std::string(ground.name)] = coverage[static_cast<std::size_t>(ground.value)];
+  return json;
+}
+
+Json operators_to_json(const std::vector<OperatorLine>& operators) {
+  Json json = Json::array();
+  for (const OperatorLine& line : operators)
+    json.push_back({{"block", line.block},
+                    {"operator", line.name},
+                    {"forward_s", line.forward.value()},
+                    {"backward_s", line.backward.value()},
+                    {"times", line.times},
+                    {"ground", std::string(name_of(line.ground))}});
+  return json;
+}
+
+}  // namespace
+
+nlohmann::ordered_json result_to_json(const Result& result) {
+  Json json = Json::object();
+  for (const ResultColumn& column : result_columns()) json[std::string(column.name)] = column.value(result);
+  Json breakdown = Json::object();
+  for (const BreakdownColumn& column : breakdown_columns()) breakdown[std::string(column.name)] = (result.breakdown.*column.part).value();
+  json["time_breakdown_s"] = breakdown;
+  json["critical_stage"] = result.critical_stage;
+  json["memory"] = memory_to_json(result.memory);
+  json["energy_j"] = result.energy.value();
+  json["cost"] = result.cost_usd ? Json(*result.cost_usd) : Json(nullptr);
+  json["coverage"] = coverage_to_json(result.coverage);
+  json["operators"] = operators_to_json(result.operators);
+  json["bottleneck"] = result.bottleneck;
+  json["warnings"] = result.warnings;
+  json["provenance"] = {{"profile", result.profile}, {"sources", result.sources}, {"version", ECHELON_VERSION}};
+  return json;
+}
+
+}  // namespace echelon

@@ -1,0 +1,127 @@
+#include "sim/report/result_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "sim/report/result_columns.h"
+
+namespace echelon {
+
+namespace {
+
+constexpr int bar_width = 36;
+
+// A bar of eighth blocks: share 1 fills `bar_width` cells.
+std::string bar(double share) {
+  static const char* const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const int parts = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * bar_width * 8));
+  std::string text;
+  for (int i = 0; i < parts / 8; ++i) text += "█";
+  text += eighths[parts % 8];
+  const int used = parts / 8 + (parts % 8 > 0 ? 1 : 0);
+  return text + std::string(static_cast<std::size_t>(bar_width - used), ' ');
+}
+
+std::string duration(Seconds time) {
+  const double s = time.value();
+  if (s >= 1) return fmt::format("{:.3f} s", s);
+  if (s >= 1e-3) return fmt::format("{:.2f} ms", s * 1e3);
+  return fmt::format("{:.1f} us", s * 1e6);
+}
+
+std::string grouped(double value) {
+  std::string digits = fmt::format("{:.0f}", value);
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<std::size_t>(at), ",");
+  return digits;
+}
+
+class Page {
+ public:
+  explicit Page(bool color) : color_(color) {}
+
+  void line(const std::string& text) { text_ += text + "\n"; }
+  void heading(const std::string& text) { line(color_ ? "\033[1m" + text + "\033[0m" : text); }
+  void warning(const std::string& text) { line((color_ ? "\033[33mwarning:\033[0m " : "warning: ") + text); }
+  std::string take() { return std::move(text_); }
+
+ private:
+  bool color_;
+  std::string text_;
+};
+
+std::string against(double predicted, double measured, const std::string& shown) {
+  if (measured <= 0) return "";
+  return fmt::format("   measured {} ({:+.1f} %)", shown, 100 * (predicted - measured) / measured);
+}
+
+void write_totals(Page& page, const Result& result, const TextHeading& heading) {
+  page.line(fmt::format("  iteration      {:>12}   expected {} to {}{}", duration(result.iteration), duration(result.iteration_low),
+                        duration(result.iteration_high),
+                        against(result.iteration.value(), heading.measured_iteration_s, duration(Seconds(heading.measured_iteration_s)))));
+  page.line(fmt::format("  throughput     {:>12} tokens/s, {} tokens/s/GPU, {:.2f} sequences/s", grouped(result.tokens_per_second()),
+                        grouped(result.tokens_per_second_per_gpu()), result.samples_per_second()));
+  page.line(fmt::format("  utilisation    {:>11.1f}% MFU ({:.0f} TFLOP/s/GPU), {:.1f} % HFU ({:.0f} TFLOP/s/GPU)", 100 * result.mfu(),
+                        result.model_rate_per_gpu() / teraflops(1), 100 * result.hfu(), result.hardware_rate_per_gpu() / teraflops(1)));
+  const double peak = result.memory.peak / gibibytes(1);
+  page.line(fmt::format("  peak memory    {:>8.1f} GiB   of {:.1f} GiB: {}{}", peak, result.memory.capacity / gibibytes(1),
+                        result.memory.fits ? "fits" : "DOES NOT FIT",
+                        against(peak, heading.measured_peak_gib, fmt::format("{:.1f} GiB", heading.measured_peak_gib))));
+  std::string cost = result.cost_usd ? fmt::format("{:.4g} USD", *result.cost_usd) : "no price in the profile";
+  page.line(fmt::format("  per iteration  {:>8.4g} MJ    at most (all GPUs at TDP), {}", result.energy.value() / 1e6, cost));
+}
+
+void write_breakdown(Page& page, const Result& result) {
+  page.heading(fmt::format("Time of pipeline stage {}, the critical one", result.critical_stage));
+  for (const BreakdownColumn& column : breakdown_columns()) {
+    const Seconds part = result.breakdown.*column.part;
+    const double share = part / result.iteration;
+    if (share < 0.0005) continue;
+    page.line(fmt::format("  {:<11} {:>11} {:>5.1f}% {} {}", column.name, duration(part), 100 * share, bar(share), column.meaning));
+  }
+}
+
+void write_memory(Page& page, const Result& result) {
+  page.heading("Memory of the fullest stage, at its peak");
+  for (const auto& category : enum_names<MemoryCategory>) {
+    const Bytes bytes = result.memory.by_category[static_cast<std::size_t>(category.value)];
+    if (bytes < Bytes(1)) continue;
+    const double share = bytes / result.memory.capacity;
+    page.line(fmt::format("  {:<13} {:>9.2f} GiB {:>5.1f}% {}", category.name, bytes / gibibytes(1), 100 * share, bar(share)));
+  }
+}
+
+void write_operators(Page& page, const Result& result) {
+  page.heading("Operators of one layer and micro-batch (one rank)");
+  page.line(fmt::format("  {:<12} {:<28} {:>11} {:>11} {:>8}  {}", "block", "operator", "forward", "backward", "times", "ground"));
+  for (const OperatorLine& line : result.operators)
+    page.line(fmt::format("  {:<12} {:<28} {:>11} {:>11} {:>8.0f}  {}", line.block, line.name, duration(line.forward),
+                          duration(line.backward), line.times, name_of(line.ground)));
+}
+
+}  // namespace
+
+std::string result_to_text(const Result& result, const TextHeading& heading, const TextOptions& options) {
+  Page page(options.color);
+  page.heading(heading.title);
+  if (!heading.subtitle.empty()) page.line("  " + heading.subtitle);
+  page.line("");
+  write_totals(page, result, heading);
+  page.line("");
+  write_breakdown(page, result);
+  page.line("");
+  write_memory(page, result);
+  page.line("");
+  if (options.operators) {
+    write_operators(page, result);
+    page.line("");
+  }
+  page.line(result.bottleneck);
+  page.line(fmt::format("Ground: {:.0f} % of device time measured on this GPU, {:.0f} % scaled from another, {:.0f} % datasheet; profile {}.",
+                        100 * result.coverage[0], 100 * result.coverage[1], 100 * result.coverage[2], result.profile));
+  for (const std::string& text : result.warnings) page.warning(text);
+  return page.take();
+}
+
+}  // namespace echelon

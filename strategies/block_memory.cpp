@@ -1,0 +1,87 @@
+#include "strategies/block_memory.h"
+
+#include <algorithm>
+
+namespace echelon {
+
+namespace {
+
+struct Sums {
+  Bytes kept;
+  Bytes attention_core;
+  Bytes linear_inputs;
+  Bytes linear_outputs;
+  Bytes attention_output;
+  Bytes entry;   // the hidden state that enters the block
+  Bytes widest;  // the largest tensor of the block
+  Bytes logits;  // elements of the loss, in activation bytes
+};
+
+Sums sum_up(const LayerProgram& program, const Execution& execution, double tokens, double sequence) {
+  Sums sums;
+  const Bytes element = execution.activation_element;
+  for (const Step& step : program.steps) {
+    const Operator* op = std::get_if<Operator>(&step);
+    if (op == nullptr) continue;
+    const SavedActivations saved = saved_activations(*op, tokens, sequence, execution);
+    const double rows = tokens * op->row_share;
+    sums.kept += saved.kept;
+    sums.attention_core += saved.attention_core;
+    if (op->kind == OperatorKind::norm && sums.entry == Bytes(0)) sums.entry = element * rows * op->width;
+    if (op->kind == OperatorKind::linear) {
+      sums.linear_inputs += saved.kept;
+      sums.linear_outputs += element * rows * op->out_features;
+      sums.widest = std::max(sums.widest, element * rows * op->out_features);
+    }
+    if (op->kind == OperatorKind::attention)
+      sums.attention_output += element * rows * static_cast<double>(op->attention.heads * op->attention.v_head_dim);
+    if (op->kind == OperatorKind::cross_entropy) sums.logits = element * rows * op->width;
+  }
+  return sums;
+}
+
+// Logits in flight beside what the loss keeps: the 16-bit logits and their gradient; eager PyTorch also holds an fp32 copy
+// forward and an fp32 gradient backward.
+Bytes loss_extra(const Sums& sums, KernelStyle style) {
+  const double fp32_copy = style == KernelStyle::eager ? 2 : 0;
+  return sums.logits * (1 + fp32_copy);
+}
+
+}  // namespace
+
+BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Strategy& strategy, Recompute recompute,
+                         const Execution& execution, double tokens, double sequence) {
+  const Sums sums = sum_up(program, execution, tokens, sequence);
+  BlockMemory memory;
+  if (role == BlockRole::head) {
+    const Bytes loss = strategy.fused_loss ? Bytes(0) : loss_extra(sums, execution.style);
+    memory.kept = strategy.fused_loss ? sums.linear_inputs * 2 : sums.kept;
+    memory.kept_for_weights = sums.linear_inputs;
+    memory.forward_extra = loss;
+    memory.backward_extra = loss;
+    return memory;
+  }
+  const Bytes in_flight = sums.widest * 2;  // the widest gradient and the one that it makes
+  memory.kept_for_weights = sums.linear_inputs;
+  memory.forward_extra = sums.widest;
+  memory.backward_extra = in_flight;
+  switch (recompute) {
+    case Recompute::none: memory.kept = sums.kept; break;
+    case Recompute::selective:
+      memory.kept = sums.kept - sums.attention_core;
+      memory.backward_extra += sums.attention_core;
+      break;
+    case Recompute::selective_ops:
+      memory.kept = sums.entry + sums.linear_outputs * 0.5 + sums.attention_output;
+      memory.backward_extra += sums.kept - memory.kept;
+      break;
+    case Recompute::full:
+      memory.kept = sums.entry;
+      memory.backward_extra += sums.kept;
+      break;
+  }
+  memory.kept_for_weights = std::min(memory.kept_for_weights, memory.kept);
+  return memory;
+}
+
+}  // namespace echelon

@@ -1,0 +1,22 @@
+// What one layer of a block keeps and needs while a micro-batch is in flight.
+#pragma once
+
+#include "sim/graph/layer_program.h"
+#include "sim/model/kernel_style.h"
+#include "sim/model/model.h"
+#include "strategies/strategy.h"
+
+namespace echelon {
+
+struct BlockMemory {
+  Bytes kept;              // from the forward to the end of the backward pass
+  Bytes kept_for_weights;  // the part that the weight gradient still needs after the input gradient
+  Bytes forward_extra;     // more than `kept` while the forward runs
+  Bytes backward_extra;    // more than `kept` while the backward runs: recomputed activations, gradients in flight
+};
+
+// `tokens` of one micro-batch on this rank. The head (logits and loss) is never recomputed.
+BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Strategy& strategy, Recompute recompute,
+                         const Execution& execution, double tokens, double sequence);
+
+}  // namespace echelon

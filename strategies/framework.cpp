@@ -1,0 +1,43 @@
+#include <array>
+
+#include "sim/base/error.h"
+#include "strategies/strategy.h"
+
+namespace echelon {
+
+Strategy framework_defaults(FrameworkKind framework) {
+  Strategy strategy;
+  strategy.framework = framework;
+  switch (framework) {
+    case FrameworkKind::megatron:  // Megatron-LM arguments.py: fused kernels and the asynchronous all-reduce are on
+      strategy.kernels = KernelStyle::megatron_fused;
+      strategy.overlap_weight_gradient = true;
+      break;
+    case FrameworkKind::torchtitan:  // torchtitan job configuration defaults: FSDP2, selective recompute
+      strategy.kernels = KernelStyle::eager;
+      strategy.sharding = Sharding::zero3;
+      strategy.recompute = Recompute::selective_ops;
+      strategy.overlap_gradient_reduce = true;
+      strategy.overlap_parameter_gather = true;
+      strategy.overlap_pipeline = true;
+      strategy.peak = PeakKind::reserved;  // train.py reports max_memory_reserved
+      break;
+    case FrameworkKind::deepspeed:  // DeepSpeed config-json: overlap_comm is on for ZeRO-3, off below
+      strategy.kernels = KernelStyle::megatron_fused;
+      strategy.sharding = Sharding::zero1;
+      break;
+    case FrameworkKind::fsdp:  // PyTorch FullyShardedDataParallel: FULL_SHARD, backward prefetch
+      strategy.kernels = KernelStyle::eager;
+      strategy.sharding = Sharding::zero3;
+      strategy.overlap_gradient_reduce = true;
+      strategy.overlap_parameter_gather = true;
+      break;
+    case FrameworkKind::nanotron:  // nanotron config defaults: REDUCE_SCATTER tensor parallelism, fp32 accumulation
+      strategy.kernels = KernelStyle::eager;
+      strategy.sequence_parallel = true;
+      break;
+  }
+  return strategy;
+}
+
+}  // namespace echelon

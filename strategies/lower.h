@@ -1,0 +1,52 @@
+// (model, workload, strategy) -> the task graph of one iteration, its works and its memory.
+//
+// Knows no clock and no hardware but the number of GPUs in a node. One program stands for all ranks of a pipeline stage.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "sim/graph/task_graph.h"
+#include "sim/graph/work.h"
+#include "sim/model/model.h"
+#include "sim/model/workload.h"
+#include "strategies/strategy.h"
+
+namespace echelon {
+
+using MemoryByCategory = std::array<Bytes, memory_category_count>;
+
+struct Lowering {
+  std::vector<LayerProgram> blocks;        // one rank's share of each block of the model, by block index
+  std::array<GroupLayout, 5> groups;       // by Axis
+  Execution execution;
+  double tokens = 0;                       // of one micro-batch on one rank
+  double sequence = 0;                     // full sequence length
+  double sequences = 0;                    // of one micro-batch
+  std::int64_t micro_batches = 0;          // of one data-parallel rank and iteration
+  std::vector<Work> works;
+  TaskGraph graph;
+  std::vector<MemoryByCategory> resident;  // by program: bytes held all through the iteration
+  std::vector<double> parameters;          // by program: elements that one rank of the stage computes with
+};
+
+// What the lowering needs to know of the machine.
+struct Placement {
+  std::int64_t gpus = 1;
+  std::int64_t gpus_per_node = 8;
+};
+
+// Refuses what cannot be (degrees that do not divide, more stages than layers, ...) with the number that would do.
+std::variant<Lowering, Infeasible> lower(const Model& model, const Workload& workload, const Strategy& strategy,
+                                         const Placement& placement);
+
+// The refusal alone.
+std::optional<Infeasible> check_strategy(const Model& model, const Workload& workload, const Strategy& strategy,
+                                         const Placement& placement);
+
+// FLOPs of one iteration over all ranks as MFU counts them: three forwards, attention unmasked (PaLM, appendix B).
+Flops model_flops(const Model& model, const Workload& workload);
+
+}  // namespace echelon

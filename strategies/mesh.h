@@ -1,0 +1,28 @@
+// How the ranks of a mesh lie on the nodes.
+#pragma once
+
+#include <cstdint>
+
+#include "sim/graph/work.h"
+#include "strategies/strategy.h"
+
+namespace echelon {
+
+// Distance in ranks between neighbours along the axis: the product of the degrees inside it.
+// Expert parallelism lies inside data * context and has no width of its own.
+std::int64_t axis_stride(const Mesh& mesh, Axis axis);
+
+// `gpus_per_node`: ranks are placed on nodes in order. Context and data ranks together form the data-parallel group that
+// reduces gradients (`data_with_context`).
+GroupLayout axis_layout(const Mesh& mesh, Axis axis, std::int64_t gpus_per_node);
+GroupLayout data_with_context_layout(const Mesh& mesh, std::int64_t gpus_per_node);
+// The group that reduces the gradients of routed experts: data * context / expert (and tensor / expert_tensor).
+GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node);
+
+// Degree of tensor parallelism inside an expert.
+std::int64_t expert_tensor_degree(const Mesh& mesh);
+
+// Whether neighbouring pipeline ranks `stage` and `stage + 1` share a node.
+bool pipeline_neighbours_share_node(const Mesh& mesh, std::int64_t stage, std::int64_t gpus_per_node);
+
+}  // namespace echelon

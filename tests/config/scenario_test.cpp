@@ -1,0 +1,92 @@
+#include "sim/config/scenario.h"
+
+#include "sim/config/data_dir.h"
+#include "tests/catch.h"
+#include "tests/config/config_test.h"
+
+namespace echelon {
+
+using test::error_of;
+using test::scenario_of;
+using test::whole_scenario;
+
+namespace {
+
+// The whole scenario with one piece of its text replaced.
+std::string with(const std::string& old, const std::string& fresh) {
+  std::string text(whole_scenario);
+  const std::size_t place = text.find(old);
+  REQUIRE(place != std::string::npos);
+  return text.replace(place, old.size(), fresh);
+}
+
+std::string error_with(const std::string& old, const std::string& fresh) {
+  const std::string text = with(old, fresh);
+  return error_of([&] { scenario_of(text); });
+}
+
+}  // namespace
+
+TEST_CASE("a whole scenario is read", "[config]") {
+  const Scenario scenario = scenario_of(whole_scenario);
+  CHECK(scenario.name == "a test");
+  CHECK(scenario.source == "nowhere");
+  CHECK(scenario.model.heads == 4);
+  CHECK(scenario.profile.name == "dgx-h100");
+  CHECK(scenario.gpus == 16);
+  CHECK(scenario.workload.sequence_length == 8192);
+  CHECK(scenario.workload.optimizer_variant == OptimizerVariant::pytorch);
+  CHECK(scenario.strategy.mesh.data == 2);  // 16 / (4 * 2)
+  CHECK(scenario.strategy.recompute_layers == 1);
+  CHECK(scenario.measured.iteration_time_s == 2.84);
+  CHECK(scenario.measured.peak_memory_gib == 82.4);
+  CHECK(scenario_of(with("name: a test\n", "")).name == "scenario");
+}
+
+TEST_CASE("the cluster in nodes or in GPUs", "[config]") {
+  CHECK(scenario_of(with("nodes: 2", "gpus: 8")).gpus == 8);
+  CHECK(scenario_of(with("nodes: 2", "nodes: 2, gpus: 16, gpus_per_node: 8")).gpus == 16);
+  CHECK(error_with("nodes: 2", "gpus: 12") == "doc:5:36: 12 GPUs do not fill nodes of 8; expected 8 or 16");
+  CHECK(error_with("nodes: 2", "nodes: 2, gpus: 8").substr(0, 53) ==
+        "doc:5:46: 2 nodes of 8 have 16 GPUs, not 8; expected ");
+  CHECK(error_with(", nodes: 2", "") ==
+        "doc:5:10: cluster has neither 'nodes' nor 'gpus'; expected one of them, such as 'nodes: 1'");
+  CHECK(error_with("nodes: 2", "nodes: 2, gpus_per_node: 4").substr(0, 61) ==
+        "doc:5:55: gpus_per_node is 4 but profile dgx-h100 has 8; expe");
+  CHECK(error_with("nodes: 2", "nodes: 10000000").substr(0, 44) == "doc:5:10: the cluster has 80000000 GPUs; exp");
+  CHECK(error_with("dgx-h100", "dgx-h10").substr(0, 70) ==
+        "doc:5:20: there is no hardware profile 'dgx-h10'; did you mean 'dgx-h1");
+  CHECK(error_with("dgx-h100", "nowhere/x.yaml").find("nowhere/x.yaml: no such file") != std::string::npos);
+}
+
+TEST_CASE("the model by file or by name", "[config]") {
+  CHECK(error_with("tiny_model", "tinny_model").find("data/tinny_model.json: no such file") != std::string::npos);
+  CHECK(error_with("{huggingface: data/tiny_model.json}", "{name: no-such-model-at-all}").substr(0, 52) ==
+        "doc:4:15: there is no model 'no-such-model-at-all'; ");
+  CHECK(error_with("tiny_model.json}", "tiny_model.json, name: x}") ==
+        "doc:4:50: model has both 'name' and 'huggingface'; expected one of them");
+  CHECK(error_with("{huggingface: data/tiny_model.json}", "tiny").substr(0, 24) == "doc:4:8: model is 'tiny'");
+}
+
+TEST_CASE("wrong outer keys", "[config]") {
+  CHECK(error_with("echelon: 1", "echelon: 2") == "doc:1:10: echelon is '2'; expected an integer from 1 to 1");
+  CHECK(error_with("echelon: 1\n", "").substr(0, 54) == "doc:1:1: missing key 'echelon' in the document; expect");
+  CHECK(error_with("workload:", "worklaod:") ==
+        "doc:6:1: unknown key 'worklaod' in the document; did you mean 'workload', which is missing?");
+  CHECK(error_with("measured:", "mesured:") ==
+        "doc:14:1: unknown key 'mesured' in the document; did you mean 'measured'?");
+  CHECK(error_with("micro_batch: 2", "micro_batch: 0") ==
+        "doc:12:16: strategy.micro_batch is '0'; expected an integer from 1 to 1000000");
+  CHECK(error_with("2.84", "-1").substr(0, 44) == "doc:14:30: measured.iteration_time_s is '-1'");
+  CHECK(error_with("2.84", ".nan").substr(0, 46) == "doc:14:30: measured.iteration_time_s is '.nan'");
+}
+
+TEST_CASE("data names are sorted and found", "[config]") {
+  const std::vector<std::string> names = data_names(DataKind::profile);
+  CHECK(std::is_sorted(names.begin(), names.end()));
+  CHECK(data_file(DataKind::profile, "dgx-h100", {}).filename() == "dgx-h100.yaml");
+  CHECK_THROWS_AS(data_file(DataKind::profile, "../hardware_profiles/dgx-h100", {}), InputError);
+  CHECK_THROWS_AS(data_file(DataKind::profile, "", {}), InputError);
+}
+
+}  // namespace echelon

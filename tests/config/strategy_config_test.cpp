@@ -1,0 +1,157 @@
+#include "sim/config/strategy_config.h"
+
+#include "sim/config/workload_config.h"
+#include "tests/catch.h"
+#include "tests/config/config_test.h"
+
+namespace echelon {
+
+using test::error_of;
+
+namespace {
+
+Strategy strategy_of(const std::string& text) {
+  return strategy_from_yaml(parse_text("{" + text + "}", "doc"));
+}
+
+std::string strategy_error(const std::string& text) {
+  return error_of([&] { strategy_of(text); });
+}
+
+Workload workload_of(const std::string& text) {
+  return workload_from_yaml(parse_text("{sequence_length: 1, global_batch: 1, " + text + "}", "doc"),
+                            FrameworkKind::megatron);
+}
+
+std::string resolve_error(const std::string& text, std::int64_t gpus) {
+  return error_of([&] {
+    const Value value = parse_text("{" + text + "}", "doc");
+    Strategy strategy = strategy_from_yaml(value);
+    resolve_data_parallel(value, gpus, strategy);
+  });
+}
+
+}  // namespace
+
+TEST_CASE("every strategy key arrives", "[config]") {
+  const Strategy s = strategy_of(
+      "framework: megatron, data_parallel: 2, tensor_parallel: 3, pipeline_parallel: 4, context_parallel: 5, "
+      "expert_parallel: 6, expert_tensor_parallel: 7, mesh_order: [dp, tp, cp, ep, pp], micro_batch: 8, "
+      "schedule: zb_h1, virtual_stages: 9, first_stage_layers: 10, last_stage_layers: 11, sequence_parallel: yes, "
+      "sharding: hybrid, shard_ranks: 12, reshard_after_forward: no, recompute: {kind: full, layers: 13}, "
+      "overlap_gradient_reduce: true, overlap_parameter_gather: true, overlap_pipeline: true, overlap_tensor: true, "
+      "overlap_weight_gradient: false, synchronous_pipeline: true, fused_loss: true, kernels: compiled, "
+      "attention: unfused, dropout: true, peak_memory: device");
+  CHECK(s.mesh.data == 2);
+  CHECK(s.mesh.tensor == 3);
+  CHECK(s.mesh.pipeline == 4);
+  CHECK(s.mesh.context == 5);
+  CHECK(s.mesh.expert == 6);
+  CHECK(s.mesh.expert_tensor == 7);
+  CHECK(s.mesh.order == std::vector<Axis>{Axis::data, Axis::tensor, Axis::context, Axis::expert, Axis::pipeline});
+  CHECK(s.micro_batch == 8);
+  CHECK(s.schedule == ScheduleKind::zb_h1);
+  CHECK(s.virtual_stages == 9);
+  CHECK(s.first_stage_layers == 10);
+  CHECK(s.last_stage_layers == 11);
+  CHECK(s.sequence_parallel);
+  CHECK(s.sharding == Sharding::hybrid);
+  CHECK(s.shard_ranks == 12);
+  CHECK_FALSE(s.reshard_after_forward);
+  CHECK(s.recompute == Recompute::full);
+  CHECK(s.recompute_layers == 13);
+  CHECK(s.overlap_gradient_reduce);
+  CHECK(s.overlap_parameter_gather);
+  CHECK(s.overlap_pipeline);
+  CHECK(s.overlap_tensor);
+  CHECK_FALSE(s.overlap_weight_gradient);
+  CHECK(s.synchronous_pipeline);
+  CHECK(s.fused_loss);
+  CHECK(s.kernels == KernelStyle::compiled);
+  CHECK(s.attention == AttentionKernel::unfused);
+  CHECK(s.dropout);
+  CHECK(s.peak == PeakKind::device);
+}
+
+TEST_CASE("absent strategy keys are the framework's", "[config]") {
+  const Strategy torchtitan = strategy_of("framework: torchtitan");
+  CHECK(torchtitan.sharding == framework_defaults(FrameworkKind::torchtitan).sharding);
+  CHECK(torchtitan.recompute == framework_defaults(FrameworkKind::torchtitan).recompute);
+  CHECK(torchtitan.mesh.data == 0);  // auto
+  CHECK(strategy_of("virtual_stages: 2").schedule == ScheduleKind::interleaved);
+  CHECK(strategy_of("virtual_stages: 2, schedule: 1f1b").schedule == ScheduleKind::one_f_one_b);
+  CHECK(strategy_of("recompute: selective").recompute == Recompute::selective);
+}
+
+TEST_CASE("wrong strategy keys", "[config]") {
+  CHECK(strategy_error("tensor_paralel: 2") ==
+        "doc:1:2: unknown key 'tensor_paralel' in the document; did you mean 'tensor_parallel'?");
+  CHECK(strategy_error("tensor_parallel: 0") ==
+        "doc:1:19: tensor_parallel is '0'; expected an integer from 1 to 1000000");
+  CHECK(strategy_error("tensor_parallel: 99999999999999999999").substr(0, 28) == "doc:1:19: tensor_parallel is");
+  CHECK(strategy_error("data_parallel: automatic") == "doc:1:17: data_parallel is 'automatic'; expected an integer");
+  CHECK(strategy_error("framework: megatrn").substr(0, 61) ==
+        "doc:1:13: framework is 'megatrn'; did you mean 'megatron'? (o");
+  CHECK(strategy_error("mesh_order: [tp, tp, cp, ep, dp]") ==
+        "doc:1:19: mesh_order[1] names 'tp' again; expected each axis once");
+  CHECK(strategy_error("mesh_order: [tp, dp, pp]") ==
+        "doc:1:14: mesh_order lacks 'cp'; expected each of tp, cp, ep, dp, pp once, innermost first");
+  CHECK(strategy_error("recompute: {kind: full, layer: 2}") ==
+        "doc:1:26: unknown key 'layer' in recompute; did you mean 'layers'?");
+  CHECK(strategy_error("tensor_parallel: 1000000, pipeline_parallel: 1000000, context_parallel: 1000000") ==
+        "doc:1:1: the mesh has 1e+18 ranks; expected at most 10000000");
+}
+
+TEST_CASE("data_parallel: auto fills the cluster", "[config]") {
+  const Value value = parse_text("{tensor_parallel: 4, pipeline_parallel: 2, context_parallel: 2}", "doc");
+  Strategy strategy = strategy_from_yaml(value);
+  resolve_data_parallel(value, 64, strategy);
+  CHECK(strategy.mesh.data == 4);  // 64 / (4 * 2 * 2)
+  CHECK(resolve_error("data_parallel: auto, tensor_parallel: 16", 24) ==
+        "doc:1:17: tensor_parallel 16 x pipeline_parallel 1 x context_parallel 1 = 16 does not divide the 24 GPUs; "
+        "expected 16 or 32 GPUs, or a product of 12 or 24");
+  CHECK(resolve_error("tensor_parallel: 16", 8) ==
+        "doc:1:1: tensor_parallel 16 x pipeline_parallel 1 x context_parallel 1 = 16 does not divide the 8 GPUs; "
+        "expected 16 GPUs, or a product of 8");
+  CHECK(resolve_error("data_parallel: 3, tensor_parallel: 2", 8) ==
+        "doc:1:17: data_parallel 3 x tensor_parallel 2 x pipeline_parallel 1 x context_parallel 1 = 2 makes 6 ranks "
+        "for 8 "
+        "GPUs; expected data_parallel: 4, or auto");
+  CHECK(resolve_error("data_parallel: 4, tensor_parallel: 2", 8).empty());
+}
+
+TEST_CASE("precision by name and by part", "[config]") {
+  CHECK(workload_of("precision: bf16").precision.gradient == DataType::fp32);
+  CHECK(workload_of("precision: fp16").precision.gradient_reduce == DataType::fp16);
+  CHECK(workload_of("precision: tf32").precision.matrix == DataType::tf32);
+  CHECK(workload_of("precision: mxfp8").precision.matrix == DataType::mxfp8);
+  CHECK(workload_of("precision: mxfp8").precision.compute == DataType::bf16);
+  const Precision parts = workload_of(
+                              "precision: {compute: fp16, matrix: fp8, gradient: fp32, gradient_reduce: bf16, "
+                              "fp8_parameter_gather: true, fp8_scaling: rowwise}")
+                              .precision;
+  CHECK(parts.compute == DataType::fp16);
+  CHECK(parts.matrix == DataType::fp8);
+  CHECK(parts.gradient == DataType::fp32);
+  CHECK(parts.gradient_reduce == DataType::bf16);
+  CHECK(parts.fp8_parameter_gather);
+  CHECK(parts.fp8_rowwise_scaling);
+  CHECK(error_of([] { workload_of("precision: bf61"); }).substr(0, 61) ==
+        "doc:1:50: precision is 'bf61'; did you mean 'bf16'? (one of: ");
+  CHECK(error_of([] { workload_of("precision: {compute: int8}"); }) ==
+        "doc:1:60: precision.compute is 'int8'; expected one of: fp32, tf32, fp16, bf16");
+  CHECK(error_of([] { workload_of("precision: {compute: fp16, matrix: bf16}"); }) ==
+        "doc:1:74: precision.matrix is bf16 while compute is fp16; expected fp16, fp8, mxfp8 or nvfp4");
+}
+
+TEST_CASE("optimizer by name and by part", "[config]") {
+  CHECK(workload_of("optimizer: muon").optimizer == OptimizerKind::muon);
+  CHECK(workload_of("optimizer: {kind: sgd, variant: pytorch}").optimizer_variant == OptimizerVariant::pytorch);
+  CHECK(workload_of("optimizer: sgd").optimizer_variant == OptimizerVariant::megatron);
+  const Value value = parse_text("{sequence_length: 2, global_batch: 3}", "doc");
+  CHECK(workload_from_yaml(value, FrameworkKind::torchtitan).optimizer_variant == OptimizerVariant::pytorch);
+  CHECK(error_of([] { workload_from_yaml(parse_text("{global_batch: 3}", "doc"), FrameworkKind::megatron); }) ==
+        "doc:1:1: missing key 'sequence_length' in the document; expected 'sequence_length: VALUE'");
+}
+
+}  // namespace echelon

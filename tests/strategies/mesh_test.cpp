@@ -1,0 +1,58 @@
+#include "strategies/mesh.h"
+
+#include "strategies/placement/stages.h"
+#include "tests/catch.h"
+
+using namespace echelon;
+
+TEST_CASE("groups lie on nodes by their stride") {
+  Mesh mesh;
+  mesh.tensor = 4;
+  mesh.data = 8;
+  mesh.pipeline = 2;
+  // Order tp, cp, ep, dp, pp: tensor ranks are neighbours, data ranks stand 4 apart, pipeline ranks 32 apart.
+  CHECK(axis_stride(mesh, Axis::data) == 4);
+  CHECK(axis_stride(mesh, Axis::pipeline) == 32);
+  CHECK(axis_layout(mesh, Axis::tensor, 8).ranks_per_node == 4);
+  CHECK(axis_layout(mesh, Axis::data, 8).ranks_per_node == 2);
+  CHECK(axis_layout(mesh, Axis::pipeline, 8).ranks_per_node == 1);
+  mesh.tensor = 16;
+  mesh.data = 2;
+  CHECK(axis_layout(mesh, Axis::tensor, 8).ranks_per_node == 8);  // spans two nodes
+}
+
+TEST_CASE("context ranks reduce gradients too") {
+  Mesh mesh;
+  mesh.context = 2;
+  mesh.data = 4;
+  CHECK(data_with_context_layout(mesh, 8).ranks == 8);
+  CHECK(data_with_context_layout(mesh, 8).ranks_per_node == 8);
+}
+
+TEST_CASE("expert groups lie inside data, and their gradients are reduced over what is left") {
+  Mesh mesh;
+  mesh.data = 16;
+  mesh.expert = 8;
+  CHECK(axis_layout(mesh, Axis::expert, 8).ranks_per_node == 8);
+  CHECK(expert_data_layout(mesh, 8).ranks == 2);
+  CHECK(expert_data_layout(mesh, 8).ranks_per_node == 1);
+}
+
+TEST_CASE("layers lie evenly, or as asked, with the fewer ones at the ends") {
+  Strategy strategy;
+  strategy.mesh.pipeline = 4;
+  CHECK(layers_by_stage(8, strategy) == std::vector<std::int64_t>{2, 2, 2, 2});
+  strategy.framework = FrameworkKind::torchtitan;
+  CHECK(layers_by_stage(10, strategy) == std::vector<std::int64_t>{2, 3, 3, 2});
+  strategy.first_stage_layers = 1;
+  strategy.last_stage_layers = 1;
+  CHECK(layers_by_stage(8, strategy) == std::vector<std::int64_t>{1, 3, 3, 1});
+}
+
+TEST_CASE("stages that cannot be are refused with a number that would do") {
+  Strategy strategy;
+  strategy.mesh.pipeline = 8;
+  CHECK(stage_refusal(4, strategy).value().find("4 would do") != std::string::npos);
+  CHECK(stage_refusal(12, strategy).value().find("pipeline_parallel 6 would do") != std::string::npos);
+  CHECK_FALSE(stage_refusal(16, strategy).has_value());
+}

@@ -1,0 +1,46 @@
+#include "strategies/state.h"
+
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+double bytes_per_parameter(const Workload& workload, Sharding sharding, double ranks) {
+  const ShardedState state = sharded_state(1, state_bytes(workload), sharding, ranks);
+  return (state.parameters + state.gradients + state.optimizer).value();
+}
+
+}  // namespace
+
+TEST_CASE("bytes of a parameter as Megatron-LM's distributed-optimizer document lists them") {
+  Workload workload;  // bf16 with fp32 gradients: 18, sharded 6 + 12/d
+  CHECK(bytes_per_parameter(workload, Sharding::none, 8) == Approx(18));
+  CHECK(bytes_per_parameter(workload, Sharding::zero1, 8) == Approx(6 + 12.0 / 8));
+  workload.precision.compute = DataType::fp16;  // fp16 gradients: 20, sharded 4 + 16/d
+  workload.precision.gradient = DataType::fp16;
+  CHECK(bytes_per_parameter(workload, Sharding::none, 8) == Approx(20));
+  CHECK(bytes_per_parameter(workload, Sharding::zero1, 8) == Approx(4 + 16.0 / 8));
+  workload.precision.compute = DataType::fp32;  // 16, sharded 8 + 8/d
+  CHECK(bytes_per_parameter(workload, Sharding::none, 8) == Approx(16));
+  CHECK(bytes_per_parameter(workload, Sharding::zero1, 8) == Approx(8 + 8.0 / 8));
+}
+
+TEST_CASE("ZeRO's table: 7.5B parameters on 64 ranks") {
+  // arXiv:1910.02054, figure 1: 16 bytes a parameter, of which 2 weights, 2 gradients, 12 states: 120, 31.4, 16.6, 1.9 GB.
+  const StateBytes zero{Bytes(2), Bytes(2), Bytes(12)};
+  const auto gigabytes = [&](Sharding sharding) {
+    const ShardedState state = sharded_state(7.5e9, zero, sharding, 64);
+    return (state.parameters + state.gradients + state.optimizer).value() / 1e9;
+  };
+  CHECK(gigabytes(Sharding::none) == Approx(120));
+  CHECK(gigabytes(Sharding::zero1) == Approx(31.4).epsilon(0.005));
+  CHECK(gigabytes(Sharding::zero2) == Approx(16.6).epsilon(0.005));
+  CHECK(gigabytes(Sharding::zero3) == Approx(1.9).epsilon(0.02));
+}
+
+TEST_CASE("PyTorch keeps fp32 parameters, gradients and moments") {
+  Workload workload;
+  workload.optimizer_variant = OptimizerVariant::pytorch;
+  CHECK(bytes_per_parameter(workload, Sharding::zero3, 8) == Approx(16.0 / 8));
+}
