@@ -18,7 +18,9 @@ constexpr int search_evaluations = 4000;
 constexpr double prior_weight = 0.002;  // loss of a parameter one e-fold off its start: less than one sample 7 % off
 constexpr std::size_t shared_parameters = 4;
 
-double head_size(const AttentionWork& work) { return (work.qk_head_dim + work.v_head_dim) / 2; }
+double head_size(const AttentionWork& work) {
+  return (work.qk_head_dim + work.v_head_dim) / 2;
+}
 
 std::vector<double> head_sizes(const std::vector<AttentionSample>& samples) {
   std::set<double> sizes;
@@ -101,10 +103,10 @@ AttentionPassFit fit_attention_pass(const Device& device, DataType type, std::sp
   const bool hold_out = all.size() >= fewest_to_hold_out && !held.empty() && head_sizes(kept) == head_sizes(all);
   AttentionPassFit fit;
   fit.curve = fit_all_tiles(device, type, all);
-  const ErrorFigures figures =
-      error_figures(hold_out ? errors_of(fit_all_tiles(device, type, kept), device, type, held)
-                             : errors_of(fit.curve, device, type, all));
-  fit.provenance = {Ground::measured, source + (hold_out ? "" : " (errors of the fitted samples: too few to hold any out)"),
+  const ErrorFigures figures = error_figures(hold_out ? errors_of(fit_all_tiles(device, type, kept), device, type, held)
+                                                      : errors_of(fit.curve, device, type, all));
+  fit.provenance = {Ground::measured,
+                    source + (hold_out ? "" : " (errors of the fitted samples: too few to hold any out)"),
                     figures.median, figures.p95, static_cast<std::int64_t>(all.size())};
   fit.held_out = hold_out ? static_cast<std::int64_t>(held.size()) : 0;
   return fit;

@@ -1,7 +1,8 @@
 // Residuals of a physical model -> GemmCorrection, a smooth factor on a coarse grid.
 //
 // Minimises  sum_i w_i (r_i - g(x_i))^2 + lambda sum_knots g^2  over the knots' logarithms g, with weights
-// w_i = min(1, knee / |r_i - g|) renewed each round (iteratively reweighted least squares for Huber's loss), by Gauss-Seidel.
+// w_i = min(1, knee / |r_i - g|) renewed each round (iteratively reweighted least squares for Huber's loss), by
+// Gauss-Seidel.
 #pragma once
 
 #include <span>
@@ -17,7 +18,7 @@ struct CorrectionSample {
   double log_ratio = 0;  // ln(measured / model)
 };
 
-// Knots span the samples, an octave apart from 2048 to 8192 and sparser elsewhere. Empty for no samples.
+// Knots span the samples, an octave apart from 512 to 16384 and sparser elsewhere. Empty for no samples.
 GemmCorrection fit_correction(std::span<const CorrectionSample> samples);
 
 }  // namespace echelon

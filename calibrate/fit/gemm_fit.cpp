@@ -17,17 +17,21 @@ constexpr std::array<std::array<double, 2>, 3> tile_sizes{{{256, 128}, {128, 128
 constexpr std::size_t parameter_count = tile_sizes.size() + 5;
 constexpr std::size_t most_samples_in_search = 2500;
 constexpr int search_evaluations = 3000;
-// A cast with a scale known beforehand reads two bytes and writes one. Fitted freely the figure comes to 6-7 and the products
-// that remain beat the best known rates (stas00's MAMF table); with 3 they agree with cuBLASLt's own fp8 products in Azure's
-// AI-benchmarking-guide (H100) within 5 % from 4096 to 32768 cubed and 13 % at 2048.
+// A cast with a scale known beforehand reads two bytes and writes one. Fitted freely the figure comes to 6-7 and the
+// products that remain beat the best known rates (stas00's MAMF table); with 3 they agree with cuBLASLt's own fp8
+// products in Azure's AI-benchmarking-guide (H100) within 5 % from 4096 to 32768 cubed and 13 % at 2048.
 constexpr double cast_bytes_per_element = 3;
 // Where searches begin, in the terms of curve_of: a fast library, a slow one, one bound by fixed costs.
 constexpr std::array<std::array<double, parameter_count>, 3> starts{{{1.3, 1.0, 0.0, 4.6, 0.0, -0.1, 1.1, -2.0},
                                                                      {0.4, 0.4, 0.0, 6.0, 1.5, -0.3, 0.7, -1.0},
                                                                      {0.8, 0.0, -1.0, 5.3, -1.0, -0.1, 2.0, -3.0}}};
 
-double clamped_exp(double value, double least, double most) { return std::clamp(std::exp(value), least, most); }
-double logistic(double value) { return 1 / (1 + std::exp(-value)); }
+double clamped_exp(double value, double least, double most) {
+  return std::clamp(std::exp(value), least, most);
+}
+double logistic(double value) {
+  return 1 / (1 + std::exp(-value));
+}
 
 // Unbounded search parameters -> a curve within its bounds.
 GemmCurve curve_of(std::span<const double> parameters, DataType type) {
@@ -53,7 +57,8 @@ GemmCurve fit_physical(const Device& device, DataType type, const std::vector<Ge
   const auto objective = [&](std::span<const double> parameters) {
     const GemmCurve curve = curve_of(parameters, type);
     double sum = 0;
-    for (std::size_t i = 0; i < samples.size(); i += stride) sum += huber_loss(log_ratio(curve, device, type, samples[i]));
+    for (std::size_t i = 0; i < samples.size(); i += stride)
+      sum += huber_loss(log_ratio(curve, device, type, samples[i]));
     return sum;
   };
   const std::array<double, parameter_count> step{0.5, 0.5, 0.5, 0.5, 0.7, 0.2, 0.4, 0.7};
@@ -70,7 +75,8 @@ Seconds cast_time(const InputCast& cast, const Device& device, const GemmCurve& 
   return cast.overhead + moved / (device.memory_bandwidth * reference.bandwidth_fraction);
 }
 
-InputCast fit_cast(const Device& device, DataType type, const std::vector<GemmSample>& samples, const GemmCurve& reference) {
+InputCast fit_cast(const Device& device, DataType type, const std::vector<GemmSample>& samples,
+                   const GemmCurve& reference) {
   const std::size_t stride = samples.size() / most_samples_in_search + 1;
   const auto cast_of = [](std::span<const double> parameters) {
     const auto rest = parameters.subspan(parameter_count);
@@ -84,8 +90,7 @@ InputCast fit_cast(const Device& device, DataType type, const std::vector<GemmSa
     double sum = 0;
     for (std::size_t i = 0; i < samples.size(); i += stride) {
       const GemmShape& shape = samples[i].shape;
-      const Seconds predicted =
-          gemm_time_with(curve, device, type, shape) + cast_time(cast, device, reference, shape);
+      const Seconds predicted = gemm_time_with(curve, device, type, shape) + cast_time(cast, device, reference, shape);
       sum += huber_loss(std::log(predicted / samples[i].time));
     }
     return sum;
@@ -108,7 +113,8 @@ GemmCurve add_correction(GemmCurve curve, const Device& device, const std::vecto
   std::vector<CorrectionSample> residuals;
   residuals.reserve(samples.size());
   for (const GemmSample& sample : samples)
-    residuals.push_back({sample.shape.m, sample.shape.n, sample.shape.k, -log_ratio(curve, device, curve.type, sample)});
+    residuals.push_back(
+        {sample.shape.m, sample.shape.n, sample.shape.k, -log_ratio(curve, device, curve.type, sample)});
   curve.correction = fit_correction(residuals);
   return curve;
 }
@@ -145,7 +151,8 @@ GemmFit fit_gemm(const Device& device, DataType type, std::span<const GemmSample
     for (auto* set : {&all, &kept, &held}) *set = without_cast(std::move(*set), fit.cast, device, *cast_reference);
   }
   if (all.size() < 30)
-    throw InputError({source, 0, 0}, fmt::format("{} samples of {} products", all.size(), name_of(type)), "at least 30 make a curve");
+    throw InputError({source, 0, 0}, fmt::format("{} samples of {} products", all.size(), name_of(type)),
+                     "at least 30 make a curve");
   const GemmCurve trial = fit_physical(device, type, kept);
   const GemmCurve corrected = add_correction(trial, device, kept);
   const auto figures = [&](const GemmCurve& curve, const GemmRegion& where) {
@@ -158,7 +165,8 @@ GemmFit fit_gemm(const Device& device, DataType type, std::span<const GemmSample
   if (correct) fit.curve = add_correction(fit.curve, device, all);
   const ErrorFigures in_region = figures(chosen, region);
   const ErrorFigures everywhere = figures(chosen, GemmRegion{0, 0, 0});
-  fit.curve.provenance = {Ground::measured, source, in_region.median, in_region.p95, static_cast<std::int64_t>(all.size())};
+  fit.curve.provenance = {Ground::measured, source, in_region.median, in_region.p95,
+                          static_cast<std::int64_t>(all.size())};
   fit.median_error = everywhere.median;
   fit.p95_error = everywhere.p95;
   fit.physical_median = figures(trial, region).median;

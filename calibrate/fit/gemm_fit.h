@@ -1,10 +1,10 @@
 // Measured matrix products -> GemmCurve.
 //
 // The physical part (tiles, wave quantisation, extra k, bandwidth, overhead) is found by minimising Huber's loss of
-// log(predicted / measured). What it leaves over is smoothed on a coarse grid of log2 m, log2 n, log2 k; each knot is drawn to 1
-// unless samples near it agree. The grid is kept only if it lowers the held-out error.
-// Whole groups of equal (n, k) are held out, not single samples, so that neighbours in m cannot give an answer away. The figures
-// in the provenance are of curves fitted without those groups; the curve returned is fitted to all samples.
+// log(predicted / measured). What it leaves over is smoothed on a coarse grid of log2 m, log2 n, log2 k; each knot is
+// drawn to 1 unless samples near it agree. The grid is kept only if it lowers the held-out error. Whole groups of equal
+// (n, k) are held out, not single samples, so that neighbours in m cannot give an answer away. The figures in the
+// provenance are of curves fitted without those groups; the curve returned is fitted to all samples.
 #pragma once
 
 #include <span>
@@ -34,18 +34,18 @@ struct InputCast {
 };
 
 struct GemmFit {
-  GemmCurve curve;            // provenance holds the errors in the region
-  double median_error = 0;    // of all held-out samples, small shapes included
+  GemmCurve curve;          // provenance holds the errors in the region
+  double median_error = 0;  // of all held-out samples, small shapes included
   double p95_error = 0;
-  double physical_median = 0; // in the region, without the correction grid
-  std::int64_t held_out = 0;  // samples in the region that were held out
-  InputCast cast;             // what was taken off the samples; zero without a reference
+  double physical_median = 0;  // in the region, without the correction grid
+  std::int64_t held_out = 0;   // samples in the region that were held out
+  InputCast cast;              // what was taken off the samples; zero without a reference
 };
 
-// Needs at least 30 samples of positive time; throws InputError naming `source` with fewer. `device` gives peak, bandwidth and
-// multiprocessors. Takes seconds for ten thousand samples.
-// With `cast_reference`, a 16-bit curve of the same device, the samples are taken to include the cast of the m x k operand: the
-// cast is estimated with the reference's fixed time and bandwidth for the product, and the curve is of the product alone.
+// Needs at least 30 samples of positive time; throws InputError naming `source` with fewer. `device` gives peak,
+// bandwidth and multiprocessors. Takes seconds for ten thousand samples. With `cast_reference`, a 16-bit curve of the
+// same device, the samples are taken to include the cast of the m x k operand: the cast is estimated with the
+// reference's fixed time and bandwidth for the product, and the curve is of the product alone.
 GemmFit fit_gemm(const Device& device, DataType type, std::span<const GemmSample> samples, const std::string& source,
                  const GemmRegion& region = {}, const GemmCurve* cast_reference = nullptr);
 

@@ -27,7 +27,8 @@ MemoryCurve fitted(const Device& device, const std::vector<MemorySample>& sample
   const auto objective = [&](std::span<const double> parameters) {
     const MemoryCurve curve = curve_of(parameters);
     double sum = 0;
-    for (const MemorySample& sample : samples) sum += huber_loss(std::log(predicted(curve, device, sample) / sample.time));
+    for (const MemorySample& sample : samples)
+      sum += huber_loss(std::log(predicted(curve, device, sample) / sample.time));
     return sum;
   };
   const std::array<double, 2> step{0.2, 0.5};
@@ -38,7 +39,8 @@ MemoryCurve fitted(const Device& device, const std::vector<MemorySample>& sample
 
 MemoryCurve fit_memory(const Device& device, std::span<const MemorySample> samples, const std::string& source) {
   if (samples.size() < 5)
-    throw InputError({source, 0, 0}, fmt::format("{} samples of streaming kernels", samples.size()), "at least 5 make a curve");
+    throw InputError({source, 0, 0}, fmt::format("{} samples of streaming kernels", samples.size()),
+                     "at least 5 make a curve");
   std::vector<MemorySample> all(samples.begin(), samples.end()), kept, held;
   for (const MemorySample& sample : samples) {
     const std::array<std::int64_t, 1> group{std::llround(sample.moved.value())};
@@ -63,7 +65,8 @@ MemoryCurve memory_curve_of(const Device& device, std::span<const ByteRate> rate
   for (const double fraction : fractions) errors.push_back(curve.bandwidth_fraction / fraction - 1);
   if (overhead > Seconds(0)) curve.overhead = overhead;
   const ErrorFigures figures = error_figures(errors);
-  curve.provenance = {Ground::measured, source, figures.median, figures.p95, static_cast<std::int64_t>(fractions.size())};
+  curve.provenance = {Ground::measured, source, figures.median, figures.p95,
+                      static_cast<std::int64_t>(fractions.size())};
   return curve;
 }
 

@@ -9,17 +9,17 @@
 namespace echelon {
 
 struct MemorySample {
-  Bytes moved;   // read and written by one kernel
+  Bytes moved;  // read and written by one kernel
   Seconds time;
 };
 
-// Fits  time = overhead + moved / (bandwidth fraction)  by Huber's loss of log ratios, over sizes from the smallest to the
-// largest. Samples should go from kilobytes, which fix the overhead, to hundreds of megabytes, beyond every cache. One sample in
-// five is held out. Throws InputError naming `source` with fewer than 5 samples.
+// Fits  time = overhead + moved / (bandwidth fraction)  by Huber's loss of log ratios, over sizes from the smallest to
+// the largest. Samples should go from kilobytes, which fix the overhead, to hundreds of megabytes, beyond every cache.
+// One sample in five is held out. Throws InputError naming `source` with fewer than 5 samples.
 MemoryCurve fit_memory(const Device& device, std::span<const MemorySample> samples, const std::string& source);
 
-// From published figures alone: the median of achieved rates, and a fixed time (0 keeps `fallback`'s). The error figures are the
-// spread of the rates about their median.
+// From published figures alone: the median of achieved rates, and a fixed time (0 keeps `fallback`'s). The error
+// figures are the spread of the rates about their median.
 MemoryCurve memory_curve_of(const Device& device, std::span<const ByteRate> rates, Seconds overhead,
                             const MemoryCurve& fallback, const std::string& source);
 

@@ -1,8 +1,9 @@
 // A profile and tables of measured kernels -> the profile with curves fitted to those tables:
 // the body of `echelon import kernels CSV... --profile NAME -o OUT.yaml`.
 //
-// Rows are of use where they speak of the profile's chip (products and attention: the same chip on a card or module does the
-// same work in a clock) or of the very same product (bandwidth). What the tables do not cover keeps the profile's curves.
+// Rows are of use where they speak of the profile's chip (products and attention: the same chip on a card or module
+// does the same work in a clock) or of the very same product (bandwidth). What the tables do not cover keeps the
+// profile's curves.
 #pragma once
 
 #include <filesystem>

@@ -56,7 +56,8 @@ class Simplex {
   }
 
   void sort() {
-    std::stable_sort(corners_.begin(), corners_.end(), [](const Minimum& a, const Minimum& b) { return a.value < b.value; });
+    std::stable_sort(corners_.begin(), corners_.end(),
+                     [](const Minimum& a, const Minimum& b) { return a.value < b.value; });
   }
 
   std::vector<double> centroid() const {
@@ -121,7 +122,9 @@ std::uint64_t mixed_hash(std::span<const std::int64_t> values) {
   return hash;
 }
 
-bool held_out(std::span<const std::int64_t> group) { return mixed_hash(group) % 5 == 0; }
+bool held_out(std::span<const std::int64_t> group) {
+  return mixed_hash(group) % 5 == 0;
+}
 
 double median_of(std::vector<double> values) {
   if (values.empty()) return 0;

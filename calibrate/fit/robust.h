@@ -1,4 +1,5 @@
-// What the fits share: a robust loss of log ratios, a derivative-free minimiser, a deterministic hold-out and error figures.
+// What the fits share: a robust loss of log ratios, a derivative-free minimiser, a deterministic hold-out and error
+// figures.
 #pragma once
 
 #include <cstdint>
@@ -8,21 +9,21 @@
 
 namespace echelon {
 
-// Huber's loss of a log ratio: quadratic to `knee` (a ratio's logarithm, 0.1 = 10 %), linear beyond, so that outliers do not
-// steer the fit (P. J. Huber, Ann. Math. Stat. 35(1), 1964).
+// Huber's loss of a log ratio: quadratic to `knee` (a ratio's logarithm, 0.1 = 10 %), linear beyond, so that outliers
+// do not steer the fit (P. J. Huber, Ann. Math. Stat. 35(1), 1964).
 double huber_loss(double log_ratio, double knee = 0.1);
 
 struct Minimum {
   std::vector<double> at;
   double value = 0;
 };
-// Nelder-Mead simplex search (The Computer Journal 7(4), 1965) with adaptive coefficients (Gao and Han, 2012), restarted twice
-// from its result. `step` is the size of the first simplex in each direction. Deterministic.
+// Nelder-Mead simplex search (The Computer Journal 7(4), 1965) with adaptive coefficients (Gao and Han, 2012),
+// restarted twice from its result. `step` is the size of the first simplex in each direction. Deterministic.
 Minimum minimise(const std::function<double(std::span<const double>)>& objective, std::vector<double> start,
                  std::span<const double> step, int evaluations);
 
-// A well-mixed hash of a few integers (splitmix64 finaliser, public domain, S. Vigna): which samples are held out must not
-// depend on their order in a table.
+// A well-mixed hash of a few integers (splitmix64 finaliser, public domain, S. Vigna): which samples are held out must
+// not depend on their order in a table.
 std::uint64_t mixed_hash(std::span<const std::int64_t> values);
 // Whether a sample of this group is held out: one group in five.
 bool held_out(std::span<const std::int64_t> group);

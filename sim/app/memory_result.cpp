@@ -6,10 +6,12 @@ namespace echelon {
 
 namespace {
 
-constexpr Bytes mebibytes(double value) { return Bytes(value * 1024 * 1024); }
+constexpr Bytes mebibytes(double value) {
+  return Bytes(value * 1024 * 1024);
+}
 
-// PyTorch's cuBLAS workspace: 32 MiB on Hopper and later, 8.125 MiB before (CUBLAS_WORKSPACE_CONFIG in the PyTorch CUDA notes);
-// devices with an fp8 unit are Hopper or later.
+// PyTorch's cuBLAS workspace: 32 MiB on Hopper and later, 8.125 MiB before (CUBLAS_WORKSPACE_CONFIG in the PyTorch CUDA
+// notes); devices with an fp8 unit are Hopper or later.
 Bytes cublas_workspace(const Device& device) {
   return device.peak_of(DataType::fp8) > FlopRate(0) ? mebibytes(32) : mebibytes(8.125);
 }
@@ -21,19 +23,23 @@ constexpr Bytes context_bytes{0.5e9};
 // (NCCL_BUFFSIZE and the LL constants of NCCL's init.cc).
 constexpr Bytes communicator_bytes = mebibytes(16 * (4 + 0.5 + 4.7));
 
-// Reserved over allocated of PyTorch's caching allocator: the median over the 24 B200 runs that SimuMax v1.2 publishes with both
-// figures (docs/b200/b200_release_v1.2_summary.json: real_reserved_gib against max allocated).
+// Reserved over allocated of PyTorch's caching allocator: the median over the 24 B200 runs that SimuMax v1.2 publishes
+// with both figures (docs/b200/b200_release_v1.2_summary.json: real_reserved_gib against max allocated).
 constexpr double reserved_over_allocated = 1.04;
 
 double communicators(const Mesh& mesh) {
-  return static_cast<double>((mesh.tensor > 1) + (mesh.context > 1) + (mesh.expert > 1) + (mesh.data > 1) + (mesh.pipeline > 1));
+  return static_cast<double>((mesh.tensor > 1) + (mesh.context > 1) + (mesh.expert > 1) + (mesh.data > 1) +
+                             (mesh.pipeline > 1));
 }
 
-StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, const Timeline& timeline, std::size_t rank) {
+StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, const Timeline& timeline,
+                         std::size_t rank) {
   const MemoryPeak peak = memory_peak(lowering.graph.programs[rank], timeline.tasks[rank], lowering.resident[rank]);
   StageMemory memory;
   memory.by_category = peak.by_category;
-  const auto at = [&memory](MemoryCategory category) -> Bytes& { return memory.by_category[static_cast<std::size_t>(category)]; };
+  const auto at = [&memory](MemoryCategory category) -> Bytes& {
+    return memory.by_category[static_cast<std::size_t>(category)];
+  };
   at(MemoryCategory::workspace) += cublas_workspace(scenario.profile.device);
   const Bytes allocated = peak.total() + cublas_workspace(scenario.profile.device);
   const Bytes fragmentation = allocated * (reserved_over_allocated - 1);

@@ -14,16 +14,18 @@ namespace echelon {
 
 namespace {
 
-// Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Megatron's products accumulate into
-// the fp32 buffer in place (gradient_accumulation_fusion): one more read and the wider write. Elsewhere a kernel of its own reads the
-// product's result and the buffer and writes the buffer. Nothing where gradients are reduced and freed each micro-batch.
+// Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Megatron's products accumulate
+// into the fp32 buffer in place (gradient_accumulation_fusion): one more read and the wider write. Elsewhere a kernel
+// of its own reads the product's result and the buffer and writes the buffer. Nothing where gradients are reduced and
+// freed each micro-batch.
 Bytes accumulation_bytes(const Scenario& scenario) {
   const Strategy& strategy = scenario.strategy;
   const bool by_layer = strategy.sharding == Sharding::zero3 || strategy.sharding == Sharding::hybrid;
   if (by_layer && strategy.mesh.pipeline == 1) return Bytes(0);
   const Bytes buffer = state_bytes(scenario.workload).gradient;
   const Bytes written = element_size(scenario.workload.precision.compute);
-  const bool fused = strategy.kernels == KernelStyle::megatron_fused || strategy.kernels == KernelStyle::transformer_engine;
+  const bool fused =
+      strategy.kernels == KernelStyle::megatron_fused || strategy.kernels == KernelStyle::transformer_engine;
   return fused ? buffer * 2 - written : buffer * 2 + written;
 }
 
@@ -88,8 +90,8 @@ void tally_work(const Scenario& scenario, const Lowering& lowering, const Prices
   for (std::size_t g = 0; g < by_ground.size(); ++g) result.coverage[g] = sum > Seconds(0) ? by_ground[g] / sum : 0;
 }
 
-// Relative error to expect by ground: the held-out 95th percentile of the device's product curve where it is measured, and
-// twice and three times that for scaled curves and datasheet rates, for want of anything better.
+// Relative error to expect by ground: the held-out 95th percentile of the device's product curve where it is measured,
+// and twice and three times that for scaled curves and datasheet rates, for want of anything better.
 double expected_error(const Scenario& scenario, const std::array<double, 3>& coverage) {
   constexpr double unfitted = 0.1;
   double measured = unfitted;
@@ -120,9 +122,10 @@ std::string bottleneck_sentence(const Result& result) {
   for (const Part& cause : causes)
     if (cause.time > worst->time) worst = &cause;
   const double useful = parts.compute / result.iteration;
-  if (worst->time / result.iteration < 0.02) return fmt::format("Compute takes {:.0f} % of the iteration; nothing else stands out.", 100 * useful);
-  return fmt::format("Compute takes {:.0f} % of the iteration; the largest loss is {}, {:.0f} %.", 100 * useful, worst->name,
-                     100 * (worst->time / result.iteration));
+  if (worst->time / result.iteration < 0.02)
+    return fmt::format("Compute takes {:.0f} % of the iteration; nothing else stands out.", 100 * useful);
+  return fmt::format("Compute takes {:.0f} % of the iteration; the largest loss is {}, {:.0f} %.", 100 * useful,
+                     worst->name, 100 * (worst->time / result.iteration));
 }
 
 std::vector<std::string> warnings_of(const Scenario& scenario, const Result& result) {
@@ -130,15 +133,16 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
   if (!result.memory.fits) {
     Bytes worst;
     for (const StageMemory& stage : result.memory.per_stage) worst = std::max(worst, stage.device);
-    warnings.push_back(fmt::format("does not fit: {:.1f} GiB needed on the fullest rank, {:.1f} GiB there are", worst / gibibytes(1),
-                                   result.memory.capacity / gibibytes(1)));
+    warnings.push_back(fmt::format("does not fit: {:.1f} GiB needed on the fullest rank, {:.1f} GiB there are",
+                                   worst / gibibytes(1), result.memory.capacity / gibibytes(1)));
   }
   const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
   if (ungrounded > 0.05)
     warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));
   const double scaled = result.coverage[static_cast<std::size_t>(Ground::scaled)];
   if (scaled > 0.5)
-    warnings.push_back(fmt::format("{:.0f} % of device time is scaled from measurements on another GPU or number format", 100 * scaled));
+    warnings.push_back(fmt::format(
+        "{:.0f} % of device time is scaled from measurements on another GPU or number format", 100 * scaled));
   if (!scenario.strategy.overlap_gradient_reduce && result.breakdown.exposed_dp / result.iteration > 0.1)
     warnings.push_back("gradient reduction is not overlapped: strategy.overlap_gradient_reduce would hide it");
   return warnings;
@@ -155,7 +159,8 @@ void list_operators(const Scenario& scenario, const Lowering& lowering, WorkPric
   for (std::size_t block = 0; block < times.size(); ++block) {
     if (times[block] == 0) continue;
     for (const OperatorPrice& price : pricer.explain(static_cast<std::int32_t>(block)))
-      result.operators.push_back({scenario.model.blocks[block].name, price.name, price.forward, price.backward, times[block], price.ground});
+      result.operators.push_back(
+          {scenario.model.blocks[block].name, price.name, price.forward, price.backward, times[block], price.ground});
   }
 }
 
@@ -169,7 +174,8 @@ void add_money_and_energy(const Scenario& scenario, Result& result) {
 }  // namespace
 
 std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail) {
-  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy, {scenario.gpus, scenario.profile.network.gpus_per_node});
+  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
+                       {scenario.gpus, scenario.profile.network.gpus_per_node});
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
   const Lowering& lowering = std::get<Lowering>(lowered);
   WorkPricer pricer(cost_context(scenario, lowering));

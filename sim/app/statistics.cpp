@@ -21,7 +21,9 @@ std::optional<double> percentile(std::vector<double> values, double share) {
   return values[below] + (position - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
-std::optional<double> median(const std::vector<double>& values) { return percentile(values, 0.5); }
+std::optional<double> median(const std::vector<double>& values) {
+  return percentile(values, 0.5);
+}
 
 std::optional<double> kendall_tau_b(const std::vector<std::pair<double, double>>& pairs) {
   double agreement = 0;  // concordant minus discordant

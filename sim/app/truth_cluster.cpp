@@ -11,12 +11,12 @@ namespace echelon {
 namespace {
 
 struct ClusterRule {
-  std::string_view gpu;           // words in the gpu column
-  std::string_view gpu_too;       // more words there; "" = any
-  std::string_view fabric;        // words in interconnect or source; "" = any
+  std::string_view gpu;      // words in the gpu column
+  std::string_view gpu_too;  // more words there; "" = any
+  std::string_view fabric;   // words in interconnect or source; "" = any
   std::string_view profile;
-  std::string_view base;          // taken where `profile` is missing; "" = none
-  std::string_view assumption;    // "" = the row says all
+  std::string_view base;        // taken where `profile` is missing; "" = none
+  std::string_view assumption;  // "" = the row says all
 };
 
 constexpr std::string_view same_as_efa = "taken as an AWS p5 instance: 8 H100, EFA of 3,200 Gb/s a node";

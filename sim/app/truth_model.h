@@ -1,4 +1,5 @@
-// The model of a row of a truth table, from its shape columns or, where columns cannot say it, from a named configuration.
+// The model of a row of a truth table, from its shape columns or, where columns cannot say it, from a named
+// configuration.
 #pragma once
 
 #include <functional>

@@ -42,10 +42,14 @@ Refusal refuse_what_is_no_iteration(Translation& t) {
     std::string_view words;
     std::string_view reason;
   };
+  constexpr std::string_view adapters = "LoRA trains adapters on frozen weights, which is not simulated";
   static constexpr auto rules = std::to_array<Rule>({
       {"not an iteration", "the measured time is no iteration's: forward and backward of one layer"},
       {"single transformer layer", "the measured time is no iteration's: forward and backward of one layer"},
-      {"lora", "LoRA trains adapters on frozen weights, which is not simulated"},
+      {"lora performance", adapters},
+      {"finetuning lora", adapters},
+      {"with lora", adapters},
+      {"qlora", adapters},
       {"printed dp*tp*pp*cp != #gpus", "the source's degrees contradict its number of GPUs"},
   });
   for (const Rule& rule : rules)
@@ -82,7 +86,8 @@ Refusal set_degree(const std::optional<std::int64_t>& column, std::string_view n
 
 Refusal set_mesh(Translation& t) {
   Mesh& mesh = t.strategy().mesh;
-  const bool shards = t.convention->framework == FrameworkKind::fsdp || t.convention->framework == FrameworkKind::torchtitan;
+  const bool shards =
+      t.convention->framework == FrameworkKind::fsdp || t.convention->framework == FrameworkKind::torchtitan;
   if (auto refusal = set_degree(t.row.tp, "tp", shards, mesh.tensor)) return refusal;
   if (auto refusal = set_degree(t.row.pp, "pp", shards, mesh.pipeline)) return refusal;
   mesh.context = t.row.cp.value_or(1);
@@ -99,8 +104,8 @@ Refusal set_mesh(Translation& t) {
 }
 
 // An interleaved schedule whose number of chunks is not stated: one layer a chunk (the zero-bubble fork's
-// --num-layers-per-virtual-pipeline-stage 1), or the most that the layers allow evenly, embedding and head each counting
-// as a layer where that makes them even.
+// --num-layers-per-virtual-pipeline-stage 1), or the most that the layers allow evenly, embedding and head each
+// counting as a layer where that makes them even.
 std::int64_t most_chunks(std::int64_t layers, std::int64_t stages) {
   for (std::int64_t chunks = layers / stages; chunks > 1; --chunks)
     if (layers % (stages * chunks) == 0 || (layers + 2) % (stages * chunks) == 0) return chunks;
@@ -187,8 +192,8 @@ Refusal set_micro_batch(Translation& t, std::int64_t rank_batch) {
   return std::nullopt;
 }
 
-// The largest micro-batch of at most `wanted` that divides the rank's batch: a trainer whose last micro-batch is smaller
-// runs about as many.
+// The largest micro-batch of at most `wanted` that divides the rank's batch: a trainer whose last micro-batch is
+// smaller runs about as many.
 std::int64_t dividing_micro_batch(std::int64_t rank_batch, std::int64_t wanted) {
   const std::int64_t count = (rank_batch + wanted - 1) / wanted;
   for (std::int64_t more = count; more <= rank_batch; ++more)
@@ -213,7 +218,8 @@ Refusal set_batch(Translation& t) {
   std::int64_t& micro_batch = t.strategy().micro_batch;
   if (rank_batch % micro_batch != 0) {
     const std::int64_t even = dividing_micro_batch(rank_batch, micro_batch);
-    t.assume(fmt::format("micro_batch {} does not divide a rank's {} sequences: {} taken", micro_batch, rank_batch, even));
+    t.assume(
+        fmt::format("micro_batch {} does not divide a rank's {} sequences: {} taken", micro_batch, rank_batch, even));
     micro_batch = even;
   }
   t.scenario().workload.global_batch = batch;
@@ -242,23 +248,27 @@ void set_gradient_formats(const PrecisionWords& words, const SourceConvention& c
   if (convention.optimizer == OptimizerVariant::pytorch) precision.gradient = DataType::fp32;  // shards stay fp32
 }
 
+PrecisionWords native_precision(const Device& device) {
+  PrecisionWords words;
+  words.compute = device.peak_of(DataType::bf16).value() > 0 ? DataType::bf16 : DataType::fp16;
+  return words;
+}
+
 Refusal set_workload(Translation& t) {
   Workload& workload = t.scenario().workload;
   if (!t.row.seq_len) return Infeasible{"seq_len is not stated"};
   workload.sequence_length = *t.row.seq_len;
   workload.optimizer = OptimizerKind::adam;
   workload.optimizer_variant = t.convention->optimizer.value_or(OptimizerVariant::megatron);
-  std::optional<PrecisionWords> words;
-  if (auto refusal = take(parse_precision(t.row.precision), words)) return refusal;
+  const auto meaning = parse_precision(t.row.precision);
+  if (const auto* refusal = std::get_if<Infeasible>(&meaning)) return *refusal;
   const Device& device = t.scenario().profile.device;
-  if (!words) {
-    words.emplace();
-    words->compute = device.peak_of(DataType::bf16).value() > 0 ? DataType::bf16 : DataType::fp16;
-    t.assume(fmt::format("precision is not stated: {}", name_of(words->compute)));
-  }
-  workload.precision.compute = workload.precision.matrix = words->compute;
-  set_matrix_format(*words, device, workload.precision);
-  set_gradient_formats(*words, *t.convention, workload.precision);
+  const auto* stated = std::get_if<PrecisionWords>(&meaning);
+  const PrecisionWords words = stated != nullptr ? *stated : native_precision(device);
+  if (stated == nullptr) t.assume(fmt::format("precision is not stated: {}", name_of(words.compute)));
+  workload.precision.compute = workload.precision.matrix = words.compute;
+  set_matrix_format(words, device, workload.precision);
+  set_gradient_formats(words, *t.convention, workload.precision);
   if (device.peak_of(workload.precision.matrix).value() <= 0)
     return Infeasible{fmt::format("{} has no {} units", device.name, name_of(workload.precision.matrix))};
   return std::nullopt;
@@ -275,8 +285,18 @@ Refusal set_identity(Translation& t) {
 }
 
 constexpr auto steps = std::to_array<Refusal (*)(Translation&)>({
-    refuse_what_is_no_iteration, find_source, find_profile, set_mesh, set_model, set_schedule, set_sharding,
-    set_recompute, set_sequence_parallel, set_batch, set_workload, set_identity,
+    refuse_what_is_no_iteration,
+    find_source,
+    find_profile,
+    set_mesh,
+    set_model,
+    set_schedule,
+    set_sharding,
+    set_recompute,
+    set_sequence_parallel,
+    set_batch,
+    set_workload,
+    set_identity,
 });
 
 }  // namespace
@@ -289,7 +309,8 @@ std::variant<TruthScenario, Infeasible> scenario_from_truth(const TruthRow& row,
 }
 
 std::optional<double> measured_iteration_time(const TruthRow& row) {
-  if (row.iter_time_s) return row.iter_time_s;
+  if (row.iter_time_s && *row.iter_time_s > 0) return row.iter_time_s;
+  if (row.tokens_per_s_per_gpu == 0.0) return std::nullopt;
   if (!row.tokens_per_s_per_gpu || !row.global_batch || !row.seq_len || !row.gpus) return std::nullopt;
   const double tokens = static_cast<double>(*row.global_batch) * static_cast<double>(*row.seq_len);
   return tokens / (*row.tokens_per_s_per_gpu * static_cast<double>(*row.gpus));

@@ -28,8 +28,8 @@ struct TruthScenario {
   std::vector<std::string> assumptions;  // what the row does not state and was taken
 };
 
-// Blank columns take the source's convention (sim/app/truth_sources.h) and then the framework's defaults. Infeasible says
-// which column is missing, contradicts another or names what cannot be simulated.
+// Blank columns take the source's convention (sim/app/truth_sources.h) and then the framework's defaults. Infeasible
+// says which column is missing, contradicts another or names what cannot be simulated.
 std::variant<TruthScenario, Infeasible> scenario_from_truth(const TruthRow& row, const TruthLibrary& library);
 
 // Seconds of one iteration as measured, or derived from tokens/s; nothing where the row has neither.

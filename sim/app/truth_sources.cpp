@@ -10,8 +10,8 @@ namespace echelon {
 
 namespace {
 
-// Megatron-LM before Transformer Engine: unfused attention, dropout 0.1, gradients reduced after the last backward pass,
-// torch.cuda.synchronize() behind each batched send and receive, no sequence parallelism unless asked for.
+// Megatron-LM before Transformer Engine: unfused attention, dropout 0.1, gradients reduced after the last backward
+// pass, torch.cuda.synchronize() behind each batched send and receive, no sequence parallelism unless asked for.
 constexpr SourceConvention megatron_classic(std::string_view words, std::string_view reason) {
   SourceConvention c;
   c.words = words;
@@ -138,51 +138,67 @@ constexpr SourceConvention nanotron(std::string_view words, std::string_view rea
 
 // Special sources before the frameworks that they are built on.
 constexpr auto conventions = std::to_array<SourceConvention>({
-    nanotron("nanotron", "nanotron: REDUCE_SCATTER tensor parallelism, flash attention, fp32 gradient accumulation; the "
-                         "receiver reads each tensor's shape on the host (nanotron p2p.py); memory is that of world rank 0"),
-    torchtitan("torchtitan", "torchtitan: FSDP2 with fp32 shards, bf16 gathers, fp32 reduces; memory is max_memory_reserved"),
-    fully_sharded("llm-foundry", KernelStyle::eager, DataType::fp32,
-                  "llm-foundry: Composer FSDP, eager MPT blocks with flash attention; DEFAULT reduces in fp32, PURE in bf16"),
-    fully_sharded("fms-fsdp", KernelStyle::compiled, DataType::bf16,
-                  "fms-fsdp: FSDP with torch.compile, bf16 gathers and reduces (policies/mixed_precision.py); its selective "
-                  "recompute repeats whole blocks, all of them assumed"),
-    with_bf16_gradients(megatron_core(
-        "megatron-bridge", "Megatron-Bridge performance recipes: Transformer Engine, distributed optimizer, all overlaps, "
-                           "bf16 gradients (grad_reduce_in_fp32 off); recompute is not stated: none")),
-    with_bf16_gradients(megatron_core("nemo", "NeMo performance recipes: Transformer Engine, distributed optimizer, all "
-                                              "overlaps, bf16 gradients; recompute is not stated: none")),
+    nanotron("nanotron",
+             "nanotron: REDUCE_SCATTER tensor parallelism, flash attention, fp32 gradient accumulation; the "
+             "receiver reads each tensor's shape on the host (nanotron p2p.py); memory is that of world rank 0"),
+    torchtitan("torchtitan",
+               "torchtitan: FSDP2 with fp32 shards, bf16 gathers, fp32 reduces; memory is max_memory_reserved"),
+    fully_sharded(
+        "llm-foundry", KernelStyle::eager, DataType::fp32,
+        "llm-foundry: Composer FSDP, eager MPT blocks with flash attention; DEFAULT reduces in fp32, PURE in bf16"),
+    fully_sharded(
+        "fms-fsdp", KernelStyle::compiled, DataType::bf16,
+        "fms-fsdp: FSDP with torch.compile, bf16 gathers and reduces (policies/mixed_precision.py); its selective "
+        "recompute repeats whole blocks, all of them assumed"),
+    with_bf16_gradients(
+        megatron_core("megatron-bridge",
+                      "Megatron-Bridge performance recipes: Transformer Engine, distributed optimizer, all overlaps, "
+                      "bf16 gradients (grad_reduce_in_fp32 off); recompute is not stated: none")),
+    with_bf16_gradients(megatron_core("nemo",
+                                      "NeMo performance recipes: Transformer Engine, distributed optimizer, all "
+                                      "overlaps, bf16 gradients; recompute is not stated: none")),
     megatron_core("megatron-core", "Megatron-Core README: Transformer Engine, distributed optimizer, all overlaps"),
-    without_overlap(megatron_core("simumax", "SimuMax runs Megatron-Core with every overlap off; memory is "
-                                             "max_memory_allocated over all ranks")),
-    megatron_classic("zero bubble", "zero bubble: Megatron-LM of 2023, unfused attention and dropout as in the paper's "
-                                    "activation formula sbh(34 + 5as/h); kind of memory not stated: allocated"),
-    with_flash(megatron_classic("vocabulary parallel",
-                                "vocabulary parallelism: the zero-bubble fork of Megatron-LM in 2024, whose "
-                                "examples/pretrain_zero_bubble.sh has flash attention, local kernels, fp16 and dropout; kind "
-                                "of memory not stated: allocated")),
+    without_overlap(megatron_core("simumax",
+                                  "SimuMax runs Megatron-Core with every overlap off; memory is "
+                                  "max_memory_allocated over all ranks")),
+    megatron_classic("zero bubble",
+                     "zero bubble: Megatron-LM of 2023, unfused attention and dropout as in the paper's "
+                     "activation formula sbh(34 + 5as/h); kind of memory not stated: allocated"),
+    with_flash(
+        megatron_classic("vocabulary parallel",
+                         "vocabulary parallelism: the zero-bubble fork of Megatron-LM in 2024, whose "
+                         "examples/pretrain_zero_bubble.sh has flash attention, local kernels, fp16 and dropout; kind "
+                         "of memory not stated: allocated")),
     with_device_peak(without_dropout(megatron_deepspeed(
         "bloom", "BLOOM: Megatron-DeepSpeed, no dropout (its published configuration); memory is nvidia-smi's"))),
     with_device_peak(without_dropout(megatron_deepspeed("bigscience", "BigScience: as BLOOM"))),
     megatron_deepspeed("glm-130b", "GLM-130B: Megatron-DeepSpeed with unfused attention"),
     megatron_deepspeed("mt-nlg", "MT-NLG: Megatron-DeepSpeed, unfused attention"),
-    megatron_classic("vtrain", "vTrain's measurements: Megatron-DeepSpeed with ZeRO off, unfused attention, dropout, gradients "
-                               "reduced in one piece at the end"),
-    with_fp32_gradients(megatron_classic("korthikanti", "Korthikanti 2022: Megatron-LM, unfused attention, dropout; 18 bytes a "
-                                                        "parameter, so fp32 gradients (its Figure 1)")),
+    megatron_classic("vtrain",
+                     "vTrain's measurements: Megatron-DeepSpeed with ZeRO off, unfused attention, dropout, gradients "
+                     "reduced in one piece at the end"),
+    with_fp32_gradients(megatron_classic("korthikanti",
+                                         "Korthikanti 2022: Megatron-LM, unfused attention, dropout; 18 bytes a "
+                                         "parameter, so fp32 gradients (its Figure 1)")),
     megatron_deepspeed("deepspeed", "DeepSpeed on Megatron's kernels, unfused attention"),
     megatron_classic("sc'21", "Megatron-LM of 2021: unfused attention, dropout, no overlap of gradient reduction"),
     megatron_classic("sc21", "Megatron-LM of 2021: unfused attention, dropout, no overlap of gradient reduction"),
     megatron_classic("2020", "Megatron-LM of 2020: unfused attention, dropout, no overlap of gradient reduction"),
     megatron_core("primus", "AMD Primus on Megatron-Core: Transformer Engine, distributed optimizer, all overlaps"),
     megatron_core("megascale", "MegaScale on Megatron-Core: fused kernels, all overlaps"),
-    megatron_core("megatron", "Megatron-Core with its usual flags: Transformer Engine, distributed optimizer, all overlaps"),
+    megatron_core("megatron",
+                  "Megatron-Core with its usual flags: Transformer Engine, distributed optimizer, all overlaps"),
     fully_sharded("composer", KernelStyle::eager, DataType::fp32, "Composer FSDP, DEFAULT policy"),
     fully_sharded("mosaic", KernelStyle::eager, DataType::fp32, "Composer FSDP, DEFAULT policy"),
     fully_sharded("fsdp", KernelStyle::eager, DataType::bf16, "PyTorch FSDP, bf16 gathers and reduces, eager kernels"),
-    fully_sharded("lightning", KernelStyle::eager, DataType::bf16, "PyTorch FSDP, bf16 gathers and reduces, eager kernels"),
-    fully_sharded("litgpt", KernelStyle::eager, DataType::bf16, "PyTorch FSDP, bf16 gathers and reduces, eager kernels"),
-    fully_sharded("torchtune", KernelStyle::eager, DataType::bf16, "PyTorch FSDP, bf16 gathers and reduces, eager kernels"),
-    fully_sharded("nanogpt", KernelStyle::compiled, DataType::fp32, "nanoGPT: torch.compile, fp32 parameters under autocast"),
+    fully_sharded("lightning", KernelStyle::eager, DataType::bf16,
+                  "PyTorch FSDP, bf16 gathers and reduces, eager kernels"),
+    fully_sharded("litgpt", KernelStyle::eager, DataType::bf16,
+                  "PyTorch FSDP, bf16 gathers and reduces, eager kernels"),
+    fully_sharded("torchtune", KernelStyle::eager, DataType::bf16,
+                  "PyTorch FSDP, bf16 gathers and reduces, eager kernels"),
+    fully_sharded("nanogpt", KernelStyle::compiled, DataType::fp32,
+                  "nanoGPT: torch.compile, fp32 parameters under autocast"),
 });
 
 constexpr SourceConvention unknown_recent =

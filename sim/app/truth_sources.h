@@ -1,7 +1,7 @@
 // How the sources of truth tables ran what their rows do not say: one table row a source.
 //
-// A row of a table names a source; the source decides the framework, its kernels and the state of its defaults at the time.
-// Only facts about software stand here, none that was derived from a measured time or memory.
+// A row of a table names a source; the source decides the framework, its kernels and the state of its defaults at the
+// time. Only facts about software stand here, none that was derived from a measured time or memory.
 #pragma once
 
 #include <optional>
@@ -23,21 +23,21 @@ struct SourceConvention {
   std::optional<KernelStyle> kernels;
   std::optional<AttentionKernel> attention;
   std::optional<bool> dropout;
-  std::optional<bool> data_overlap;            // gradient reduce and parameter gather
+  std::optional<bool> data_overlap;  // gradient reduce and parameter gather
   std::optional<bool> overlap_pipeline;
   std::optional<bool> synchronous_pipeline;
   std::optional<bool> overlap_tensor;
-  std::optional<bool> sequence_parallel;       // where the row is blank and tensor parallelism is used
-  std::optional<Sharding> sharding;            // where the row is blank
-  std::optional<Recompute> selective;          // what "selective" means here
-  std::optional<Recompute> recompute;          // where the row is blank
+  std::optional<bool> sequence_parallel;  // where the row is blank and tensor parallelism is used
+  std::optional<Sharding> sharding;       // where the row is blank
+  std::optional<Recompute> selective;     // what "selective" means here
+  std::optional<Recompute> recompute;     // where the row is blank
   std::optional<OptimizerVariant> optimizer;
-  std::optional<DataType> gradient;            // accumulation buffer, where the row does not say
+  std::optional<DataType> gradient;  // accumulation buffer, where the row does not say
   std::optional<DataType> gradient_reduce;
   std::optional<PeakKind> peak;
-  bool first_stage_peak = false;               // the source reports memory of the first pipeline stage alone
-  bool megatron_vocabulary = false;            // padded to a multiple of 128 * tensor parallelism
-  std::string_view reason;                     // where the facts stand; shown as an assumption
+  bool first_stage_peak = false;     // the source reports memory of the first pipeline stage alone
+  bool megatron_vocabulary = false;  // padded to a multiple of 128 * tensor parallelism
+  std::string_view reason;           // where the facts stand; shown as an assumption
 };
 
 // The convention of the row's source; `assumptions` gains why. An unknown source is judged by the words of its columns.

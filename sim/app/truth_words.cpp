@@ -17,7 +17,9 @@ struct Words {
   T meaning;
 };
 
-bool blank(std::string_view text) { return text.find_first_not_of(" \t-?") == std::string_view::npos; }
+bool blank(std::string_view text) {
+  return text.find_first_not_of(" \t-?") == std::string_view::npos;
+}
 
 template <class T>
 const T* find_words(std::string_view lower, std::span<const Words<T>> table) {
@@ -34,15 +36,23 @@ Meaning<T> look_up(std::string_view column, std::string_view text, const std::ar
 }
 
 constexpr auto switch_words = std::to_array<Words<bool>>({
-    {"yes", true}, {"true", true}, {"reduce_scatter", true}, {"reduce-scatter", true}, {"no", false},
-    {"false", false}, {"off", false}, {"on", true}, {"1", true}, {"0", false},
+    {"yes", true},
+    {"true", true},
+    {"reduce_scatter", true},
+    {"reduce-scatter", true},
+    {"no", false},
+    {"false", false},
+    {"off", false},
+    {"on", true},
+    {"1", true},
+    {"0", false},
 });
 
 constexpr auto recompute_words = std::to_array<Words<Recompute>>({
-    {"per-op", Recompute::selective_ops},     // torchtitan: every second matrix product is kept
+    {"per-op", Recompute::selective_ops},  // torchtitan: every second matrix product is kept
     {"per op", Recompute::selective_ops},
     {"selective_ops", Recompute::selective_ops},
-    {"attention", Recompute::selective},      // "selective (attention core)"
+    {"attention", Recompute::selective},  // "selective (attention core)"
     {"core_attn", Recompute::selective},
     {"selective", Recompute::selective},
     {"none", Recompute::none},
@@ -50,7 +60,7 @@ constexpr auto recompute_words = std::to_array<Words<Recompute>>({
     {"false", Recompute::none},
     {"off", Recompute::none},
     {"full", Recompute::full},
-    {"uniform", Recompute::full},             // Megatron's --recompute-method
+    {"uniform", Recompute::full},  // Megatron's --recompute-method
     {"block", Recompute::full},
     {"checkpoint", Recompute::full},
     {"yes", Recompute::full},
@@ -92,11 +102,25 @@ constexpr auto sharding_words = std::to_array<Words<ShardingWords>>({
 
 // Schedules that no row of strategies/pipeline makes; listed so that "ZB-V" is not taken for something else.
 constexpr auto unsupported_schedules = std::to_array<std::string_view>({
-    "v-half", "v-min", "v-zb", "zb-v", "zbv", "dualpipe", "chimera", "hanayo", "wave", "breadth", "terapipe", "pipedream",
+    "v-half",
+    "v-min",
+    "v-zb",
+    "zb-v",
+    "zbv",
+    "dualpipe",
+    "chimera",
+    "hanayo",
+    "wave",
+    "breadth",
+    "terapipe",
+    "pipedream",
 });
 // Changes of the layer placement that the named schedule comes with.
 constexpr auto unsupported_placements = std::to_array<std::string_view>({
-    "vocab-1", "vocab-2", "interlaced", "redis",
+    "vocab-1",
+    "vocab-2",
+    "interlaced",
+    "redis",
 });
 
 constexpr std::string_view zero_bubble_approximation =
@@ -123,8 +147,14 @@ constexpr auto schedule_words = std::to_array<Words<ScheduleWords>>({
 });
 
 constexpr auto matrix_words = std::to_array<Words<DataType>>({
-    {"nvfp4", DataType::nvfp4}, {"fp4", DataType::nvfp4}, {"mxfp8", DataType::mxfp8}, {"fp8-mx", DataType::mxfp8},
-    {"sub-channel", DataType::mxfp8}, {"fp8", DataType::fp8}, {"float8", DataType::fp8}, {"e4m3", DataType::fp8},
+    {"nvfp4", DataType::nvfp4},
+    {"fp4", DataType::nvfp4},
+    {"mxfp8", DataType::mxfp8},
+    {"fp8-mx", DataType::mxfp8},
+    {"sub-channel", DataType::mxfp8},
+    {"fp8", DataType::fp8},
+    {"float8", DataType::fp8},
+    {"e4m3", DataType::fp8},
 });
 
 constexpr auto compute_words = std::to_array<Words<DataType>>({
@@ -145,8 +175,12 @@ constexpr auto compute_words = std::to_array<Words<DataType>>({
 // and reduces in fp32, PURE reduces in it too; FSDP keeps fp32 shards under both
 // (mosaicml/composer trainer/mosaic_fsdp_utils.py, get_mixed_precision).
 constexpr auto gradient_words = std::to_array<Words<DataType>>({
-    {"grad accum fp16", DataType::fp16}, {"grad accum bf16", DataType::bf16}, {"grad accum fp32", DataType::fp32},
-    {"fp16 grad accum", DataType::fp16}, {"bf16 grad accum", DataType::bf16}, {"fp32 grad accum", DataType::fp32},
+    {"grad accum fp16", DataType::fp16},
+    {"grad accum bf16", DataType::bf16},
+    {"grad accum fp32", DataType::fp32},
+    {"fp16 grad accum", DataType::fp16},
+    {"bf16 grad accum", DataType::bf16},
+    {"fp32 grad accum", DataType::fp32},
     {"fp32 grad", DataType::fp32},
 });
 
@@ -172,11 +206,17 @@ bool mentions(std::string_view text, std::string_view words) {
   return lower_case(text).find(words) != std::string::npos;
 }
 
-Meaning<bool> parse_switch(std::string_view text) { return look_up("seq_parallel", text, switch_words); }
+Meaning<bool> parse_switch(std::string_view text) {
+  return look_up("seq_parallel", text, switch_words);
+}
 
-Meaning<Recompute> parse_recompute(std::string_view text) { return look_up("recompute", text, recompute_words); }
+Meaning<Recompute> parse_recompute(std::string_view text) {
+  return look_up("recompute", text, recompute_words);
+}
 
-Meaning<ShardingWords> parse_sharding(std::string_view text) { return look_up("zero_or_fsdp", text, sharding_words); }
+Meaning<ShardingWords> parse_sharding(std::string_view text) {
+  return look_up("zero_or_fsdp", text, sharding_words);
+}
 
 Meaning<ScheduleWords> parse_schedule(std::string_view text) {
   const std::string lower = lower_case(text);
@@ -185,9 +225,10 @@ Meaning<ScheduleWords> parse_schedule(std::string_view text) {
       return Infeasible{fmt::format("schedule '{}' is not among {}", text, all_names<ScheduleKind>())};
   for (const auto words : unsupported_placements)
     if (lower.find(words) != std::string::npos)
-      return Infeasible{fmt::format("schedule '{}' moves the vocabulary or layers between stages; "
-                                    "only the embedding on the first and the head on the last stage is known",
-                                    text)};
+      return Infeasible{
+          fmt::format("schedule '{}' moves the vocabulary or layers between stages; "
+                      "only the embedding on the first and the head on the last stage is known",
+                      text)};
   return look_up("schedule", text, schedule_words);
 }
 
@@ -196,8 +237,7 @@ Meaning<PrecisionWords> parse_precision(std::string_view text) {
   const std::string lower = lower_case(text);
   const DataType* matrix = find_words<DataType>(lower, matrix_words);
   const DataType* compute = find_words<DataType>(lower, compute_words);
-  if (matrix == nullptr && compute == nullptr)
-    return Infeasible{fmt::format("precision '{}' is not understood", text)};
+  if (matrix == nullptr && compute == nullptr) return Infeasible{fmt::format("precision '{}' is not understood", text)};
   PrecisionWords words = matrix != nullptr ? low_precision(lower, *matrix) : PrecisionWords{};
   if (matrix == nullptr || lower.find("fp16") != std::string::npos) words.compute = compute ? *compute : words.compute;
   if (const DataType* gradient = find_words<DataType>(lower, gradient_words)) {

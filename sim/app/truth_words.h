@@ -1,8 +1,8 @@
 // What the free-text columns of a truth table mean: one table of (words, meaning) for each column.
 //
 // Text is compared in lower case; the first entry of a table whose words stand in the text wins, so the special stands
-// before the general ("zero2" before "fsdp", "interleaving not stated" before "interleav"). A text that no entry knows is
-// an Infeasible with the text in it; a blank text is "not stated", and whoever asks takes a default.
+// before the general ("zero2" before "fsdp", "interleaving not stated" before "interleav"). A text that no entry knows
+// is an Infeasible with the text in it; a blank text is "not stated", and whoever asks takes a default.
 #pragma once
 
 #include <optional>
@@ -30,7 +30,7 @@ Meaning<Recompute> parse_recompute(std::string_view text);
 
 struct ShardingWords {
   Sharding sharding = Sharding::none;
-  bool fully_sharded = false;               // the text names FSDP
+  bool fully_sharded = false;  // the text names FSDP
   std::optional<bool> overlap_gradient_reduce;
   std::optional<bool> overlap_parameter_gather;
 };
@@ -45,8 +45,8 @@ Meaning<ScheduleWords> parse_schedule(std::string_view text);
 // Number formats as a row spells them; what it leaves out is empty.
 struct PrecisionWords {
   DataType compute = DataType::bf16;
-  std::optional<DataType> matrix;    // fp8, mxfp8, nvfp4
-  bool microscaled = false;          // MXFP8, or fp8 blocks where the device has no MX units
+  std::optional<DataType> matrix;  // fp8, mxfp8, nvfp4
+  bool microscaled = false;        // MXFP8, or fp8 blocks where the device has no MX units
   bool rowwise_scaling = false;
   bool fp8_parameter_gather = false;
   std::optional<DataType> gradient;         // accumulation buffer

@@ -176,8 +176,10 @@ ValidationReport validate(const std::vector<TruthRow>& rows, const TruthLibrary&
     report.rows.push_back(validate_row(row, library, simulate));
     if (progress) progress(report.rows.size(), rows.size());
   }
-  add_summaries("file", [](const TruthRow& row) { return std::filesystem::path(row.file).filename().string(); }, report);
-  add_summaries("source", [](const TruthRow& row) { return row.source; }, report);
+  add_summaries(
+      "file", [](const TruthRow& row) { return std::filesystem::path(row.file).filename().string(); }, report);
+  add_summaries(
+      "source", [](const TruthRow& row) { return row.source; }, report);
   return report;
 }
 

@@ -27,7 +27,7 @@ namespace echelon {
 
 struct Prediction {
   Seconds iteration_time;
-  Seconds low;                     // likely range of the iteration time
+  Seconds low;  // likely range of the iteration time
   Seconds high;
   Bytes peak_memory;               // of the worst rank, counted as Strategy::peak says
   std::vector<Bytes> stage_peaks;  // by pipeline stage; may be empty
@@ -41,18 +41,20 @@ enum class RowStatus { ok, infeasible, skipped };
 
 template <>
 inline constexpr auto enum_names<RowStatus> = std::to_array<EnumName<RowStatus>>({
-    {RowStatus::ok, "ok"}, {RowStatus::infeasible, "infeasible"}, {RowStatus::skipped, "skipped"},
+    {RowStatus::ok, "ok"},
+    {RowStatus::infeasible, "infeasible"},
+    {RowStatus::skipped, "skipped"},
 });
 
 struct ValidatedRow {
   TruthRow row;
   RowStatus status = RowStatus::skipped;
-  std::string reason;                    // why infeasible or skipped
+  std::string reason;  // why infeasible or skipped
   bool tuned = false;
   std::optional<Seconds> measured_time;
   std::optional<Bytes> measured_peak;
-  std::optional<Prediction> predicted;   // peak_memory is the first stage's where the source measured that one
-  std::optional<double> time_error;      // fractions
+  std::optional<Prediction> predicted;  // peak_memory is the first stage's where the source measured that one
+  std::optional<double> time_error;     // fractions
   std::optional<double> memory_error;
   std::vector<std::string> assumptions;
 };
@@ -94,8 +96,9 @@ struct ValidationReport {
   std::vector<ValidationSummary> summaries;  // files in the order given, then sources in order of appearance
 };
 
-// Which rows are taken: terms "column=value" (equal) or "column~words" (within, case ignored), separated by commas, all of
-// which must hold; a term with neither is looked for in id, source and model. Throws InputError on an unknown column.
+// Which rows are taken: terms "column=value" (equal) or "column~words" (within, case ignored), separated by commas, all
+// of which must hold; a term with neither is looked for in id, source and model. Throws InputError on an unknown
+// column.
 using RowFilter = std::function<bool(const TruthRow&)>;
 RowFilter parse_row_filter(const std::string& text);
 
@@ -113,8 +116,8 @@ ValidationReport validate(const std::vector<TruthRow>& rows, const TruthLibrary&
 // {"rows": [...], "summary": [...]} as DESIGN's contract has it.
 nlohmann::ordered_json to_json(const ValidationReport& report);
 // Rows as aligned text; `assumptions` adds what was assumed under each row.
-enum class Detail { rows, assumptions };
-std::string rows_text(const ValidationReport& report, Detail detail);
+enum class RowDetail { rows, assumptions };
+std::string rows_text(const ValidationReport& report, RowDetail detail);
 // The summary as aligned text and as a Markdown table.
 std::string summary_text(const ValidationReport& report);
 std::string summary_markdown(const ValidationReport& report);

@@ -12,7 +12,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json number_or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+Json number_or_null(const std::optional<double>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
 
 Json measured_json(const ValidatedRow& row) {
   return {{"iteration_time_s", row.measured_time ? Json(row.measured_time->value()) : Json(nullptr)},
@@ -78,7 +80,9 @@ std::string share(const std::optional<double>& fraction) {
   return fraction ? fmt::format("{:.1f} %", *fraction * 100) : "-";
 }
 
-std::string count_text(std::size_t count) { return fmt::format("{}", count); }
+std::string count_text(std::size_t count) {
+  return fmt::format("{}", count);
+}
 
 std::string fits_text(const FitsConfusion& fits) {
   const std::size_t ran = fits.ran_fits + fits.ran_does_not_fit;
@@ -144,21 +148,16 @@ Grid summary_grid(const ValidationReport& report) {
 
 std::vector<std::string> row_cells(const ValidatedRow& row) {
   constexpr double gib = 1024.0 * 1024.0 * 1024.0;
-  const auto seconds = [](const std::optional<Seconds>& time) {
-    return time ? fmt::format("{:.4g}", time->value()) : std::string("-");
-  };
-  const auto gibibytes_text = [](const std::optional<Bytes>& bytes) {
-    return bytes ? fmt::format("{:.1f}", bytes->value() / gib) : std::string("-");
-  };
-  const auto time = row.predicted ? std::optional(row.predicted->iteration_time) : std::nullopt;
-  const auto peak = row.predicted ? std::optional(row.predicted->peak_memory) : std::nullopt;
+  const auto seconds = [](const Seconds* time) { return time ? fmt::format("{:.4g}", time->value()) : "-"; };
+  const auto bytes = [](const Bytes* amount) { return amount ? fmt::format("{:.1f}", amount->value() / gib) : "-"; };
+  const Prediction* predicted = row.predicted ? &*row.predicted : nullptr;
   return {row.row.id,
           std::string(name_of(row.status)) + (row.tuned ? " (tuned)" : ""),
-          seconds(row.measured_time),
-          seconds(time),
+          seconds(row.measured_time ? &*row.measured_time : nullptr),
+          seconds(predicted ? &predicted->iteration_time : nullptr),
           percent(row.time_error),
-          gibibytes_text(row.measured_peak),
-          gibibytes_text(peak),
+          bytes(row.measured_peak ? &*row.measured_peak : nullptr),
+          bytes(predicted ? &predicted->peak_memory : nullptr),
           percent(row.memory_error)};
 }
 
@@ -171,7 +170,7 @@ nlohmann::ordered_json to_json(const ValidationReport& report) {
   return json;
 }
 
-std::string rows_text(const ValidationReport& report, Detail detail) {
+std::string rows_text(const ValidationReport& report, RowDetail detail) {
   Grid grid{{"row", "status", "measured s", "predicted s", "error", "measured GiB", "predicted GiB", "error"}};
   for (const ValidatedRow& row : report.rows) grid.push_back(row_cells(row));
   const std::string table = aligned(grid);
@@ -184,13 +183,15 @@ std::string rows_text(const ValidationReport& report, Detail detail) {
     if (line == 0) continue;
     const ValidatedRow& row = report.rows[line - 1];
     if (!row.reason.empty()) text += fmt::format("    {}\n", row.reason);
-    if (detail == Detail::assumptions)
+    if (detail == RowDetail::assumptions)
       for (const std::string& assumption : row.assumptions) text += fmt::format("    assumed: {}\n", assumption);
   }
   return text;
 }
 
-std::string summary_text(const ValidationReport& report) { return aligned(summary_grid(report)); }
+std::string summary_text(const ValidationReport& report) {
+  return aligned(summary_grid(report));
+}
 
 std::string summary_markdown(const ValidationReport& report) {
   std::string text;

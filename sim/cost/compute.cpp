@@ -6,18 +6,26 @@
 namespace echelon {
 namespace {
 
-// What serves where a profile has no curve. Matrix products: the median share of peak at m, n, k >= 4096 is 0.84 on A100,
-// 0.78 on H100, 0.65 on B200 and 0.57 on L40S in the GEMM tables of ai-dynamo/aiconfigurator @095f58a51c4c: about 0.7.
+// What serves where a profile has no curve. Matrix products: the median share of peak at m, n, k >= 4096 is 0.84 on
+// A100, 0.78 on H100, 0.65 on B200 and 0.57 on L40S in the GEMM tables of ai-dynamo/aiconfigurator @095f58a51c4c: about
+// 0.7.
 constexpr double typical_gemm_efficiency = 0.7;
 // FlashAttention-2 reaches 50-73 % of A100's peak, and 35 % of H100's (arXiv:2307.08691, arXiv:2407.08608): about 0.45.
 constexpr double typical_attention_efficiency = 0.45;
-// STREAM-like kernels reach 0.83-0.91 of the datasheet (te42kyfo/gpu-benches @1c36d509ee71, Azure AI-benchmarking-guide).
+// STREAM-like kernels reach 0.83-0.91 of the datasheet (te42kyfo/gpu-benches @1c36d509ee71, Azure
+// AI-benchmarking-guide).
 constexpr double typical_bandwidth_fraction = 0.85;
 // A kernel in a CUDA graph takes 1.1-1.35 us end to end (te42kyfo/gpu-benches gpu-small-kernels @1c36d509ee71).
 constexpr Seconds typical_overhead = microseconds(1.3);
-// Backward over forward rate where only the forward pass was measured: 63 % and 73 % of peak for FlashAttention-2 on A100
-// (arXiv:2307.08691, section 4.1), 561 and 648 TFLOPS for FlashAttention-3 on H100 (arXiv:2407.08608, figures 5 and 6).
+// Backward over forward rate where only the forward pass was measured: 63 % and 73 % of peak for FlashAttention-2 on
+// A100 (arXiv:2307.08691, section 4.1), 561 and 648 TFLOPS for FlashAttention-3 on H100 (arXiv:2407.08608, figures 5
+// and 6).
 constexpr double typical_backward_ratio = 0.86;
+
+// Efficiency of a head size over that of twice the size, below the smallest measured: 0.77 on H100 and H200, 0.65 on
+// B200 between 64 and 128 (prefill tables of ai-dynamo/aiconfigurator @095f58a51c4c), since exponentials weigh twice as
+// much: about 0.8 for slower kernels.
+constexpr double efficiency_of_half_head = 0.8;
 
 GemmCurve typical_gemm_curve() {
   GemmCurve curve;
@@ -30,14 +38,18 @@ GemmCurve typical_gemm_curve() {
 // The next wider format that a library runs the work in where the device has no unit for `type`.
 DataType wider(DataType type) {
   switch (type) {
-    case DataType::nvfp4: return DataType::mxfp8;
-    case DataType::mxfp8: return DataType::fp8;
+    case DataType::nvfp4:
+      return DataType::mxfp8;
+    case DataType::mxfp8:
+      return DataType::fp8;
     case DataType::fp8:
-    case DataType::int8: return DataType::bf16;
+    case DataType::int8:
+      return DataType::bf16;
     case DataType::fp16:
     case DataType::bf16:
     case DataType::tf32:
-    case DataType::fp32: return DataType::fp32;
+    case DataType::fp32:
+      return DataType::fp32;
   }
   return DataType::fp32;
 }
@@ -47,7 +59,9 @@ DataType format_with_unit(const Device& device, DataType type) {
   return type;
 }
 
-double result_bytes(DataType type) { return type == DataType::fp32 || type == DataType::tf32 ? 4 : 2; }
+double result_bytes(DataType type) {
+  return type == DataType::fp32 || type == DataType::tf32 ? 4 : 2;
+}
 
 // The curve of `type`, else the one whose format's peak is nearest in ratio; null where there is none.
 const GemmCurve* nearest_curve(const Device& device, DataType type) {
@@ -65,7 +79,9 @@ const GemmCurve* nearest_curve(const Device& device, DataType type) {
   return best;
 }
 
-Ground at_best(Ground ground, Ground limit) { return std::max(ground, limit); }
+Ground at_best(Ground ground, Ground limit) {
+  return std::max(ground, limit);
+}
 
 double effective_peak(const Device& device, DataType type) {
   return device.peak_of(type).value() * device.sustained_clock;
@@ -78,7 +94,8 @@ const AttentionCurve* find_curve(const Device& device, AttentionImplementation i
 }
 
 double efficiency_at(const std::vector<AttentionHead>& heads, double head_dim) {
-  if (head_dim <= heads.front().head_dim) return heads.front().efficiency;
+  if (head_dim <= heads.front().head_dim)
+    return heads.front().efficiency * std::pow(efficiency_of_half_head, std::log2(heads.front().head_dim / head_dim));
   for (std::size_t i = 1; i < heads.size(); ++i) {
     if (head_dim > heads[i].head_dim) continue;
     const double span = std::log2(heads[i].head_dim / heads[i - 1].head_dim);
@@ -139,7 +156,8 @@ double correction_factor(const GemmCorrection& correction, double m, double n, d
     const double weight = (up_m ? at_m.share : 1 - at_m.share) * (up_n ? at_n.share : 1 - at_n.share) *
                           (up_k ? at_k.share : 1 - at_k.share);
     if (weight == 0) continue;  // also keeps a grid of one knot a dimension within its bounds
-    factor += weight * correction.factors[((at_m.index + up_m) * columns + at_n.index + up_n) * depths + at_k.index + up_k];
+    factor +=
+        weight * correction.factors[((at_m.index + up_m) * columns + at_n.index + up_n) * depths + at_k.index + up_k];
   }
   return factor;
 }

@@ -10,12 +10,14 @@
 //
 // Fused attention, in key positions that a multiprocessor works through; B blocks of `tile` positions:
 //   mean    = attended keys + extra_keys [+ causal_keys]        longest = the same with all keys
-//   span    = max(longest, B mean / S + tail longest)           (Graham's bound of list scheduling: SIAM J. 17(2), 1969)
-//   time    = overhead + max(2 tile span (qk + v) f S / (P efficiency), bytes / bandwidth)
-// f weights the products: forward 1; backward (3 qk + 2 v) / (qk + v), 2.5 for equal sizes (arXiv:2307.08691, section 3.1.2).
+//   span    = max(longest, B mean / S + tail longest)           (Graham's bound of list scheduling: SIAM J. 17(2),
+//   1969) time    = overhead + max(2 tile span (qk + v) f S / (P efficiency), bytes / bandwidth)
+// f weights the products: forward 1; backward (3 qk + 2 v) / (qk + v), 2.5 for equal sizes (arXiv:2307.08691,
+// section 3.1.2).
 //
-// No time is below that of the peak rate. Work of no size takes no time. Where the device lacks a curve of the number format
-// the one with the nearest peak serves (Ground::scaled), where it has none, documented typical shares (Ground::datasheet).
+// No time is below that of the peak rate. Work of no size takes no time. Where the device lacks a curve of the number
+// format the one with the nearest peak serves (Ground::scaled), where it has none, documented typical shares
+// (Ground::datasheet).
 #pragma once
 
 #include "sim/base/data_type.h"
@@ -47,16 +49,17 @@ struct GemmShape {
 Priced gemm_time(const Device& device, DataType type, const GemmShape& shape);
 
 struct AttentionWork {
-  double batch = 1;         // sequences
+  double batch = 1;  // sequences
   double heads = 0;
   double kv_heads = 0;
-  double queries = 0;       // query positions of one sequence on this rank
-  double keys = 0;          // key positions that they span
+  double queries = 0;  // query positions of one sequence on this rank
+  double keys = 0;     // key positions that they span
   double qk_head_dim = 0;
   double v_head_dim = 0;
-  double attended_keys = 0; // mean keys a query attends to after masking
+  double attended_keys = 0;  // mean keys a query attends to after masking
   bool causal = true;
-  AttentionImplementation implementation = AttentionImplementation::flash_attention_2;  // the device's first where absent
+  AttentionImplementation implementation =
+      AttentionImplementation::flash_attention_2;  // the device's first where absent
 };
 enum class AttentionPass { forward, backward };
 // Flash attention as one fused kernel. (Unfused attention is two batched products and memory-bound kernels.)
@@ -67,8 +70,8 @@ Priced memory_bound_time(const Device& device, Bytes moved, double kernels);
 
 // The same with one curve, without the choice of a curve: what the fits of calibrate/fit minimise.
 Seconds gemm_time_with(const GemmCurve& curve, const Device& device, DataType type, const GemmShape& shape);
-Seconds attention_time_with(const AttentionPassCurve& curve, const Device& device, DataType type, const AttentionWork& work,
-                            AttentionPass pass);
+Seconds attention_time_with(const AttentionPassCurve& curve, const Device& device, DataType type,
+                            const AttentionWork& work, AttentionPass pass);
 
 // Operations of the products in attention, after masking; the backward pass recomputes the scores.
 Flops attention_flops(const AttentionWork& work, AttentionPass pass);
@@ -76,7 +79,8 @@ Flops attention_flops(const AttentionWork& work, AttentionPass pass);
 // The correction factor alone, 1 where there is no correction.
 double correction_factor(const GemmCorrection& correction, double m, double n, double k);
 
-// Where `at` lies between ascending knots: the lower knot's index and the share of the way to the next, held at the ends.
+// Where `at` lies between ascending knots: the lower knot's index and the share of the way to the next, held at the
+// ends.
 struct KnotPosition {
   std::size_t index = 0;
   double share = 0;

@@ -1,7 +1,8 @@
 // Fitted curves: what share of its datasheet rates an accelerator achieves, as plain values.
 //
-// All rates are relative to the device that holds the curve (peak, bandwidth, multiprocessors), so that a curve fitted on
-// one accelerator can be carried to a sibling; its provenance then says `scaled`. The formulas stand in sim/cost/compute.h.
+// All rates are relative to the device that holds the curve (peak, bandwidth, multiprocessors), so that a curve fitted
+// on one accelerator can be carried to a sibling; its provenance then says `scaled`. The formulas stand in
+// sim/cost/compute.h.
 #pragma once
 
 #include <array>
@@ -45,8 +46,9 @@ struct GemmTile {
   double efficiency = 0.7;  // share of the peak rate that a multiprocessor full of such tiles keeps; 0..1
 };
 
-// Ratios measured/model on a grid of (log2 m, log2 n, log2 k), interpolated linearly in those logarithms and held constant
-// outside. Knots ascend; the factor of knots (i, j, l) is factors[(i * n.size() + j) * k.size() + l]. Empty = no correction.
+// Ratios measured/model on a grid of (log2 m, log2 n, log2 k), interpolated linearly in those logarithms and held
+// constant outside. Knots ascend; the factor of knots (i, j, l) is factors[(i * n.size() + j) * k.size() + l]. Empty =
+// no correction.
 struct GemmCorrection {
   std::vector<double> log2_m;
   std::vector<double> log2_n;
@@ -57,13 +59,14 @@ struct GemmCorrection {
 // How long matrix products of one number format take.
 struct GemmCurve {
   DataType type = DataType::bf16;
-  std::vector<GemmTile> tiles;       // the fastest one is taken, as the library's heuristic aims to
-  double extra_k = 0;                // prologue and epilogue of a tile, as steps of k
-  double wave_quantisation = 1;      // 0: a last partial wave costs its share; 1: it costs a whole wave
-  double bandwidth_fraction = 0.8;   // of the datasheet bandwidth, when operands and result each move once
-  double unhidden_memory = 0;        // share of the shorter of compute and memory time that the longer does not hide
-  double weight_gradient_factor = 1; // time of a weight gradient (NT operands, fp32 accumulation) over that of a forward product
-  Seconds overhead;                  // fixed time of a kernel
+  std::vector<GemmTile> tiles;      // the fastest one is taken, as the library's heuristic aims to
+  double extra_k = 0;               // prologue and epilogue of a tile, as steps of k
+  double wave_quantisation = 1;     // 0: a last partial wave costs its share; 1: it costs a whole wave
+  double bandwidth_fraction = 0.8;  // of the datasheet bandwidth, when operands and result each move once
+  double unhidden_memory = 0;       // share of the shorter of compute and memory time that the longer does not hide
+  double weight_gradient_factor =
+      1;             // time of a weight gradient (NT operands, fp32 accumulation) over that of a forward product
+  Seconds overhead;  // fixed time of a kernel
   GemmCorrection correction;
   Provenance provenance;
 };
@@ -91,8 +94,8 @@ struct AttentionPassCurve {
   double tile = 128;                 // positions of one block
   double extra_keys = 0;             // prologue and epilogue of a block, as key positions
   double causal_keys = 0;            // masked positions that a causal block computes all the same
-  double tail = 0;                   // share of the longest block during which the other multiprocessors have run out of work
-  Seconds overhead;                  // fixed time
+  double tail = 0;   // share of the longest block during which the other multiprocessors have run out of work
+  Seconds overhead;  // fixed time
 };
 
 struct AttentionCurve {

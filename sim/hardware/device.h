@@ -20,14 +20,14 @@ struct Device {
   ByteRate memory_bandwidth;                     // datasheet
   std::int64_t multiprocessors = 0;
   Watts tdp;
-  Seconds kernel_gap;                            // back-to-back launch to launch of tiny kernels, device-bound
-  double overlap_slowdown = 1;                   // compute takes this many times longer while a collective runs beside it
-  double sustained_clock = 1;                    // share of the short-benchmark rate that matrix kernels keep in training
-  std::string datasheet_source;                  // of the peaks, memory, multiprocessors and tdp
-  std::string behaviour_source;                  // of the gap, overlap and clock
+  Seconds kernel_gap;            // back-to-back launch to launch of tiny kernels, device-bound
+  double overlap_slowdown = 1;   // compute takes this many times longer while a collective runs beside it
+  double sustained_clock = 1;    // share of the short-benchmark rate that matrix kernels keep in training
+  std::string datasheet_source;  // of the peaks, memory, multiprocessors and tdp
+  std::string behaviour_source;  // of the gap, overlap and clock
 
-  std::vector<GemmCurve> gemm;                   // at most one a DataType; the first serves where several are as near
-  std::vector<AttentionCurve> attention;         // the first is what serves where the wanted implementation is absent
+  std::vector<GemmCurve> gemm;            // at most one a DataType; the first serves where several are as near
+  std::vector<AttentionCurve> attention;  // the first is what serves where the wanted implementation is absent
   std::optional<MemoryCurve> memory_curve;
 
   FlopRate peak_of(DataType type) const { return peak[static_cast<std::size_t>(type)]; }

@@ -80,7 +80,8 @@ class CsvScanner {
 
   void plain_text(CsvCell& cell) {
     while (!at_line_end() && peek() != ',') {
-      if (peek() == '"') fail("a quote inside an unquoted cell", "the whole cell in quotes, with quotes inside it doubled");
+      if (peek() == '"')
+        fail("a quote inside an unquoted cell", "the whole cell in quotes, with quotes inside it doubled");
       refuse_control_character();
       cell.text += peek();
       advance();
@@ -90,8 +91,7 @@ class CsvScanner {
   void quoted_text(CsvCell& cell) {
     advance();
     while (true) {
-      if (at_end())
-        throw InputError({file_, cell.line, cell.column}, "the quote is never closed", "a closing quote");
+      if (at_end()) throw InputError({file_, cell.line, cell.column}, "the quote is never closed", "a closing quote");
       if (peek() == '"') {
         advance();
         if (at_end() || peek() != '"') break;  // a doubled quote stands for one
@@ -173,11 +173,11 @@ void CsvTable::add_record(std::vector<CsvCell> record) {
     const CsvCell& last = record[std::min(record.size(), header_.size() + 1) - 1];
     const bool is_short = record.size() < header_.size();
     const int column = last.column + (is_short ? static_cast<int>(last.text.size()) : 0);
-    throw InputError({file_, last.line, column},
-                     fmt::format("{} cells, {} than the header's {}", record.size(), is_short ? "fewer" : "more",
-                                 header_.size()),
-                     is_short ? "a cell for column " + in_quotes(header_[record.size()].text)
-                              : std::string("as many cells as columns; a comma inside a cell needs quotes"));
+    throw InputError(
+        {file_, last.line, column},
+        fmt::format("{} cells, {} than the header's {}", record.size(), is_short ? "fewer" : "more", header_.size()),
+        is_short ? "a cell for column " + in_quotes(header_[record.size()].text)
+                 : std::string("as many cells as columns; a comma inside a cell needs quotes"));
   }
   cells_.push_back(std::move(record));
 }

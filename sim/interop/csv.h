@@ -1,10 +1,10 @@
 // A table of comma-separated values that knows where each cell stands.
 //
 // RFC 4180: the first record names the columns; a cell in double quotes may hold commas, line ends and doubled quotes.
-// Also taken: a byte-order mark, CRLF line ends, empty lines and whole-line comments that start with '#' outside quotes.
-// Refused with InputError "file:line:column": a record shorter or longer than the header, text after a closing quote,
-// a quote inside an unquoted cell, an unclosed quote, a column named twice or not at all, bytes that are not text.
-// Lines and columns count from 1; columns count bytes.
+// Also taken: a byte-order mark, CRLF line ends, empty lines and whole-line comments that start with '#' outside
+// quotes. Refused with InputError "file:line:column": a record shorter or longer than the header, text after a closing
+// quote, a quote inside an unquoted cell, an unclosed quote, a column named twice or not at all, bytes that are not
+// text. Lines and columns count from 1; columns count bytes.
 #pragma once
 
 #include <cstddef>

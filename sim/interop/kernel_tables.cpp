@@ -12,12 +12,14 @@ namespace echelon {
 namespace {
 
 std::string in_capitals(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   return text;
 }
 
 std::string in_small_letters(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -57,12 +59,21 @@ std::optional<DataType> data_type_of(const std::string& name) {
   return from_name<DataType>(small);
 }
 
-bool is_narrow(DataType type) { return element_size(type) < Bytes(2); }
+bool is_narrow(DataType type) {
+  return element_size(type) < Bytes(2);
+}
 
 void read_products(const Rows& rows, bool timed, KernelTables& tables) {
   for (std::size_t row = 0; row < rows.count(); ++row) {
-    GemmRow product{rows.text(row, "gpu"), DataType::bf16, rows.positive(row, "m"), rows.positive(row, "n"),
-                    rows.positive(row, "k"), Seconds(0), false, GemmLayout::forward, rows.source(row)};
+    GemmRow product{rows.text(row, "gpu"),
+                    DataType::bf16,
+                    rows.positive(row, "m"),
+                    rows.positive(row, "n"),
+                    rows.positive(row, "k"),
+                    Seconds(0),
+                    false,
+                    GemmLayout::forward,
+                    rows.source(row)};
     const auto type = data_type_of(rows.text(row, "dtype"));
     if (!type) rows.fail(row, "dtype", "expected bfloat16, float16 or one of " + all_names<DataType>());
     product.type = *type;
@@ -80,8 +91,8 @@ void read_prefill(const Rows& rows, KernelTables& tables) {
     const double head = rows.positive(row, "head_dim");
     tables.attention.push_back({rows.text(row, "gpu"), AttentionImplementation::tensorrt_llm, false, true,
                                 rows.positive(row, "batch"), rows.positive(row, "seqlen"), rows.positive(row, "heads"),
-                                rows.positive(row, "kv_heads"), head, head,
-                                microseconds(rows.positive(row, "time_us")), rows.source(row)});
+                                rows.positive(row, "kv_heads"), head, head, microseconds(rows.positive(row, "time_us")),
+                                rows.source(row)});
   }
 }
 
@@ -96,7 +107,8 @@ std::optional<AttentionImplementation> implementation_of(const std::string& name
 // arXiv:2407.08608, section 4.1, and MooreThreads/SimuMax count.
 double counted_flops(const AttentionRow& row) {
   const double keys = row.causal ? row.sequence / 2 : row.sequence;
-  return 2 * row.batch * row.heads * row.sequence * keys * (row.qk_head_dim + row.v_head_dim) * (row.backward ? 2.5 : 1);
+  return 2 * row.batch * row.heads * row.sequence * keys * (row.qk_head_dim + row.v_head_dim) *
+         (row.backward ? 2.5 : 1);
 }
 
 // Figures 5 to 7 of arXiv:2407.08608: 16k tokens in all, hidden size 2048.
@@ -106,9 +118,18 @@ void read_figures(const Rows& rows, KernelTables& tables) {
   for (std::size_t row = 0; row < rows.count(); ++row) {
     const auto implementation = implementation_of(rows.text(row, "impl"));
     const std::string causal = rows.text(row, "causal");
-    if (!implementation) { ++tables.skipped["attention of another implementation"]; continue; }
-    if (causal != "yes" && causal != "no") { ++tables.skipped["attention with an unknown causal flag"]; continue; }
-    if (rows.text(row, "dtype") != "fp16") { ++tables.skipped["attention in 8 bits"]; continue; }
+    if (!implementation) {
+      ++tables.skipped["attention of another implementation"];
+      continue;
+    }
+    if (causal != "yes" && causal != "no") {
+      ++tables.skipped["attention with an unknown causal flag"];
+      continue;
+    }
+    if (rows.text(row, "dtype") != "fp16") {
+      ++tables.skipped["attention in 8 bits"];
+      continue;
+    }
     AttentionRow figure;
     figure.gpu = rows.text(row, "gpu");
     figure.implementation = *implementation;
@@ -132,7 +153,10 @@ void read_bandwidth(const Rows& rows, KernelTables& tables) {
 
 void read_small_kernels(const Rows& rows, KernelTables& tables) {
   for (std::size_t row = 0; row < rows.count(); ++row) {
-    if (rows.text(row, "mode") != "cudaGraph") { ++tables.skipped["small kernels outside a CUDA graph"]; continue; }
+    if (rows.text(row, "mode") != "cudaGraph") {
+      ++tables.skipped["small kernels outside a CUDA graph"];
+      continue;
+    }
     tables.small_kernels.push_back(
         {rows.text(row, "run"), microseconds(rows.positive(row, "fit_overhead_us")), rows.source(row)});
   }
@@ -155,13 +179,23 @@ double shape_number(const Rows& rows, std::size_t row, const std::string& name) 
 }
 
 void read_layout(const Rows& rows, std::size_t row, KernelTables& tables) {
-  GemmRow product{rows.text(row, "system"), DataType::bf16, shape_number(rows, row, "m"), shape_number(rows, row, "n"),
-                  shape_number(rows, row, "k"), Seconds(0), false, GemmLayout::forward, rows.source(row)};
+  GemmRow product{rows.text(row, "system"),
+                  DataType::bf16,
+                  shape_number(rows, row, "m"),
+                  shape_number(rows, row, "n"),
+                  shape_number(rows, row, "k"),
+                  Seconds(0),
+                  false,
+                  GemmLayout::forward,
+                  rows.source(row)};
   const std::string layout = shape_text(rows.text(row, "shape_key"), "layout").value_or("");
   const bool accumulates = shape_text(rows.text(row, "shape_key"), "out_dtype").value_or("") == "fp32";
   if (layout == "NN") product.layout = GemmLayout::input_gradient;
   if (layout == "NT") product.layout = GemmLayout::weight_gradient;
-  if (layout == "NT" && !accumulates) { ++tables.skipped["weight gradients not accumulated in fp32"]; return; }
+  if (layout == "NT" && !accumulates) {
+    ++tables.skipped["weight gradients not accumulated in fp32"];
+    return;
+  }
   const double rate = rows.positive(row, "tflops_peak") * rows.positive(row, "efficiency");
   product.time = Flops(2 * product.m * product.n * product.k) / teraflops(rate);
   tables.layouts.push_back(std::move(product));
@@ -197,8 +231,9 @@ void read_efficiencies(const Rows& rows, KernelTables& tables) {
   }
 }
 
-constexpr std::array<std::string_view, 16> chips{"GB200", "GB300", "GH200", "MI300X", "MI325X", "MI355X", "MI250X", "B200",
-                                                 "B300",  "H100",  "H200",  "H800",   "A100",   "A800",   "L40S",   "V100"};
+constexpr std::array<std::string_view, 16> chips{"GB200",  "GB300", "GH200", "MI300X", "MI325X", "MI355X",
+                                                 "MI250X", "B200",  "B300",  "H100",   "H200",   "H800",
+                                                 "A100",   "A800",  "L40S",  "V100"};
 
 // The memory size that a name gives: a number of GB as a word of its own, "80GB", "_80", "-40 GB".
 std::optional<int> memory_size_in(const std::string& capitals) {
@@ -220,12 +255,14 @@ void read_kernel_table(const std::filesystem::path& path, KernelTables& tables) 
   const CsvTable table = CsvTable::read(path);
   const Rows rows(table);
   const auto has = [&](std::initializer_list<std::string_view> columns) {
-    return std::all_of(columns.begin(), columns.end(), [&](std::string_view name) { return table.column(name).has_value(); });
+    return std::all_of(columns.begin(), columns.end(),
+                       [&](std::string_view name) { return table.column(name).has_value(); });
   };
   if (has({"gpu", "dtype", "m", "n", "k", "time_us"})) return read_products(rows, true, tables);
   if (has({"gpu", "dtype", "m", "n", "k", "tflops"})) return read_products(rows, false, tables);
   if (has({"gpu", "batch", "seqlen", "heads", "kv_heads", "head_dim", "time_us"})) return read_prefill(rows, tables);
-  if (has({"gpu", "dtype", "pass", "head_dim", "causal", "seqlen", "impl", "tflops"})) return read_figures(rows, tables);
+  if (has({"gpu", "dtype", "pass", "head_dim", "causal", "seqlen", "impl", "tflops"}))
+    return read_figures(rows, tables);
   if (has({"gpu", "kernel", "GBps"})) return read_bandwidth(rows, tables);
   if (has({"run", "mode", "fit_overhead_us"})) return read_small_kernels(rows, tables);
   if (has({"system", "op", "tflops_peak", "shape_key", "efficiency"})) return read_efficiencies(rows, tables);

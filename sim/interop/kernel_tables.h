@@ -4,9 +4,10 @@
 //   gpu,dtype,m,n,k,tflops,...                         matrix products by rate, as in Azure's AI-benchmarking-guide
 //   gpu,batch,seqlen,heads,kv_heads,head_dim,time_us,  causal forward attention, from aiconfigurator's prefill tables
 //   gpu,dtype,pass,head_dim,causal,seqlen,impl,tflops, attention as in the figures of arXiv:2407.08608
-//   gpu,kernel,GBps,method,...                         bandwidth of streaming kernels (BabelStream, te42kyfo/gpu-benches)
-//   run,mode,us_per_kernel_at_64kB,fit_overhead_us,... back-to-back small kernels, from te42kyfo/gpu-benches
-//   system,op,tflops_peak,shape_key,efficiency,...     efficiencies of operators, from MooreThreads/SimuMax
+//   gpu,kernel,GBps,method,...                         bandwidth of streaming kernels (BabelStream,
+//   te42kyfo/gpu-benches) run,mode,us_per_kernel_at_64kB,fit_overhead_us,... back-to-back small kernels, from
+//   te42kyfo/gpu-benches system,op,tflops_peak,shape_key,efficiency,...     efficiencies of operators, from
+//   MooreThreads/SimuMax
 //
 // Further columns are ignored, `source` apart. Rows that hold what the product does not model (unfused attention, 8-bit
 // attention, an unknown causal flag) are counted by reason, never dropped in silence.
@@ -70,12 +71,12 @@ struct KernelTables {
   std::map<std::string, std::int64_t> skipped;  // reason -> rows
 };
 
-// Adds the rows of one file. Throws InputError "file:line:column" for a header of no known format and for cells that do not
-// fit their column.
+// Adds the rows of one file. Throws InputError "file:line:column" for a header of no known format and for cells that do
+// not fit their column.
 void read_kernel_table(const std::filesystem::path& path, KernelTables& tables);
 
-// The chip that a table's or a device's name speaks of, in capitals: "H100-SXM (ND H100 v5)" and "h100_pcie" give "H100".
-// Empty where it names none that is known.
+// The chip that a table's or a device's name speaks of, in capitals: "H100-SXM (ND H100 v5)" and "h100_pcie" give
+// "H100". Empty where it names none that is known.
 std::string chip_of(const std::string& name);
 
 // Whether two names speak of the same product: the chip, PCIe or not, and the memory size in GB where both give one.

@@ -59,17 +59,17 @@ constexpr auto columns = std::to_array<TruthColumn>({
     {"confidence", &TruthRow::confidence},
 });
 
-std::optional<double> positive(const CsvTable& table, std::size_t row, std::size_t column) {
+std::optional<double> not_negative(const CsvTable& table, std::size_t row, std::size_t column) {
   const auto value = table.number(row, column);
-  if (value && *value <= 0) table.fail(row, column, fmt::format("{} is not positive", *value), "a positive number");
+  if (value && *value < 0) table.fail(row, column, fmt::format("{} is negative", *value), "a number of at least 0");
   return value;
 }
 
 std::optional<std::int64_t> count(const CsvTable& table, std::size_t row, std::size_t column) {
   constexpr double most = 1e12;  // far beyond any batch, width or vocabulary
-  const auto value = positive(table, row, column);
+  const auto value = table.number(row, column);
   if (!value) return std::nullopt;
-  if (*value != std::floor(*value) || *value > most)
+  if (*value != std::floor(*value) || *value < 1 || *value > most)
     table.fail(row, column, fmt::format("{} is no count", *value), "a whole number of at least 1");
   return static_cast<std::int64_t>(*value);
 }
@@ -82,7 +82,7 @@ struct Assign {
 
   void operator()(TextField field) const { to.*field = table.cell(row, column).text; }
   void operator()(CountField field) const { to.*field = count(table, row, column); }
-  void operator()(NumberField field) const { to.*field = positive(table, row, column); }
+  void operator()(NumberField field) const { to.*field = not_negative(table, row, column); }
 };
 
 struct Show {
@@ -114,7 +114,9 @@ std::vector<TruthRow> rows_of(const CsvTable& table) {
 
 }  // namespace
 
-std::vector<TruthRow> read_truth(const std::filesystem::path& path) { return rows_of(CsvTable::read(path)); }
+std::vector<TruthRow> read_truth(const std::filesystem::path& path) {
+  return rows_of(CsvTable::read(path));
+}
 
 std::vector<TruthRow> parse_truth(std::string_view text, const std::string& name) {
   return rows_of(CsvTable::parse(text, name));

@@ -1,7 +1,8 @@
 // Measured training runs that others published, one a row: the input of `echelon validate`.
 //
-// A column that the file does not have reads as blank, but `id`, which must be there; columns of other names are ignored.
-// Numbers are refused with file:line:column where they are no numbers, or negative, or counts that are not whole.
+// A column that the file does not have reads as blank, but `id`, which must be there; columns of other names are
+// ignored. Numbers are refused with file:line:column where they are no numbers, or negative, or counts that are not
+// whole.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +62,8 @@ std::vector<TruthRow> read_truth(const std::filesystem::path& path);
 // The same for text in memory; `name` stands for the file.
 std::vector<TruthRow> parse_truth(std::string_view text, const std::string& name);
 
-// What a column of the row says, numbers in their shortest form, "" where it is blank; nothing for a name that is no column.
+// What a column of the row says, numbers in their shortest form, "" where it is blank; nothing for a name that is no
+// column.
 std::optional<std::string> truth_text(const TruthRow& row, std::string_view column);
 
 }  // namespace echelon

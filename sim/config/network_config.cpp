@@ -1,0 +1,114 @@
+#include "sim/config/network_config.h"
+
+#include <fmt/format.h>
+
+#include <functional>
+#include <vector>
+
+#include "sim/config/key_table.h"
+
+namespace echelon {
+namespace {
+
+// A number in the unit of its key, read and written by one row.
+struct NetworkRow {
+  const char* name;
+  double least;
+  double most;
+  Presence presence;
+  const char* meaning;
+  std::function<double(const Network&)> get;
+  std::function<void(Network&, double)> set;
+};
+
+template <class Tag>
+NetworkRow quantity(const char* name, double most, Presence presence, Quantity<Tag> Network::*member, double unit,
+                    const char* meaning) {
+  return {name, 0, most, presence, meaning, [=](const Network& n) { return (n.*member).value() / unit; },
+          [=](Network& n, double value) { n.*member = Quantity<Tag>(value * unit); }};
+}
+
+NetworkRow count(const char* name, Presence presence, std::int64_t Network::*member, const char* meaning) {
+  return {name, 0, 1e6, presence, meaning, [=](const Network& n) { return static_cast<double>(n.*member); },
+          [=](Network& n, double value) { n.*member = static_cast<std::int64_t>(value); }};
+}
+
+NetworkRow ratio(const char* name, double most, double Network::*member, const char* meaning) {
+  return {name, 0, most, Presence::optional, meaning, [=](const Network& n) { return n.*member; },
+          [=](Network& n, double value) { n.*member = value; }};
+}
+
+constexpr double gb_s = 1e9;
+constexpr double us = 1e-6;
+
+std::vector<NetworkRow> number_rows() {
+  constexpr auto required = Presence::required;
+  constexpr auto optional = Presence::optional;
+  return {
+      count("gpus_per_node", required, &Network::gpus_per_node, "GPUs of a node"),
+      count("domain_gpus", optional, &Network::domain_gpus, "GPUs that the scale-up fabric joins, where more than a node"),
+      quantity("ring_bus_gb_s", 1e5, required, &Network::ring_bus, gb_s, "asymptotic bus bandwidth of rings in the fabric"),
+      quantity("pair_bus_gb_s", 1e5, optional, &Network::pair_bus, gb_s, "the same for two ranks"),
+      quantity("nvls_bus_gb_s", 1e5, optional, &Network::nvls_bus, gb_s, "all-reduce by in-switch reduction"),
+      quantity("all_to_all_bus_gb_s", 1e5, optional, &Network::all_to_all_bus, gb_s, "bus bandwidth of all-to-all"),
+      quantity("pair_gb_s", 1e5, required, &Network::pair_rate, gb_s, "one message between two GPUs of a node"),
+      quantity("pair_latency_us", 1e6, required, &Network::pair_latency, us, "of one message inside a node"),
+      ratio("step_latency_scale", 100, &Network::step_latency_scale, "on NCCL's latency constants inside a node"),
+      count("adapters", optional, &Network::adapters, "network adapters of a node"),
+      quantity("adapter_gb_s", 1e5, optional, &Network::adapter_rate, gb_s, "achieved rate of one adapter"),
+      quantity("adapter_latency_us", 1e6, optional, &Network::adapter_latency, us, "of one message between nodes"),
+      ratio("network_latency_scale", 100, &Network::network_latency_scale, "on NCCL's network latency constants"),
+      ratio("mid_size_loss", 1, &Network::mid_size_loss, "latency and bandwidth terms that do not overlap"),
+  };
+}
+
+std::vector<Key<Provenance>> provenance_keys() {
+  return {enum_key<Ground, Provenance>("ground", &Provenance::ground, "what the numbers stand on", Presence::required),
+          text_key<Provenance>("source", &Provenance::source, "where they come from", Presence::required)};
+}
+
+std::vector<Key<Network>> network_keys() {
+  std::vector<Key<Network>> keys;
+  for (const NetworkRow& row : number_rows())
+    keys.push_back({{row.name, number_type(row.least, row.most), row.meaning, row.presence},
+                    [row](const Value& value, Network& n) { row.set(n, value.number(row.least, row.most)); }});
+  keys.push_back(enum_key<Fabric, Network>("fabric", &Network::fabric, "what joins the GPUs of a node", Presence::required));
+  const auto provenance = [&](const char* name, Provenance Network::*member, const char* meaning, Presence presence) {
+    keys.push_back({{name, object_type_of(provenance_keys()), meaning, presence},
+                    [=](const Value& value, Network& n) { read_keys(value, provenance_keys(), n.*member); }});
+  };
+  provenance("intra", &Network::intra, "ground of the numbers inside the node", Presence::required);
+  provenance("inter", &Network::inter, "ground of the network's numbers", Presence::optional);
+  return keys;
+}
+
+std::string provenance_to_yaml(const char* name, const Provenance& provenance, const std::string& pad) {
+  if (provenance.source.empty()) return "";
+  return fmt::format("{}{}:\n{}  ground: {}\n{}  source: \"{}\"\n", pad, name, pad, name_of(provenance.ground), pad,
+                     provenance.source);
+}
+
+}  // namespace
+
+Network network_from_yaml(const Value& value) {
+  Network network;
+  read_keys(value, network_keys(), network);
+  if (network.gpus_per_node < 1) value.fail("gpus_per_node is 0", "expected 1 or more");
+  if (network.ring_bus.value() <= 0 || network.pair_rate.value() <= 0)
+    value.fail("ring_bus_gb_s or pair_gb_s is 0", "expected a rate above 0");
+  if (network.adapters > 0 && network.adapter_rate.value() <= 0)
+    value.fail("adapters without adapter_gb_s", "expected a rate above 0");
+  return network;
+}
+
+std::string network_to_yaml(const Network& network, int indent) {
+  const std::string pad(static_cast<std::size_t>(indent), ' ');
+  std::string out = fmt::format("{}fabric: {}\n", pad, name_of(network.fabric));
+  for (const NetworkRow& row : number_rows()) out += fmt::format("{}{}: {:.6g}\n", pad, row.name, row.get(network));
+  out += provenance_to_yaml("intra", network.intra, pad);
+  return out + provenance_to_yaml("inter", network.inter, pad);
+}
+
+std::string network_type() { return object_type_of(network_keys()); }
+
+}  // namespace echelon

@@ -1,0 +1,42 @@
+// Hardware profiles: hardware_profiles/NAME.yaml <-> Profile.
+//
+//   echelon: 1
+//   based_on: OTHER          a profile in the same folder: all that this file does not give comes from there; curves
+//   then count
+//                            as `scaled`, since they were fitted on another machine
+//   title: text
+//   price:   {usd_per_gpu_hour, source}
+//   device:
+//     name: text             must name the chip as kernel tables do ("H100 SXM5 80GB") to be refitted from them
+//     datasheet: {peak_bf16_tflops, ..., memory_gib, memory_bandwidth_gb_s, multiprocessors, tdp_w, source}
+//     behaviour: {kernel_gap_us, overlap_slowdown_ratio, sustained_clock_fraction, source}
+//     gemm: [...]            curves of sim/hardware/curves.h, one a number format
+//     attention: [...]       one an implementation; the first is the default
+//     memory_kernels: {...}
+//   network: ...             sim/config/network_config.h
+//   tuned_rows: [...]        ids of truth rows that any number was tuned on
+//
+// The unit stands in every key, a `source` in every group.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "sim/hardware/profile.h"
+
+namespace echelon {
+
+// Throws InputError for a file that is no such document, lacks a number that no base gives, or is based on itself.
+Profile load_profile(const std::filesystem::path& path);
+
+// The whole profile as YAML, every curve in full and no `based_on`. load_profile of it gives the same profile to the
+// digits written (six significant ones).
+std::string save_profile(const Profile& profile);
+
+// The `device:` section alone, as save_profile writes it.
+std::string device_to_yaml(const Device& device);
+
+// JSON Schema of a profile, in JSON text.
+std::string profile_type();
+
+}  // namespace echelon

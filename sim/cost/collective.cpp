@@ -1,0 +1,180 @@
+#include "sim/cost/collective.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+namespace echelon {
+
+namespace {
+
+// Microseconds for LL, LL128, Simple: NCCL v2.30 src/graph/tuning.cc (baseLatencies and hwLatencies).
+struct LatencyRow {
+  std::array<double, 3> base;
+  std::array<double, 3> nvlink;
+  std::array<double, 3> pcie;
+  std::array<double, 3> network;
+};
+constexpr LatencyRow ring_latency{{6.6, 14.0, 8.4}, {0.6, 1.9, 3.4}, {1.0, 2.5, 5.7}, {2.7, 4.0, 14.0}};
+constexpr LatencyRow tree_latency{{6.8, 14.0, 8.4}, {0.6, 1.25, 4.0}, {1.0, 1.9, 4.0}, {5.0, 8.5, 14.0}};
+constexpr double nvls_latency_us = 25;          // NVLS and NVLSTree, Simple only
+constexpr double nvls_tree_network_us = 20.9;
+
+// A large ring between nodes takes longer per step (tuning.cc: lat *= 1.4 for Simple rings on several nodes).
+constexpr double ring_simple_network_factor = 1.4;
+
+// Bandwidth left by a protocol: LL sends a flag with every 4 bytes, LL128 8 bytes of 128, and 0.92 for its processing (tuning.cc).
+constexpr std::array<double, 3> protocol_share{0.5, 0.92, 1.0};
+// Tree all-reduce reaches 0.92 of the ring's bandwidth, and its LL variant 1/3.8 of that (tuning.cc).
+constexpr std::array<double, 3> tree_share{0.92 / 3.8, 0.92 * 120.0 / 128.0, 0.92};
+
+struct GroupFacts {
+  double ranks = 1;
+  double per_node = 1;
+  double nodes = 1;
+  ByteRate bus;       // bandwidth of a ring through all ranks
+  ByteRate adapters;  // what the group has of each node's adapters; 0 on one node
+};
+
+GroupFacts facts_of(const Network& network, const GroupShape& group) {
+  GroupFacts facts;
+  facts.ranks = static_cast<double>(group.ranks);
+  const std::int64_t domain = network.scale_up_gpus();
+  // On a fabric that joins nodes, the domain is the node.
+  const std::int64_t stride = std::max<std::int64_t>(1, network.gpus_per_node / std::max<std::int64_t>(1, group.ranks_per_node));
+  const std::int64_t in_domain = std::min(group.ranks, std::max(group.ranks_per_node, domain > network.gpus_per_node ? domain / stride : 0));
+  facts.per_node = static_cast<double>(in_domain);
+  facts.nodes = std::ceil(facts.ranks / facts.per_node);
+  facts.bus = in_domain == 2 && network.pair_bus > ByteRate(0) ? network.pair_bus : network.ring_bus;
+  if (facts.nodes > 1) {
+    const double share = facts.per_node / static_cast<double>(domain);
+    const double nodes_of_domain = static_cast<double>(domain) / static_cast<double>(network.gpus_per_node);
+    facts.adapters = network.adapter_rate * (static_cast<double>(network.adapters) * nodes_of_domain * share);
+    facts.bus = facts.per_node > 1 ? std::min(facts.bus, facts.adapters) : facts.adapters;
+  }
+  return facts;
+}
+
+double bus_factor(CollectiveKind kind, double ranks) {
+  switch (kind) {
+    case CollectiveKind::all_reduce: return 2 * (ranks - 1) / ranks;
+    case CollectiveKind::all_gather:
+    case CollectiveKind::reduce_scatter:
+    case CollectiveKind::all_to_all: return (ranks - 1) / ranks;
+    default: return 1;
+  }
+}
+
+double floor_log2(double value) { return std::floor(std::log2(std::max(1.0, value))); }
+
+class Choice {
+ public:
+  Choice(const Network& network, const CollectiveCall& call)
+      : network_(network), call_(call), facts_(facts_of(network, call.group)) {
+    price_.time = Seconds(std::numeric_limits<double>::max());
+    price_.ground = facts_.nodes > 1 ? std::max(network.intra.ground, network.inter.ground) : network.intra.ground;
+  }
+
+  CollectivePrice run() {
+    if (call_.kind == CollectiveKind::all_to_all) {
+      all_to_all();
+      return price_;
+    }
+    for (std::size_t p = 0; p < 3; ++p) {
+      ring(static_cast<CollectiveProtocol>(p));
+      if (call_.kind == CollectiveKind::all_reduce && facts_.nodes > 1) tree(static_cast<CollectiveProtocol>(p));
+    }
+    if (call_.kind == CollectiveKind::all_reduce) switched();
+    return price_;
+  }
+
+ private:
+  void consider(CollectiveAlgorithm algorithm, CollectiveProtocol protocol, double latency_us, ByteRate bus) {
+    if (bus <= ByteRate(0)) return;
+    const Seconds latency = microseconds(latency_us);
+    const Seconds transfer = call_.bytes * bus_factor(call_.kind, facts_.ranks) / bus;
+    const Seconds time = latency + transfer + Seconds(2 * network_.mid_size_loss * std::sqrt(latency.value() * transfer.value()));
+    if (time >= price_.time) return;
+    price_.time = time;
+    price_.algorithm = algorithm;
+    price_.protocol = protocol;
+  }
+
+  const std::array<double, 3>& inside(const LatencyRow& row) const {
+    return network_.fabric == Fabric::pcie ? row.pcie : row.nvlink;
+  }
+
+  double network_us(const LatencyRow& row, std::size_t protocol) const { return row.network[protocol] * network_.network_latency_scale; }
+
+  void ring(CollectiveProtocol protocol) {
+    const auto p = static_cast<std::size_t>(protocol);
+    const double rounds = call_.kind == CollectiveKind::all_reduce ? 2 : 1;
+    const double steps = rounds * (facts_.ranks - 1);
+    const double between = facts_.nodes > 1 ? rounds * (facts_.nodes - 1) : 0;
+    double step_us = inside(ring_latency)[p] * network_.step_latency_scale;
+    double network_step_us = network_us(ring_latency, p);
+    if (protocol == CollectiveProtocol::simple && facts_.nodes > 1) network_step_us *= ring_simple_network_factor;
+    const double latency = ring_latency.base[p] + (steps - between) * step_us + between * network_step_us;
+    consider(CollectiveAlgorithm::ring, protocol, latency, facts_.bus * protocol_share[p]);
+  }
+
+  void tree(CollectiveProtocol protocol) {
+    const auto p = static_cast<std::size_t>(protocol);
+    const double step_us = inside(tree_latency)[p] * network_.step_latency_scale;
+    const double latency = tree_latency.base[p] +
+                           2 * ((facts_.per_node - 1) * step_us + floor_log2(facts_.nodes) * network_us(tree_latency, p));
+    consider(CollectiveAlgorithm::tree, protocol, latency, facts_.bus * tree_share[p]);
+  }
+
+  // In-switch reduction inside the fabric; between nodes its roots form a tree whose adapters each carry the vector once up and once
+  // down, so two nodes gain over the ring's share and more do not (logs of 2, 12 and 16 H100/H200 nodes: 471-480, 387, 370 GB/s).
+  void switched() {
+    if (network_.nvls_bus <= ByteRate(0) || facts_.per_node < 3) return;
+    if (facts_.nodes <= 1) {
+      consider(CollectiveAlgorithm::nvls, CollectiveProtocol::simple, nvls_latency_us, network_.nvls_bus);
+      return;
+    }
+    constexpr double two_node_gain = 1.25;
+    const ByteRate between = facts_.adapters * (facts_.nodes <= 2 ? two_node_gain : 1.0);
+    const double latency = nvls_latency_us + 2 * floor_log2(facts_.nodes) * nvls_tree_network_us * network_.network_latency_scale;
+    consider(CollectiveAlgorithm::nvls_tree, CollectiveProtocol::simple, latency, std::min(network_.nvls_bus, between));
+  }
+
+  // Every rank sends its part to each other: the parts for the own node over the fabric, the rest over the adapters, at once.
+  void all_to_all() {
+    const double latency = ring_latency.base[0] + 0.25 * (facts_.ranks - 1) * network_.step_latency_scale +
+                           (facts_.nodes > 1 ? network_us(ring_latency, 2) : 0);
+    const ByteRate inside = network_.all_to_all_bus > ByteRate(0) ? network_.all_to_all_bus : network_.ring_bus;
+    ByteRate bus = inside;
+    if (facts_.nodes > 1) {
+      const double crossing = (facts_.ranks - facts_.per_node) / (facts_.ranks - 1);
+      const ByteRate adapter_share = facts_.adapters / facts_.per_node;
+      bus = std::min(inside, adapter_share / crossing);
+    }
+    consider(CollectiveAlgorithm::direct, CollectiveProtocol::simple, latency, bus);
+  }
+
+  const Network& network_;
+  const CollectiveCall& call_;
+  GroupFacts facts_;
+  CollectivePrice price_;
+};
+
+}  // namespace
+
+CollectivePrice collective_time(const Network& network, const CollectiveCall& call) {
+  if (call.group.ranks <= 1 || call.bytes <= Bytes(0)) return {Seconds(0), CollectiveAlgorithm::ring, CollectiveProtocol::simple, Ground::measured};
+  return Choice(network, call).run();
+}
+
+Seconds point_to_point_time(const Network& network, bool same_node, Bytes bytes, double sharers) {
+  if (bytes <= Bytes(0)) return Seconds(0);
+  if (same_node) return network.pair_latency + bytes / network.pair_rate;
+  const double adapters_each = static_cast<double>(network.adapters) / std::max(1.0, sharers);
+  // A single GPU drives one adapter.
+  return network.adapter_latency + bytes / (network.adapter_rate * std::min(1.0, adapters_each));
+}
+
+}  // namespace echelon

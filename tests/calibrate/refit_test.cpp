@@ -1,0 +1,114 @@
+#include "calibrate/fit/refit.h"
+
+#include <fstream>
+
+#include "sim/base/error.h"
+#include "sim/cost/compute.h"
+#include "tests/calibrate/synthetic.h"
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+std::filesystem::path table(const std::string& name) {
+  return std::filesystem::path(ECHELON_SOURCE_DIR) / "tests/data/kernels" / name;
+}
+
+Profile h100() {
+  Profile profile;
+  profile.name = "test";
+  profile.device = synthetic_device();
+  profile.device.name = "H100 SXM5 80GB";
+  profile.device.peak[static_cast<std::size_t>(DataType::fp8)] = teraflops(1979);
+  return profile;
+}
+
+const FittedCurve& find(const ImportReport& report, const std::string& name) {
+  for (const FittedCurve& curve : report.curves)
+    if (curve.curve == name) return curve;
+  FAIL("no curve " << name);
+  return report.curves.front();
+}
+
+std::filesystem::path written(const std::string& name, const std::string& text) {
+  const auto path = std::filesystem::temp_directory_path() / ("echelon_refit_test_" + name);
+  std::ofstream(path) << text;
+  return path;
+}
+
+std::string message_of(const std::filesystem::path& path) {
+  KernelTables tables;
+  try {
+    read_kernel_table(path, tables);
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("Published tables give curves that predict what was held out of them") {
+  ImportReport report;
+  const Profile fitted =
+      refit(h100(),
+            {table("gemm_h100.csv"), table("attention_prefill_h100.csv"), table("flashattention_h100.csv"),
+             table("memory_bandwidth.csv"), table("op_efficiency_a100_pcie.csv")},
+            report);
+  // Excerpts have coarser grids than the full tables, whose medians are in hardware_profiles/README.md.
+  CHECK(find(report, "gemm bf16").median_error < 0.06);
+  CHECK(find(report, "gemm fp8").median_error < 0.08);
+  CHECK(find(report, "attention tensorrt_llm forward").median_error < 0.08);
+  CHECK(find(report, "attention flash_attention_2 backward").median_error < 0.02);
+  CHECK(report.skipped.at("attention of another implementation") ==
+        15);  // three panels of five bars of unfused attention
+  // cuBLAS reaches 788.6 TFLOPS at 4096 cubed in the table: 174.3 us.
+  const Priced product = gemm_time(fitted.device, DataType::bf16, {4096, 4096, 4096});
+  CHECK(product.time.value() * 1e6 == Approx(174.3).epsilon(0.05));
+  CHECK(product.ground == Ground::measured);
+  // BabelStream's copy, add, mul and triad on H100: 2900 to 2970 of 3350 GB/s.
+  CHECK(fitted.device.memory_curve->bandwidth_fraction == Approx(0.88).margin(0.01));
+  CHECK(fitted.device.gemm.front().weight_gradient_factor == Approx(1.05).margin(0.01));
+}
+
+TEST_CASE("Attention on H100 meets the published rates of FlashAttention-2 and 3") {
+  ImportReport report;
+  const Device device = refit(h100(), {table("flashattention_h100.csv")}, report).device;
+  AttentionWork work{2, 16, 16, 8192, 8192, 128, 128, 4096, true, AttentionImplementation::flash_attention_2};
+  const auto rate = [&](AttentionPass pass) {
+    return attention_flops(work, pass).value() / attention_time(device, DataType::bf16, work, pass).time.value() / 1e12;
+  };
+  CHECK(rate(AttentionPass::forward) == Approx(333).epsilon(0.06));  // arXiv:2407.08608, figure 5
+  work.implementation = AttentionImplementation::flash_attention_3;
+  CHECK(rate(AttentionPass::forward) == Approx(602).epsilon(0.06));
+  work.causal = false;
+  work.attended_keys = 8192;
+  CHECK(rate(AttentionPass::backward) == Approx(559).epsilon(0.03));  // figure 6
+}
+
+TEST_CASE("Tables of another accelerator are refused") {
+  ImportReport report;
+  Profile profile = h100();
+  profile.device.name = "V100 SXM2 32GB";
+  CHECK_THROWS_AS(refit(profile, {table("gemm_h100.csv")}, report), InputError);
+}
+
+TEST_CASE("Names of one product match and those of siblings do not") {
+  CHECK(chip_of("b200_bf16_ceperm") == "B200");
+  CHECK(chip_of("GB200 186GB") == "GB200");
+  CHECK(chip_of("L40") == "");
+  CHECK(same_product("H100-SXM (ND H100 v5)", "H100 SXM5 80GB"));
+  CHECK(same_product("a100_80", "A100 SXM4 80GB"));
+  CHECK_FALSE(same_product("a100_40", "A100 SXM4 80GB"));
+  CHECK_FALSE(same_product("h100_pcie", "H100 SXM5 80GB"));
+  CHECK_FALSE(same_product("B200", "GB200 186GB"));
+}
+
+TEST_CASE("A kernel table's faults are told with line and column") {
+  CHECK(message_of(written("header.csv", "a,b\n1,2\n")).find(":1:1: ") != std::string::npos);
+  const std::string bad = message_of(written("cell.csv", "gpu,dtype,m,n,k,time_us\nH100,bfloat16,512,32,zero,1\n"));
+  CHECK(bad.find(":2:22: ") != std::string::npos);
+  CHECK(message_of(written("type.csv", "gpu,dtype,m,n,k,time_us\nH100,bf17,512,32,64,1\n")).find(":2:6: ") !=
+        std::string::npos);
+}

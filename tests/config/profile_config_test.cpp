@@ -1,0 +1,105 @@
+#include "sim/config/profile_config.h"
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "sim/base/error.h"
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+const std::filesystem::path shipped = std::filesystem::path(ECHELON_SOURCE_DIR) / "hardware_profiles";
+
+std::string text_of(const std::filesystem::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+// A folder of its own with a copy of the H100 profile and one more file.
+std::filesystem::path beside_h100(const std::string& name, const std::string& text) {
+  const auto folder = std::filesystem::temp_directory_path() / "echelon_profile_config_test";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "dgx-h100.yaml") << text_of(shipped / "dgx-h100.yaml");
+  std::ofstream(folder / name) << text;
+  return folder / name;
+}
+
+std::string message_of(const std::filesystem::path& path) {
+  try {
+    load_profile(path);
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("Every shipped profile loads, names its sources and claims nothing impossible") {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(shipped)) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++count;
+    INFO(entry.path());
+    const Profile profile = load_profile(entry.path());
+    CHECK(profile.name == entry.path().stem().string());
+    CHECK_FALSE(profile.device.datasheet_source.empty());
+    CHECK_FALSE(profile.device.behaviour_source.empty());
+    CHECK(profile.tuned_rows.empty());
+    for (const GemmCurve& curve : profile.device.gemm) {
+      CHECK_FALSE(curve.provenance.source.empty());
+      CHECK(curve.provenance.median_error < 0.065);
+    }
+    for (const AttentionCurve& curve : profile.device.attention) CHECK(curve.provenance.median_error < 0.08);
+  }
+  CHECK(count >= 12);
+}
+
+TEST_CASE("A saved profile loads as the same profile") {
+  const Profile profile = load_profile(shipped / "dgx-h100.yaml");
+  const Profile again = load_profile(beside_h100("saved.yaml", save_profile(profile)));
+  CHECK(save_profile(again) == save_profile(profile));
+  CHECK(again.device.gemm.size() == profile.device.gemm.size());
+  CHECK(again.device.gemm[0].correction.factors == profile.device.gemm[0].correction.factors);
+}
+
+TEST_CASE("A profile based on another inherits, overrides and owns up to it") {
+  const Profile base = load_profile(shipped / "dgx-h100.yaml");
+  const Profile profile = load_profile(beside_h100("slow.yaml",
+                                                   "echelon: 1\nbased_on: dgx-h100\ntitle: slow\ndevice:\n  "
+                                                   "memory_kernels: {bandwidth_fraction: 0.5, ground: measured}\n"));
+  CHECK(profile.title == "slow");
+  CHECK(profile.device.tdp.value() == base.device.tdp.value());
+  CHECK(profile.device.memory_curve->bandwidth_fraction == 0.5);
+  CHECK(profile.device.memory_curve->provenance.ground == Ground::measured);
+  CHECK(base.device.gemm[0].provenance.ground == Ground::measured);
+  CHECK(profile.device.gemm[0].provenance.ground == Ground::scaled);
+  CHECK(profile.device.gemm[0].provenance.source.find("carried over from dgx-h100") != std::string::npos);
+}
+
+TEST_CASE("Faults of a profile are told with their place") {
+  const std::string head = "echelon: 1\nbased_on: dgx-h100\ntitle: t\n";
+  CHECK(message_of(beside_h100("a.yaml", head + "devise: {}\n")).find(":4:1: ") != std::string::npos);
+  CHECK(message_of(beside_h100("b.yaml", head + "device:\n  behaviour: {overlap_slowdown_ratio: 0.5, source: s}\n"))
+            .find(":5:") != std::string::npos);
+  CHECK(message_of(beside_h100("c.yaml", "echelon: 1\nbased_on: c\n")).find(":2:11: ") != std::string::npos);
+  CHECK(message_of(beside_h100("d.yaml", "echelon: 1\nbased_on: nothing\n")).find("no profile 'nothing'") !=
+        std::string::npos);
+  CHECK(message_of(beside_h100("e.yaml", "echelon: 1\ntitle: t\n")).find("missing 'device.name'") != std::string::npos);
+  CHECK(
+      message_of(beside_h100("f.yaml", head + "device:\n  memory_kernels: {bandwidth_fraction: .nan}\n")).find(":5:") !=
+      std::string::npos);
+}
+
+TEST_CASE("A grid of corrections needs one factor a knot") {
+  const std::string text =
+      "echelon: 1\nbased_on: dgx-h100\ntitle: t\ndevice:\n  gemm:\n    - type: bf16\n      tiles: [{rows: 128, "
+      "columns: 128, efficiency: 0.7}]\n"
+      "      correction: {log2_m: [9, 10], log2_n: [9], log2_k: [9], factors: [1]}\n";
+  CHECK(message_of(beside_h100("g.yaml", text)).find("1 factors; expected 2, one a knot") != std::string::npos);
+}
