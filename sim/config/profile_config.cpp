@@ -102,7 +102,7 @@ ProfileReading read_profile(const std::filesystem::path& path, std::vector<std::
     const auto file = path.parent_path() / (name + ".yaml");
     if (!std::filesystem::exists(file)) base->fail("no profile '" + name + "'", "expected " + file.string());
     reading = read_profile(file, chain);
-    mark_as_scaled(reading.profile.device, name);
+    if (root.find("device")) mark_as_scaled(reading.profile.device, name);  // another chip with the base's curves
     // A peak that the file does not give is one that its device lacks.
     if (const auto device = root.find("device"); device && device->find("datasheet")) reading.profile.device.peak = {};
   }
