@@ -40,8 +40,8 @@ Sums sum_up(const LayerProgram& program, const Execution& execution, double toke
   return sums;
 }
 
-// Logits in flight beside what the loss keeps: the 16-bit logits and their gradient; eager PyTorch also holds an fp32 copy
-// forward and an fp32 gradient backward.
+// Logits in flight beside what the loss keeps: the 16-bit logits and their gradient; eager PyTorch also holds an fp32
+// copy forward and an fp32 gradient backward.
 Bytes loss_extra(const Sums& sums, KernelStyle style) {
   const double fp32_copy = style == KernelStyle::eager ? 2 : 0;
   return sums.logits * (1 + fp32_copy);
@@ -66,7 +66,9 @@ BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Stra
   memory.forward_extra = sums.widest;
   memory.backward_extra = in_flight;
   switch (recompute) {
-    case Recompute::none: memory.kept = sums.kept; break;
+    case Recompute::none:
+      memory.kept = sums.kept;
+      break;
     case Recompute::selective:
       memory.kept = sums.kept - sums.attention_core;
       memory.backward_extra += sums.attention_core;

@@ -24,22 +24,24 @@ Refusal check_mesh(const Strategy& strategy, const Placement& placement) {
   const Mesh& mesh = strategy.mesh;
   const std::int64_t ranks = mesh.ranks();
   if (ranks != placement.gpus)
-    return Infeasible{fmt::format(
-        "data {} x tensor {} x pipeline {} x context {} = {} ranks, but the cluster has {} GPUs; data_parallel {} would do",
-        mesh.data, mesh.tensor, mesh.pipeline, mesh.context, ranks, placement.gpus,
-        std::max<std::int64_t>(1, placement.gpus / (mesh.tensor * mesh.pipeline * mesh.context)))};
+    return Infeasible{
+        fmt::format("data {} x tensor {} x pipeline {} x context {} = {} ranks, but the cluster has {} GPUs; "
+                    "data_parallel {} would do",
+                    mesh.data, mesh.tensor, mesh.pipeline, mesh.context, ranks, placement.gpus,
+                    std::max<std::int64_t>(1, placement.gpus / (mesh.tensor * mesh.pipeline * mesh.context)))};
   const std::int64_t expert_ranks = mesh.data * mesh.context * mesh.tensor / expert_tensor_degree(mesh);
   if (mesh.expert > 1 && expert_ranks % mesh.expert != 0)
-    return Infeasible{fmt::format("expert_parallel {} does not divide the {} ranks that hold a stage's experts; {} would do",
-                                  mesh.expert, expert_ranks, divisor_below(expert_ranks, mesh.expert))};
+    return Infeasible{
+        fmt::format("expert_parallel {} does not divide the {} ranks that hold a stage's experts; {} would do",
+                    mesh.expert, expert_ranks, divisor_below(expert_ranks, mesh.expert))};
   return std::nullopt;
 }
 
 Refusal check_model(const Model& model, const Strategy& strategy) {
   const Mesh& mesh = strategy.mesh;
   if (mesh.tensor > 1 && model.heads > 0 && mesh.tensor > model.heads)
-    return Infeasible{fmt::format("tensor_parallel {} is more than the model's {} attention heads; {} would do", mesh.tensor,
-                                  model.heads, divisor_below(model.heads, mesh.tensor))};
+    return Infeasible{fmt::format("tensor_parallel {} is more than the model's {} attention heads; {} would do",
+                                  mesh.tensor, model.heads, divisor_below(model.heads, mesh.tensor))};
   if (mesh.tensor > 1 && model.heads > 0 && model.heads % mesh.tensor != 0)
     return Infeasible{fmt::format("tensor_parallel {} does not divide the model's {} attention heads; {} would do",
                                   mesh.tensor, model.heads, divisor_below(model.heads, mesh.tensor))};
@@ -55,16 +57,19 @@ Refusal check_model(const Model& model, const Strategy& strategy) {
 Refusal check_batch(const Workload& workload, const Strategy& strategy) {
   const std::int64_t replicas = strategy.mesh.data;
   if (workload.global_batch % replicas != 0)
-    return Infeasible{fmt::format("global_batch {} is not a multiple of data_parallel {}; {} would do", workload.global_batch,
-                                  replicas, std::max(replicas, workload.global_batch / replicas * replicas))};
+    return Infeasible{fmt::format("global_batch {} is not a multiple of data_parallel {}; {} would do",
+                                  workload.global_batch, replicas,
+                                  std::max(replicas, workload.global_batch / replicas * replicas))};
   const std::int64_t per_replica = workload.global_batch / replicas;
   if (per_replica % strategy.micro_batch != 0)
-    return Infeasible{fmt::format("micro_batch {} does not divide the {} sequences of each data-parallel rank; {} would do",
-                                  strategy.micro_batch, per_replica, divisor_below(per_replica, strategy.micro_batch))};
+    return Infeasible{
+        fmt::format("micro_batch {} does not divide the {} sequences of each data-parallel rank; {} would do",
+                    strategy.micro_batch, per_replica, divisor_below(per_replica, strategy.micro_batch))};
   if (workload.sequence_length % (2 * strategy.mesh.context) != 0 && strategy.mesh.context > 1)
-    return Infeasible{fmt::format("context_parallel {} needs a sequence length that is a multiple of {}, not {}; {} would do",
-                                  strategy.mesh.context, 2 * strategy.mesh.context, workload.sequence_length,
-                                  workload.sequence_length / (2 * strategy.mesh.context) * 2 * strategy.mesh.context)};
+    return Infeasible{
+        fmt::format("context_parallel {} needs a sequence length that is a multiple of {}, not {}; {} would do",
+                    strategy.mesh.context, 2 * strategy.mesh.context, workload.sequence_length,
+                    workload.sequence_length / (2 * strategy.mesh.context) * 2 * strategy.mesh.context)};
   return std::nullopt;
 }
 

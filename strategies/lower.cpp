@@ -35,10 +35,10 @@ struct Unit {
 };
 
 struct BlockFacts {
-  double dense = 0;   // elements of one rank
+  double dense = 0;  // elements of one rank
   double routed = 0;
-  BlockMemory memory;            // with the strategy's recompute
-  BlockMemory memory_without;    // for layers past recompute_layers
+  BlockMemory memory;          // with the strategy's recompute
+  BlockMemory memory_without;  // for layers past recompute_layers
 };
 
 class Lowerer {
@@ -79,7 +79,8 @@ class Lowerer {
       const std::int64_t wanted = strategy_.shard_ranks > 0 ? strategy_.shard_ranks : placement_.gpus_per_node;
       shard_group_.ranks = std::min(data_group_.ranks, wanted);
       shard_group_.ranks_per_node = std::min(shard_group_.ranks, data_group_.ranks_per_node);
-      replica_group_ = {data_group_.ranks / shard_group_.ranks, std::max<std::int64_t>(1, data_group_.ranks_per_node / shard_group_.ranks_per_node)};
+      replica_group_ = {data_group_.ranks / shard_group_.ranks,
+                        std::max<std::int64_t>(1, data_group_.ranks_per_node / shard_group_.ranks_per_node)};
     }
     Execution& execution = lowering_.execution;
     execution.style = strategy_.kernels;
@@ -100,7 +101,8 @@ class Lowerer {
       facts.dense = elements_of(program, false);
       facts.routed = elements_of(program, true);
       const auto memory = [&](Recompute recompute) {
-        return block_memory(program, block.role, strategy_, recompute, lowering_.execution, lowering_.tokens, lowering_.sequence);
+        return block_memory(program, block.role, strategy_, recompute, lowering_.execution, lowering_.tokens,
+                            lowering_.sequence);
       };
       facts.memory = memory(strategy_.recompute);
       facts.memory_without = memory(Recompute::none);
@@ -155,7 +157,8 @@ class Lowerer {
     return chain(CollectiveKind::all_gather, element, shard_group_, dense, routed);
   }
 
-  CollectiveChain chain(CollectiveKind kind, Bytes element, const GroupLayout& group, double dense, double routed) const {
+  CollectiveChain chain(CollectiveKind kind, Bytes element, const GroupLayout& group, double dense,
+                        double routed) const {
     CollectiveChain result;
     if (dense > 0 && group.ranks > 1) result.calls.push_back({kind, group, element * dense, 1});
     if (routed > 0 && expert_group_.ranks > 1) result.calls.push_back({kind, expert_group_, element * routed, 1});
@@ -164,11 +167,12 @@ class Lowerer {
 
   CollectiveChain reduce_chain(double dense, double routed) const {
     const Bytes element = element_size(workload_.precision.gradient_reduce);
-    if (strategy_.sharding == Sharding::none) return chain(CollectiveKind::all_reduce, element, data_group_, dense, routed);
+    if (strategy_.sharding == Sharding::none)
+      return chain(CollectiveKind::all_reduce, element, data_group_, dense, routed);
     CollectiveChain result = chain(CollectiveKind::reduce_scatter, element, shard_group_, dense, routed);
     if (strategy_.sharding == Sharding::hybrid && replica_group_.ranks > 1)
-      result.calls.push_back({CollectiveKind::all_reduce, replica_group_,
-                              element * (dense / static_cast<double>(shard_group_.ranks)), 1});
+      result.calls.push_back(
+          {CollectiveKind::all_reduce, replica_group_, element * (dense / static_cast<double>(shard_group_.ranks)), 1});
     return result;
   }
 
@@ -182,10 +186,14 @@ class Lowerer {
   Rerun rerun_of(const Unit& unit, Pass pass) const {
     if (!unit.recomputed || pass == Pass::forward || pass == Pass::weight_gradient) return Rerun::nothing;
     switch (strategy_.recompute) {
-      case Recompute::none: return Rerun::nothing;
-      case Recompute::selective: return Rerun::attention_core;
-      case Recompute::selective_ops: return Rerun::alternate_products;
-      case Recompute::full: return Rerun::everything;
+      case Recompute::none:
+        return Rerun::nothing;
+      case Recompute::selective:
+        return Rerun::attention_core;
+      case Recompute::selective_ops:
+        return Rerun::alternate_products;
+      case Recompute::full:
+        return Rerun::everything;
     }
     return Rerun::nothing;
   }
@@ -251,10 +259,14 @@ class Lowerer {
 
   static TaskKind kind_of(Pass pass) {
     switch (pass) {
-      case Pass::forward: return TaskKind::forward;
-      case Pass::backward: return TaskKind::backward;
-      case Pass::input_gradient: return TaskKind::input_gradient;
-      case Pass::weight_gradient: return TaskKind::weight_gradient;
+      case Pass::forward:
+        return TaskKind::forward;
+      case Pass::backward:
+        return TaskKind::backward;
+      case Pass::input_gradient:
+        return TaskKind::input_gradient;
+      case Pass::weight_gradient:
+        return TaskKind::weight_gradient;
     }
     return TaskKind::forward;
   }
@@ -281,7 +293,8 @@ class Lowerer {
       for (std::size_t unit = 0; unit < units; ++unit) {
         const TaskId gather = emit_gather(rank, stage, unit, action, passes);
         passes.push_back(emit_pass(rank, stage, action, unit, unit + 1, gather));
-        if (gather >= 0 && gathers_by_layer() && !keeps_gathered() && !is_root(stages_[stage][unit])) release_gathered(rank, stages_[stage][unit]);
+        if (gather >= 0 && gathers_by_layer() && !keeps_gathered() && !is_root(stages_[stage][unit]))
+          release_gathered(rank, stages_[stage][unit]);
       }
     }
     send(rank, stage, action, true);
@@ -302,7 +315,8 @@ class Lowerer {
         if (gathers && !is_root(unit)) gather = emit_gather(rank, stage, i, action, passes);
         const TaskId pass = emit_pass(rank, stage, action, i, i + 1, gather);
         passes.push_back(pass);
-        if (gathers_by_layer() && !(gathers_once() && action.micro_batch + 1 < lowering_.micro_batches) && weights) release_gathered(rank, unit);
+        if (gathers_by_layer() && !(gathers_once() && action.micro_batch + 1 < lowering_.micro_batches) && weights)
+          release_gathered(rank, unit);
         if (by_layer) emit_bucket(rank, action, unit, pass, i == 0);
       }
     }
@@ -310,10 +324,14 @@ class Lowerer {
     if (action.pass != Pass::weight_gradient) send(rank, stage, action, false);
   }
 
-  // Embedding and head form FSDP's root group: gathered at the start of the forward pass and kept to the end of the backward.
-  bool is_root(const Unit& unit) const { return model_.blocks[static_cast<std::size_t>(unit.block)].role != BlockRole::layer; }
+  // Embedding and head form FSDP's root group: gathered at the start of the forward pass and kept to the end of the
+  // backward.
+  bool is_root(const Unit& unit) const {
+    return model_.blocks[static_cast<std::size_t>(unit.block)].role != BlockRole::layer;
+  }
 
-  TaskId emit_gather(std::size_t rank, std::size_t stage, std::size_t index, const Action& action, const std::vector<TaskId>& passes) {
+  TaskId emit_gather(std::size_t rank, std::size_t stage, std::size_t index, const Action& action,
+                     const std::vector<TaskId>& passes) {
     const Unit& unit = stages_[stage][index];
     if (gathers_by_layer() && gathers_once()) {
       const auto key = std::make_pair(stage, index);
@@ -321,13 +339,16 @@ class Lowerer {
       gathered_[key] = true;
     }
     const WorkId work = gather_work(unit);
-    Task task = task_of(action, TaskKind::parameter_gather, strategy_.overlap_parameter_gather ? Stream::data : Stream::compute);
+    Task task = task_of(action, TaskKind::parameter_gather,
+                        strategy_.overlap_parameter_gather ? Stream::data : Stream::compute);
     task.work = work;
     task.layer = static_cast<std::int32_t>(index);
     const TaskId id = program(rank).append(task);
-    if (passes.size() >= gathers_in_flight) program(rank).depend(reference(rank, passes[passes.size() - gathers_in_flight]));
+    if (passes.size() >= gathers_in_flight)
+      program(rank).depend(reference(rank, passes[passes.size() - gathers_in_flight]));
     if (gathers_by_layer())
-      program(rank).effect({MemoryCategory::parameters, Bytes(0), compute_weight(workload_) * (facts(unit).dense + facts(unit).routed), Bytes(0)});
+      program(rank).effect({MemoryCategory::parameters, Bytes(0),
+                            compute_weight(workload_) * (facts(unit).dense + facts(unit).routed), Bytes(0)});
     return id;
   }
 
@@ -338,11 +359,13 @@ class Lowerer {
   }
 
   void release_gathered(std::size_t rank, const Unit& unit) {
-    program(rank).effect({MemoryCategory::parameters, Bytes(0), Bytes(0), -(compute_weight(workload_) * (facts(unit).dense + facts(unit).routed))});
+    program(rank).effect({MemoryCategory::parameters, Bytes(0), Bytes(0),
+                          -(compute_weight(workload_) * (facts(unit).dense + facts(unit).routed))});
   }
 
   // Units [first, last) of a stage as one compute task.
-  TaskId emit_pass(std::size_t rank, std::size_t stage, const Action& action, std::size_t first, std::size_t last, TaskId gather) {
+  TaskId emit_pass(std::size_t rank, std::size_t stage, const Action& action, std::size_t first, std::size_t last,
+                   TaskId gather) {
     Program& into = program(rank);
     const bool forward = action.pass == Pass::forward;
     const bool opens = forward ? first == 0 : last == stages_[stage].size();
@@ -373,16 +396,25 @@ class Lowerer {
       backward_extra = std::max(backward_extra, memory.backward_extra);
     }
     switch (pass) {
-      case Pass::forward: into.effect({MemoryCategory::activations, forward_extra, kept, Bytes(0)}); return;
-      case Pass::backward: into.effect({MemoryCategory::activations, backward_extra, Bytes(0), -kept}); return;
-      case Pass::input_gradient: into.effect({MemoryCategory::activations, backward_extra, Bytes(0), for_weights - kept}); return;
-      case Pass::weight_gradient: into.effect({MemoryCategory::activations, Bytes(0), Bytes(0), -for_weights}); return;
+      case Pass::forward:
+        into.effect({MemoryCategory::activations, forward_extra, kept, Bytes(0)});
+        return;
+      case Pass::backward:
+        into.effect({MemoryCategory::activations, backward_extra, Bytes(0), -kept});
+        return;
+      case Pass::input_gradient:
+        into.effect({MemoryCategory::activations, backward_extra, Bytes(0), for_weights - kept});
+        return;
+      case Pass::weight_gradient:
+        into.effect({MemoryCategory::activations, Bytes(0), Bytes(0), -for_weights});
+        return;
     }
   }
 
   // -- gradient reduction -------------------------------------------------------------------------------------------
 
-  // Adds a layer's gradients to the open bucket and reduces it when it is full; whole layers where parameters are gathered by layer.
+  // Adds a layer's gradients to the open bucket and reduces it when it is full; whole layers where parameters are
+  // gathered by layer.
   void emit_bucket(std::size_t rank, const Action& action, const Unit& unit, TaskId pass, bool last) {
     pending_dense_ += facts(unit).dense;
     pending_routed_ += facts(unit).routed;
@@ -451,7 +483,8 @@ class Lowerer {
     if (transfer_works_[same_node] >= 0) return transfer_works_[same_node];
     const bool divided = strategy_.sequence_parallel || strategy_.framework == FrameworkKind::megatron;
     const double share = divided ? 1.0 / static_cast<double>(strategy_.mesh.tensor) : 1.0;
-    const Bytes bytes = lowering_.execution.activation_element * (lowering_.tokens * static_cast<double>(model_.hidden) * share);
+    const Bytes bytes =
+        lowering_.execution.activation_element * (lowering_.tokens * static_cast<double>(model_.hidden) * share);
     return transfer_works_[same_node] = add_work(TransferWork{bytes, same_node});
   }
 
@@ -476,7 +509,8 @@ class Lowerer {
         state.routed += facts(unit).routed;
         if (holds_tied_copy(unit)) state.dense += facts_[static_cast<std::size_t>(model_.embedding)].dense;
         for (const Step& step : lowering_.blocks[static_cast<std::size_t>(unit.block)].steps)
-          if (const Operator* op = std::get_if<Operator>(&step); op != nullptr && op->parameters > 0) state.tensors += 1;
+          if (const Operator* op = std::get_if<Operator>(&step); op != nullptr && op->parameters > 0)
+            state.tensors += 1;
       }
     return state;
   }
@@ -493,7 +527,8 @@ class Lowerer {
     Task task = task_of(closing, TaskKind::optimizer, Stream::compute);
     task.work = add_work(OptimizerWork{own, optimizer_traffic(workload_), state.tensors});
     into.append(task);
-    if (const auto reduce = last_reduce_.find(rank); reduce != last_reduce_.end()) into.depend(reference(rank, reduce->second));
+    if (const auto reduce = last_reduce_.find(rank); reduce != last_reduce_.end())
+      into.depend(reference(rank, reduce->second));
     wait_for_all_ranks(into, rank);
     if (updates_sharded_weights() && !strategy_.overlap_parameter_gather) {
       Task gather = task_of(closing, TaskKind::parameter_gather, Stream::compute);
@@ -509,7 +544,8 @@ class Lowerer {
     for (std::size_t other = 0; other < lowering_.graph.programs.size(); ++other) {
       if (other == rank) continue;
       const Program& theirs = lowering_.graph.programs[other];
-      into.depend(reference(other, other < rank ? last_before_optimizer(theirs) : last_compute(theirs, static_cast<TaskId>(theirs.tasks.size()) - 1)));
+      into.depend(reference(other, other < rank ? last_before_optimizer(theirs)
+                                                : last_compute(theirs, static_cast<TaskId>(theirs.tasks.size()) - 1)));
     }
   }
 
@@ -525,8 +561,10 @@ class Lowerer {
     if (!model_.tied_embeddings || ranks == 1 || (rank != 0 && rank + 1 != ranks)) return;
     if (tied_work_ < 0) {
       const double elements = facts_[static_cast<std::size_t>(model_.embedding)].dense;
-      const GroupLayout pair{2, axis_stride(strategy_.mesh, Axis::pipeline) * strategy_.mesh.pipeline <= placement_.gpus_per_node ? 2 : 1};
-      tied_work_ = add_work(CollectiveChain{{{CollectiveKind::all_reduce, pair, element_size(workload_.precision.gradient_reduce) * elements, 1}}});
+      const GroupLayout pair{
+          2, axis_stride(strategy_.mesh, Axis::pipeline) * strategy_.mesh.pipeline <= placement_.gpus_per_node ? 2 : 1};
+      tied_work_ = add_work(CollectiveChain{
+          {{CollectiveKind::all_reduce, pair, element_size(workload_.precision.gradient_reduce) * elements, 1}}});
     }
     Task task = task_of(closing, TaskKind::gradient_reduce, Stream::compute);
     task.work = tied_work_;
@@ -535,8 +573,10 @@ class Lowerer {
 
   MemoryByCategory resident_memory(const StageState& state) const {
     const StateBytes bytes = state_bytes(workload_);
-    const ShardedState dense = sharded_state(state.dense, bytes, strategy_.sharding, static_cast<double>(shard_group_.ranks));
-    const ShardedState routed = sharded_state(state.routed, bytes, strategy_.sharding, static_cast<double>(std::max<std::int64_t>(1, expert_group_.ranks)));
+    const ShardedState dense =
+        sharded_state(state.dense, bytes, strategy_.sharding, static_cast<double>(shard_group_.ranks));
+    const ShardedState routed = sharded_state(state.routed, bytes, strategy_.sharding,
+                                              static_cast<double>(std::max<std::int64_t>(1, expert_group_.ranks)));
     MemoryByCategory memory{};
     const auto at = [&memory](MemoryCategory category) -> Bytes& { return memory[static_cast<std::size_t>(category)]; };
     at(MemoryCategory::parameters) = dense.parameters + routed.parameters;
@@ -556,7 +596,7 @@ class Lowerer {
   GroupLayout replica_group_;
   std::vector<BlockFacts> facts_;
   std::vector<std::vector<Unit>> stages_;
-  std::vector<TaskReference> sent_forward_;   // [stage * micro-batches + micro-batch]
+  std::vector<TaskReference> sent_forward_;  // [stage * micro-batches + micro-batch]
   std::vector<TaskReference> sent_backward_;
   std::vector<std::pair<std::size_t, bool>> awaited_;
   std::map<std::tuple<std::size_t, std::size_t, std::size_t, Pass>, WorkId> compute_works_;
@@ -584,7 +624,8 @@ Flops model_flops(const Model& model, const Workload& workload) {
   const auto block_flops = [&](std::int32_t index) {
     Flops sum;
     const OperatorGraph& graph = model.blocks[static_cast<std::size_t>(index)].graph;
-    for (const auto vertex : boost::make_iterator_range(vertices(graph))) sum += model_forward_flops(graph[vertex], tokens, sequence);
+    for (const auto vertex : boost::make_iterator_range(vertices(graph)))
+      sum += model_forward_flops(graph[vertex], tokens, sequence);
     return sum;
   };
   std::vector<Flops> by_block;

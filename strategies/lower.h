@@ -1,6 +1,7 @@
 // (model, workload, strategy) -> the task graph of one iteration, its works and its memory.
 //
-// Knows no clock and no hardware but the number of GPUs in a node. One program stands for all ranks of a pipeline stage.
+// Knows no clock and no hardware but the number of GPUs in a node. One program stands for all ranks of a pipeline
+// stage.
 #pragma once
 
 #include <array>
@@ -19,13 +20,13 @@ namespace echelon {
 using MemoryByCategory = std::array<Bytes, memory_category_count>;
 
 struct Lowering {
-  std::vector<LayerProgram> blocks;        // one rank's share of each block of the model, by block index
-  std::array<GroupLayout, 5> groups;       // by Axis
+  std::vector<LayerProgram> blocks;   // one rank's share of each block of the model, by block index
+  std::array<GroupLayout, 5> groups;  // by Axis
   Execution execution;
-  double tokens = 0;                       // of one micro-batch on one rank
-  double sequence = 0;                     // full sequence length
-  double sequences = 0;                    // of one micro-batch
-  std::int64_t micro_batches = 0;          // of one data-parallel rank and iteration
+  double tokens = 0;               // of one micro-batch on one rank
+  double sequence = 0;             // full sequence length
+  double sequences = 0;            // of one micro-batch
+  std::int64_t micro_batches = 0;  // of one data-parallel rank and iteration
   std::vector<Work> works;
   TaskGraph graph;
   std::vector<MemoryByCategory> resident;  // by program: bytes held all through the iteration

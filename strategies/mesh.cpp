@@ -8,11 +8,16 @@ namespace {
 
 std::int64_t degree(const Mesh& mesh, Axis axis) {
   switch (axis) {
-    case Axis::tensor: return mesh.tensor;
-    case Axis::context: return mesh.context;
-    case Axis::data: return mesh.data;
-    case Axis::pipeline: return mesh.pipeline;
-    case Axis::expert: return 1;
+    case Axis::tensor:
+      return mesh.tensor;
+    case Axis::context:
+      return mesh.context;
+    case Axis::data:
+      return mesh.data;
+    case Axis::pipeline:
+      return mesh.pipeline;
+    case Axis::expert:
+      return 1;
   }
   return 1;
 }

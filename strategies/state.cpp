@@ -4,15 +4,20 @@ namespace echelon {
 
 namespace {
 
-bool low_precision(const Workload& workload) { return element_size(workload.precision.compute) < Bytes(4); }
+bool low_precision(const Workload& workload) {
+  return element_size(workload.precision.compute) < Bytes(4);
+}
 
 // fp32 moments (and Muon's momentum, SGD's momentum) of an element; Adafactor's factored second moment is negligible.
 Bytes moments(OptimizerKind kind) {
   switch (kind) {
-    case OptimizerKind::adam: return Bytes(8);
+    case OptimizerKind::adam:
+      return Bytes(8);
     case OptimizerKind::sgd:
-    case OptimizerKind::muon: return Bytes(4);
-    case OptimizerKind::adafactor: return Bytes(0);
+    case OptimizerKind::muon:
+      return Bytes(4);
+    case OptimizerKind::adafactor:
+      return Bytes(0);
   }
   return Bytes(8);
 }
@@ -44,7 +49,9 @@ Bytes optimizer_traffic(const Workload& workload) {
   return states * 2 + bytes.gradient + (master ? bytes.weight : Bytes(0)) + norm_and_scale;
 }
 
-Bytes compute_weight(const Workload& workload) { return element_size(workload.precision.compute); }
+Bytes compute_weight(const Workload& workload) {
+  return element_size(workload.precision.compute);
+}
 
 Bytes gathered_weight(const Workload& workload) {
   return workload.precision.fp8_parameter_gather ? Bytes(1) : compute_weight(workload);

@@ -1,7 +1,8 @@
 // Bytes of parameters, gradients and optimizer states, whole and sharded.
 //
 // Mixed-precision Adam after ZeRO (arXiv:1910.02054, section 3.1) and Megatron-LM's distributed-optimizer document:
-//   megatron  16-bit weight 2, gradient buffer 2 or 4, optimizer 12 (fp32 master, two moments), and 4 more where gradients are
+//   megatron  16-bit weight 2, gradient buffer 2 or 4, optimizer 12 (fp32 master, two moments), and 4 more where
+//   gradients are
 //             16-bit (the optimizer's fp32 copy): 18 with fp32 gradients, 20 with 16-bit ones; fp32 training 16.
 //   pytorch   fp32 parameter 4, gradient 4, moments 8: 16; a 16-bit copy exists while a layer computes.
 #pragma once
@@ -32,7 +33,8 @@ struct ShardedState {
 ShardedState sharded_state(double elements, const StateBytes& bytes, Sharding sharding, double ranks);
 
 // Device memory that one optimizer step moves for an element: states, gradients and weights read and written once
-// (Adam: gradient, master, two moments in; master, two moments, weight out), the gradient twice more for its norm and scale.
+// (Adam: gradient, master, two moments in; master, two moments, weight out), the gradient twice more for its norm and
+// scale.
 Bytes optimizer_traffic(const Workload& workload);
 
 // Bytes of the unsharded copy of an element that layers compute with.

@@ -29,17 +29,20 @@ struct Mesh {
 };
 
 enum class Sharding {  // of data-parallel state
-  none,      // every rank keeps all: DDP, ZeRO-0
-  zero1,     // optimizer states divided (Megatron's distributed optimizer, ZeRO-1)
-  zero2,     // and gradients (FSDP shard_grad_op)
-  zero3,     // and parameters (FSDP full_shard)
-  hybrid     // zero3 inside groups of `shard_ranks`, replicated across them (HSDP)
+  none,                // every rank keeps all: DDP, ZeRO-0
+  zero1,               // optimizer states divided (Megatron's distributed optimizer, ZeRO-1)
+  zero2,               // and gradients (FSDP shard_grad_op)
+  zero3,               // and parameters (FSDP full_shard)
+  hybrid               // zero3 inside groups of `shard_ranks`, replicated across them (HSDP)
 };
 
 template <>
 inline constexpr auto enum_names<Sharding> = std::to_array<EnumName<Sharding>>({
-    {Sharding::none, "none"}, {Sharding::zero1, "zero1"}, {Sharding::zero2, "zero2"},
-    {Sharding::zero3, "zero3"}, {Sharding::hybrid, "hybrid"},
+    {Sharding::none, "none"},
+    {Sharding::zero1, "zero1"},
+    {Sharding::zero2, "zero2"},
+    {Sharding::zero3, "zero3"},
+    {Sharding::hybrid, "hybrid"},
 });
 
 enum class Recompute {
@@ -51,24 +54,32 @@ enum class Recompute {
 
 template <>
 inline constexpr auto enum_names<Recompute> = std::to_array<EnumName<Recompute>>({
-    {Recompute::none, "none"}, {Recompute::selective, "selective"},
-    {Recompute::selective_ops, "selective_ops"}, {Recompute::full, "full"},
+    {Recompute::none, "none"},
+    {Recompute::selective, "selective"},
+    {Recompute::selective_ops, "selective_ops"},
+    {Recompute::full, "full"},
 });
 
 enum class ScheduleKind { gpipe, one_f_one_b, interleaved, zb_h1, zb_h2 };
 
 template <>
 inline constexpr auto enum_names<ScheduleKind> = std::to_array<EnumName<ScheduleKind>>({
-    {ScheduleKind::gpipe, "gpipe"}, {ScheduleKind::one_f_one_b, "1f1b"}, {ScheduleKind::interleaved, "interleaved"},
-    {ScheduleKind::zb_h1, "zb_h1"}, {ScheduleKind::zb_h2, "zb_h2"},
+    {ScheduleKind::gpipe, "gpipe"},
+    {ScheduleKind::one_f_one_b, "1f1b"},
+    {ScheduleKind::interleaved, "interleaved"},
+    {ScheduleKind::zb_h1, "zb_h1"},
+    {ScheduleKind::zb_h2, "zb_h2"},
 });
 
 enum class FrameworkKind { megatron, torchtitan, deepspeed, fsdp, nanotron };
 
 template <>
 inline constexpr auto enum_names<FrameworkKind> = std::to_array<EnumName<FrameworkKind>>({
-    {FrameworkKind::megatron, "megatron"}, {FrameworkKind::torchtitan, "torchtitan"},
-    {FrameworkKind::deepspeed, "deepspeed"}, {FrameworkKind::fsdp, "fsdp"}, {FrameworkKind::nanotron, "nanotron"},
+    {FrameworkKind::megatron, "megatron"},
+    {FrameworkKind::torchtitan, "torchtitan"},
+    {FrameworkKind::deepspeed, "deepspeed"},
+    {FrameworkKind::fsdp, "fsdp"},
+    {FrameworkKind::nanotron, "nanotron"},
 });
 
 // What a peak-memory figure counts: bytes in live tensors, bytes held by the caching allocator, or the whole device as
@@ -77,30 +88,32 @@ enum class PeakKind { allocated, reserved, device };
 
 template <>
 inline constexpr auto enum_names<PeakKind> = std::to_array<EnumName<PeakKind>>({
-    {PeakKind::allocated, "allocated"}, {PeakKind::reserved, "reserved"}, {PeakKind::device, "device"},
+    {PeakKind::allocated, "allocated"},
+    {PeakKind::reserved, "reserved"},
+    {PeakKind::device, "device"},
 });
 
 struct Strategy {
   FrameworkKind framework = FrameworkKind::megatron;
   Mesh mesh;
-  std::int64_t micro_batch = 1;        // sequences of one micro-batch of one data-parallel rank
+  std::int64_t micro_batch = 1;  // sequences of one micro-batch of one data-parallel rank
   ScheduleKind schedule = ScheduleKind::one_f_one_b;
-  std::int64_t virtual_stages = 1;     // chunks a rank (interleaved)
+  std::int64_t virtual_stages = 1;      // chunks a rank (interleaved)
   std::int64_t first_stage_layers = 0;  // layers of the first pipeline stage; 0 = even
   std::int64_t last_stage_layers = 0;
   bool sequence_parallel = false;
   Sharding sharding = Sharding::none;
-  std::int64_t shard_ranks = 0;        // hybrid: ranks that share one copy; 0 = the GPUs of a node
-  bool reshard_after_forward = true;   // zero3/hybrid: gather parameters again for the backward pass
+  std::int64_t shard_ranks = 0;       // hybrid: ranks that share one copy; 0 = the GPUs of a node
+  bool reshard_after_forward = true;  // zero3/hybrid: gather parameters again for the backward pass
   Recompute recompute = Recompute::none;
-  std::int64_t recompute_layers = 0;   // full: only this many layers of each chunk; 0 = all
+  std::int64_t recompute_layers = 0;  // full: only this many layers of each chunk; 0 = all
   bool overlap_gradient_reduce = false;
   bool overlap_parameter_gather = false;
-  bool overlap_pipeline = false;       // sends and receives run beside compute
-  bool overlap_tensor = false;         // tensor-parallel collectives hidden behind their matrix products (async TP)
+  bool overlap_pipeline = false;         // sends and receives run beside compute
+  bool overlap_tensor = false;           // tensor-parallel collectives hidden behind their matrix products (async TP)
   bool overlap_weight_gradient = false;  // tensor-parallel collectives of the backward pass run beside weight gradients
-  bool synchronous_pipeline = false;   // the host waits for the device at every pipeline send or receive
-  bool fused_loss = false;             // loss in chunks: no full logits kept
+  bool synchronous_pipeline = false;     // the host waits for the device at every pipeline send or receive
+  bool fused_loss = false;               // loss in chunks: no full logits kept
   KernelStyle kernels = KernelStyle::megatron_fused;
   AttentionKernel attention = AttentionKernel::flash;
   bool dropout = false;

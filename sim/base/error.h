@@ -46,7 +46,7 @@ class InternalError : public std::logic_error {
 }  // namespace echelon
 
 // SIM_CHECK(condition, "why {}", values...): throws InternalError when the condition does not hold.
-#define SIM_CHECK(condition, ...)                                                            \
-  do {                                                                                       \
+#define SIM_CHECK(condition, ...)                                                                      \
+  do {                                                                                                 \
     if (!(condition)) ::echelon::fail_check(#condition, __FILE__, __LINE__, fmt::format(__VA_ARGS__)); \
   } while (false)

@@ -1,7 +1,7 @@
 // Subcommands: one file each, registered on the CLI11 application in main.cpp.
 //
-// A command's function runs after parsing and returns the exit code: 0 done, 1 a strategy that cannot run or does not fit,
-// 2 bad input (InputError is mapped in main alone).
+// A command's function runs after parsing and returns the exit code: 0 done, 1 a strategy that cannot run or does not
+// fit, 2 bad input (InputError is mapped in main alone).
 #pragma once
 
 #include <CLI/CLI.hpp>

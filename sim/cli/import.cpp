@@ -23,8 +23,8 @@ int import_kernels(const KernelsOptions& options) {
   ImportReport report;
   const Profile fitted = refit(base, {options.tables.begin(), options.tables.end()}, report);
   for (const FittedCurve& curve : report.curves)
-    fmt::print(stderr, "{:<40} {:>6} samples, {:>5} held out: median {:.1f} %, p95 {:.1f} % {}\n", curve.curve, curve.samples,
-               curve.held_out, 100 * curve.median_error, 100 * curve.p95_error, curve.note);
+    fmt::print(stderr, "{:<40} {:>6} samples, {:>5} held out: median {:.1f} %, p95 {:.1f} % {}\n", curve.curve,
+               curve.samples, curve.held_out, 100 * curve.median_error, 100 * curve.p95_error, curve.note);
   for (const auto& [reason, rows] : report.skipped) fmt::print(stderr, "{} rows left out: {}\n", rows, reason);
   std::ofstream file(options.output);
   file << save_profile(fitted);

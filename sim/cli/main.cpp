@@ -11,7 +11,7 @@ int run(int argc, char** argv) {
   CLI::App app{"echelon predicts the throughput, memory, cost and energy of model-parallel training."};
   app.set_version_flag("--version", ECHELON_VERSION);
   app.require_subcommand(1);
-  app.footer("Example: echelon run scenarios/published/llama3-8b-torchtitan-8xh100.yaml");
+  app.footer("Example: echelon run scenarios/published/torchtitan-llama3-8b.yaml");
   echelon::CommandBody body;
   echelon::add_run_command(app, body);
   echelon::add_validate_command(app, body);

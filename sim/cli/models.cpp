@@ -21,7 +21,9 @@ struct ModelsOptions {
   bool json = false;
 };
 
-Model load(const std::string& name) { return huggingface_reader()(parse_file(data_file(DataKind::model, name, {"models"}))); }
+Model load(const std::string& name) {
+  return huggingface_reader()(parse_file(data_file(DataKind::model, name, {"models"})));
+}
 
 nlohmann::ordered_json to_json(const std::string& name, const Model& model) {
   nlohmann::ordered_json blocks = nlohmann::ordered_json::array();
@@ -43,9 +45,10 @@ nlohmann::ordered_json to_json(const std::string& name, const Model& model) {
 }
 
 void print_model(const Model& model) {
-  fmt::print("{} layers, hidden {}, {} heads, {} key-value heads, vocabulary {}\n", model.layers.size(), model.hidden, model.heads,
-             model.kv_heads, model.vocabulary);
-  fmt::print("{:.4f} billion parameters, {:.4f} active\n", parameter_count(model) / 1e9, active_parameter_count(model) / 1e9);
+  fmt::print("{} layers, hidden {}, {} heads, {} key-value heads, vocabulary {}\n", model.layers.size(), model.hidden,
+             model.heads, model.kv_heads, model.vocabulary);
+  fmt::print("{:.4f} billion parameters, {:.4f} active\n", parameter_count(model) / 1e9,
+             active_parameter_count(model) / 1e9);
   for (const Block& block : model.blocks) {
     fmt::print("block {}\n", block.name);
     for (const auto vertex : boost::make_iterator_range(vertices(block.graph))) {
@@ -68,9 +71,12 @@ int run_models(const ModelsOptions& options) {
   for (const std::string& name : data_names(DataKind::model)) {
     const Model model = load(name);
     if (options.json)
-      all.push_back({{"name", name}, {"parameters", parameter_count(model)}, {"active_parameters", active_parameter_count(model)}});
+      all.push_back({{"name", name},
+                     {"parameters", parameter_count(model)},
+                     {"active_parameters", active_parameter_count(model)}});
     else
-      fmt::print("{:<40} {:>10.3f} B parameters {:>10.3f} B active\n", name, parameter_count(model) / 1e9, active_parameter_count(model) / 1e9);
+      fmt::print("{:<40} {:>10.3f} B parameters {:>10.3f} B active\n", name, parameter_count(model) / 1e9,
+                 active_parameter_count(model) / 1e9);
   }
   if (options.json) fmt::print("{}\n", all.dump(2));
   return 0;

@@ -12,7 +12,9 @@
 
 namespace echelon {
 
-bool shows_color() { return isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr; }
+bool shows_color() {
+  return isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+}
 
 namespace {
 
@@ -28,10 +30,10 @@ TextHeading heading_of(const Scenario& scenario) {
   const Mesh& mesh = scenario.strategy.mesh;
   TextHeading heading;
   heading.title = scenario.name;
-  heading.subtitle = fmt::format("{} on {} GPUs ({}): dp {} tp {} pp {} cp {} ep {}, micro-batch {}, global batch {}, sequence {}",
-                                 scenario.model.name, scenario.gpus, scenario.profile.title, mesh.data, mesh.tensor, mesh.pipeline,
-                                 mesh.context, mesh.expert, scenario.strategy.micro_batch, scenario.workload.global_batch,
-                                 scenario.workload.sequence_length);
+  heading.subtitle = fmt::format(
+      "{} on {} GPUs ({}): dp {} tp {} pp {} cp {} ep {}, micro-batch {}, global batch {}, sequence {}",
+      scenario.model.name, scenario.gpus, scenario.profile.title, mesh.data, mesh.tensor, mesh.pipeline, mesh.context,
+      mesh.expert, scenario.strategy.micro_batch, scenario.workload.global_batch, scenario.workload.sequence_length);
   heading.measured_iteration_s = scenario.measured.iteration_time_s.value_or(0);
   heading.measured_peak_gib = scenario.measured.peak_memory_gib.value_or(0);
   return heading;
@@ -52,7 +54,10 @@ int refuse_ungrounded(const Scenario& scenario, const Result& result) {
 
 int print_infeasible(const Scenario& scenario, const Infeasible& refusal, const RunOptions& options) {
   if (options.json)
-    fmt::print("{}\n", nlohmann::ordered_json{{"scenario", scenario.file}, {"status", "infeasible"}, {"reason", refusal.reason}}.dump(2));
+    fmt::print(
+        "{}\n",
+        nlohmann::ordered_json{{"scenario", scenario.file}, {"status", "infeasible"}, {"reason", refusal.reason}}.dump(
+            2));
   else
     fmt::print("{}: cannot run: {}\n", scenario.name, refusal.reason);
   return 1;
@@ -64,7 +69,8 @@ int run_one(const std::string& file, const RunOptions& options) {
   const auto outcome = simulate(scenario, detail ? Detail::operators : Detail::totals);
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return print_infeasible(scenario, *refusal, options);
   const Result& result = std::get<Result>(outcome);
-  if (options.strict && result.coverage[static_cast<std::size_t>(Ground::measured)] < 1) return refuse_ungrounded(scenario, result);
+  if (options.strict && result.coverage[static_cast<std::size_t>(Ground::measured)] < 1)
+    return refuse_ungrounded(scenario, result);
   if (options.json)
     fmt::print("{}\n", result_to_json(result).dump(2));
   else
@@ -87,12 +93,15 @@ void add_run_command(CLI::App& app, CommandBody& body) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Predict throughput and memory of scenarios");
   command->add_option("scenario", options->files, "Scenario files (YAML)")->required();
-  command->add_option("--set", options->overrides, "Override a key: strategy.tensor_parallel=4 (repeatable)")->take_all()->allow_extra_args(false);
+  command->add_option("--set", options->overrides, "Override a key: strategy.tensor_parallel=4 (repeatable)")
+      ->take_all()
+      ->allow_extra_args(false);
   command->add_flag("--json", options->json, "Print the result as JSON");
   command->add_flag("--strict", options->strict, "Refuse to predict where a part has no measured ground");
-  command->add_flag("--operators", options->operators, "Also print the table of operators: times and what they stand on");
+  command->add_flag("--operators", options->operators,
+                    "Also print the table of operators: times and what they stand on");
   command->footer(
-      "Example: echelon run scenarios/published/gpt3-175b.yaml --set strategy.micro_batch=2\n"
+      "Example: echelon run scenarios/published/megatron-sc21-175b.yaml --set strategy.micro_batch=2\n"
       "Exit code: 0 fits, 1 cannot run or does not fit, 2 bad input.");
   command->callback([options, &body] { body = [options] { return run_all(*options); }; });
 }

@@ -39,7 +39,8 @@ TruthLibrary library() {
   };
   result.shapes = [shapes](const std::string& name) {
     auto [entry, fresh] = shapes->try_emplace(name);
-    if (fresh && known(DataKind::model, name)) entry->second = transformer_from_hf(parse_file(data_file(DataKind::model, name, {})));
+    if (fresh && known(DataKind::model, name))
+      entry->second = transformer_from_hf(parse_file(data_file(DataKind::model, name, {})));
     return entry->second;
   };
   return result;
@@ -49,7 +50,8 @@ Outcome predict(const Scenario& scenario) {
   const auto outcome = simulate(scenario);
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
   const Result& result = std::get<Result>(outcome);
-  Prediction prediction{result.iteration, result.iteration_low, result.iteration_high, result.memory.peak, {}, result.memory.fits};
+  Prediction prediction{result.iteration,  result.iteration_low, result.iteration_high, result.memory.peak, {},
+                        result.memory.fits};
   for (const StageMemory& stage : result.memory.per_stage) prediction.stage_peaks.push_back(stage.peak);
   return prediction;
 }
@@ -62,7 +64,8 @@ int run_validate(const ValidateOptions& options) {
   else if (options.markdown)
     fmt::print("{}", summary_markdown(report));
   else
-    fmt::print("{}\n{}", rows_text(report, options.verbose ? RowDetail::assumptions : RowDetail::rows), summary_text(report));
+    fmt::print("{}\n{}", rows_text(report, options.verbose ? RowDetail::assumptions : RowDetail::rows),
+               summary_text(report));
   return 0;
 }
 

@@ -24,17 +24,32 @@ struct NetworkRow {
 template <class Tag>
 NetworkRow quantity(const char* name, double most, Presence presence, Quantity<Tag> Network::*member, double unit,
                     const char* meaning) {
-  return {name, 0, most, presence, meaning, [=](const Network& n) { return (n.*member).value() / unit; },
+  return {name,
+          0,
+          most,
+          presence,
+          meaning,
+          [=](const Network& n) { return (n.*member).value() / unit; },
           [=](Network& n, double value) { n.*member = Quantity<Tag>(value * unit); }};
 }
 
 NetworkRow count(const char* name, Presence presence, std::int64_t Network::*member, const char* meaning) {
-  return {name, 0, 1e6, presence, meaning, [=](const Network& n) { return static_cast<double>(n.*member); },
+  return {name,
+          0,
+          1e6,
+          presence,
+          meaning,
+          [=](const Network& n) { return static_cast<double>(n.*member); },
           [=](Network& n, double value) { n.*member = static_cast<std::int64_t>(value); }};
 }
 
 NetworkRow ratio(const char* name, double most, double Network::*member, const char* meaning) {
-  return {name, 0, most, Presence::optional, meaning, [=](const Network& n) { return n.*member; },
+  return {name,
+          0,
+          most,
+          Presence::optional,
+          meaning,
+          [=](const Network& n) { return n.*member; },
           [=](Network& n, double value) { n.*member = value; }};
 }
 
@@ -46,8 +61,10 @@ std::vector<NetworkRow> number_rows() {
   constexpr auto optional = Presence::optional;
   return {
       count("gpus_per_node", required, &Network::gpus_per_node, "GPUs of a node"),
-      count("domain_gpus", optional, &Network::domain_gpus, "GPUs that the scale-up fabric joins, where more than a node"),
-      quantity("ring_bus_gb_s", 1e5, required, &Network::ring_bus, gb_s, "asymptotic bus bandwidth of rings in the fabric"),
+      count("domain_gpus", optional, &Network::domain_gpus,
+            "GPUs that the scale-up fabric joins, where more than a node"),
+      quantity("ring_bus_gb_s", 1e5, required, &Network::ring_bus, gb_s,
+               "asymptotic bus bandwidth of rings in the fabric"),
       quantity("pair_bus_gb_s", 1e5, optional, &Network::pair_bus, gb_s, "the same for two ranks"),
       quantity("nvls_bus_gb_s", 1e5, optional, &Network::nvls_bus, gb_s, "all-reduce by in-switch reduction"),
       quantity("all_to_all_bus_gb_s", 1e5, optional, &Network::all_to_all_bus, gb_s, "bus bandwidth of all-to-all"),
@@ -72,7 +89,8 @@ std::vector<Key<Network>> network_keys() {
   for (const NetworkRow& row : number_rows())
     keys.push_back({{row.name, number_type(row.least, row.most), row.meaning, row.presence},
                     [row](const Value& value, Network& n) { row.set(n, value.number(row.least, row.most)); }});
-  keys.push_back(enum_key<Fabric, Network>("fabric", &Network::fabric, "what joins the GPUs of a node", Presence::required));
+  keys.push_back(
+      enum_key<Fabric, Network>("fabric", &Network::fabric, "what joins the GPUs of a node", Presence::required));
   const auto provenance = [&](const char* name, Provenance Network::*member, const char* meaning, Presence presence) {
     keys.push_back({{name, object_type_of(provenance_keys()), meaning, presence},
                     [=](const Value& value, Network& n) { read_keys(value, provenance_keys(), n.*member); }});
@@ -109,6 +127,8 @@ std::string network_to_yaml(const Network& network, int indent) {
   return out + provenance_to_yaml("inter", network.inter, pad);
 }
 
-std::string network_type() { return object_type_of(network_keys()); }
+std::string network_type() {
+  return object_type_of(network_keys());
+}
 
 }  // namespace echelon

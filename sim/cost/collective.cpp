@@ -19,13 +19,14 @@ struct LatencyRow {
 };
 constexpr LatencyRow ring_latency{{6.6, 14.0, 8.4}, {0.6, 1.9, 3.4}, {1.0, 2.5, 5.7}, {2.7, 4.0, 14.0}};
 constexpr LatencyRow tree_latency{{6.8, 14.0, 8.4}, {0.6, 1.25, 4.0}, {1.0, 1.9, 4.0}, {5.0, 8.5, 14.0}};
-constexpr double nvls_latency_us = 25;          // NVLS and NVLSTree, Simple only
+constexpr double nvls_latency_us = 25;  // NVLS and NVLSTree, Simple only
 constexpr double nvls_tree_network_us = 20.9;
 
 // A large ring between nodes takes longer per step (tuning.cc: lat *= 1.4 for Simple rings on several nodes).
 constexpr double ring_simple_network_factor = 1.4;
 
-// Bandwidth left by a protocol: LL sends a flag with every 4 bytes, LL128 8 bytes of 128, and 0.92 for its processing (tuning.cc).
+// Bandwidth left by a protocol: LL sends a flag with every 4 bytes, LL128 8 bytes of 128, and 0.92 for its processing
+// (tuning.cc).
 constexpr std::array<double, 3> protocol_share{0.5, 0.92, 1.0};
 // Tree all-reduce reaches 0.92 of the ring's bandwidth, and its LL variant 1/3.8 of that (tuning.cc).
 constexpr std::array<double, 3> tree_share{0.92 / 3.8, 0.92 * 120.0 / 128.0, 0.92};
@@ -43,8 +44,10 @@ GroupFacts facts_of(const Network& network, const GroupShape& group) {
   facts.ranks = static_cast<double>(group.ranks);
   const std::int64_t domain = network.scale_up_gpus();
   // On a fabric that joins nodes, the domain is the node.
-  const std::int64_t stride = std::max<std::int64_t>(1, network.gpus_per_node / std::max<std::int64_t>(1, group.ranks_per_node));
-  const std::int64_t in_domain = std::min(group.ranks, std::max(group.ranks_per_node, domain > network.gpus_per_node ? domain / stride : 0));
+  const std::int64_t stride =
+      std::max<std::int64_t>(1, network.gpus_per_node / std::max<std::int64_t>(1, group.ranks_per_node));
+  const std::int64_t in_domain =
+      std::min(group.ranks, std::max(group.ranks_per_node, domain > network.gpus_per_node ? domain / stride : 0));
   facts.per_node = static_cast<double>(in_domain);
   facts.nodes = std::ceil(facts.ranks / facts.per_node);
   facts.bus = in_domain == 2 && network.pair_bus > ByteRate(0) ? network.pair_bus : network.ring_bus;
@@ -59,15 +62,20 @@ GroupFacts facts_of(const Network& network, const GroupShape& group) {
 
 double bus_factor(CollectiveKind kind, double ranks) {
   switch (kind) {
-    case CollectiveKind::all_reduce: return 2 * (ranks - 1) / ranks;
+    case CollectiveKind::all_reduce:
+      return 2 * (ranks - 1) / ranks;
     case CollectiveKind::all_gather:
     case CollectiveKind::reduce_scatter:
-    case CollectiveKind::all_to_all: return (ranks - 1) / ranks;
-    default: return 1;
+    case CollectiveKind::all_to_all:
+      return (ranks - 1) / ranks;
+    default:
+      return 1;
   }
 }
 
-double floor_log2(double value) { return std::floor(std::log2(std::max(1.0, value))); }
+double floor_log2(double value) {
+  return std::floor(std::log2(std::max(1.0, value)));
+}
 
 class Choice {
  public:
@@ -95,7 +103,8 @@ class Choice {
     if (bus <= ByteRate(0)) return;
     const Seconds latency = microseconds(latency_us);
     const Seconds transfer = call_.bytes * bus_factor(call_.kind, facts_.ranks) / bus;
-    const Seconds time = latency + transfer + Seconds(2 * network_.mid_size_loss * std::sqrt(latency.value() * transfer.value()));
+    const Seconds time =
+        latency + transfer + Seconds(2 * network_.mid_size_loss * std::sqrt(latency.value() * transfer.value()));
     if (time >= price_.time) return;
     price_.time = time;
     price_.algorithm = algorithm;
@@ -106,7 +115,9 @@ class Choice {
     return network_.fabric == Fabric::pcie ? row.pcie : row.nvlink;
   }
 
-  double network_us(const LatencyRow& row, std::size_t protocol) const { return row.network[protocol] * network_.network_latency_scale; }
+  double network_us(const LatencyRow& row, std::size_t protocol) const {
+    return row.network[protocol] * network_.network_latency_scale;
+  }
 
   void ring(CollectiveProtocol protocol) {
     const auto p = static_cast<std::size_t>(protocol);
@@ -123,13 +134,14 @@ class Choice {
   void tree(CollectiveProtocol protocol) {
     const auto p = static_cast<std::size_t>(protocol);
     const double step_us = inside(tree_latency)[p] * network_.step_latency_scale;
-    const double latency = tree_latency.base[p] +
-                           2 * ((facts_.per_node - 1) * step_us + floor_log2(facts_.nodes) * network_us(tree_latency, p));
+    const double latency = tree_latency.base[p] + 2 * ((facts_.per_node - 1) * step_us +
+                                                       floor_log2(facts_.nodes) * network_us(tree_latency, p));
     consider(CollectiveAlgorithm::tree, protocol, latency, facts_.bus * tree_share[p]);
   }
 
-  // In-switch reduction inside the fabric; between nodes its roots form a tree whose adapters each carry the vector once up and once
-  // down, so two nodes gain over the ring's share and more do not (logs of 2, 12 and 16 H100/H200 nodes: 471-480, 387, 370 GB/s).
+  // In-switch reduction inside the fabric; between nodes its roots form a tree whose adapters each carry the vector
+  // once up and once down, so two nodes gain over the ring's share and more do not (logs of 2, 12 and 16 H100/H200
+  // nodes: 471-480, 387, 370 GB/s).
   void switched() {
     if (network_.nvls_bus <= ByteRate(0) || facts_.per_node < 3) return;
     if (facts_.nodes <= 1) {
@@ -138,11 +150,13 @@ class Choice {
     }
     constexpr double two_node_gain = 1.25;
     const ByteRate between = facts_.adapters * (facts_.nodes <= 2 ? two_node_gain : 1.0);
-    const double latency = nvls_latency_us + 2 * floor_log2(facts_.nodes) * nvls_tree_network_us * network_.network_latency_scale;
+    const double latency =
+        nvls_latency_us + 2 * floor_log2(facts_.nodes) * nvls_tree_network_us * network_.network_latency_scale;
     consider(CollectiveAlgorithm::nvls_tree, CollectiveProtocol::simple, latency, std::min(network_.nvls_bus, between));
   }
 
-  // Every rank sends its part to each other: the parts for the own node over the fabric, the rest over the adapters, at once.
+  // Every rank sends its part to each other: the parts for the own node over the fabric, the rest over the adapters, at
+  // once.
   void all_to_all() {
     const double latency = ring_latency.base[0] + 0.25 * (facts_.ranks - 1) * network_.step_latency_scale +
                            (facts_.nodes > 1 ? network_us(ring_latency, 2) : 0);
@@ -165,7 +179,8 @@ class Choice {
 }  // namespace
 
 CollectivePrice collective_time(const Network& network, const CollectiveCall& call) {
-  if (call.group.ranks <= 1 || call.bytes <= Bytes(0)) return {Seconds(0), CollectiveAlgorithm::ring, CollectiveProtocol::simple, Ground::measured};
+  if (call.group.ranks <= 1 || call.bytes <= Bytes(0))
+    return {Seconds(0), CollectiveAlgorithm::ring, CollectiveProtocol::simple, Ground::measured};
   return Choice(network, call).run();
 }
 

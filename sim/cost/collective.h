@@ -1,8 +1,8 @@
 // (collective, group, network) -> time, as NCCL would run it.
 //
-// The functional form and the latency constants are those of NCCL's own tuning model (src/graph/tuning.cc, v2.30): latency =
-// base + steps inside nodes + steps between nodes, by algorithm and protocol; time = latency + bytes / bandwidth; the
-// cheapest pair of algorithm and protocol runs. That model is 20-55 % optimistic at middle sizes, so
+// The functional form and the latency constants are those of NCCL's own tuning model (src/graph/tuning.cc, v2.30):
+// latency = base + steps inside nodes + steps between nodes, by algorithm and protocol; time = latency + bytes /
+// bandwidth; the cheapest pair of algorithm and protocol runs. That model is 20-55 % optimistic at middle sizes, so
 //   time = a + b + 2 loss sqrt(a b),   a latency term, b bandwidth term
 // with one loss a system, from its nccl-tests logs: it changes neither end and keeps time monotone in bytes.
 // Bandwidths are achieved ones from the profile.

@@ -12,8 +12,8 @@ bool quantised(const Operator& op, const Precision& precision) {
          op.split != TensorSplit::replicated && element_size(precision.matrix) < element_size(precision.compute);
 }
 
-// Bytes moved to quantise one element of a product's input: read for the scale, read and written for the cast, and a second,
-// transposed copy for the backward product (Transformer Engine's and torchao's float8 linears).
+// Bytes moved to quantise one element of a product's input: read for the scale, read and written for the cast, and a
+// second, transposed copy for the backward product (Transformer Engine's and torchao's float8 linears).
 constexpr double quantise_bytes = 2 + 2 + 1 + 1;
 // Row-wise scales need an fp32 maximum for each row and column: one more read of the tensor each way.
 constexpr double rowwise_extra_bytes = 4;
@@ -31,8 +31,11 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   const Device& device = *context.device;
   cost.ground = Ground::measured;
   add(cost.forward, gemm_time(device, type, {rows, op.out_features, op.in_features, experts}), cost.ground);
-  add(cost.input_gradient, gemm_time(device, type, {rows, op.in_features, op.out_features, experts, GemmRole::input_gradient}), cost.ground);
-  add(cost.weight_gradient, gemm_time(device, type, {op.in_features, op.out_features, rows, experts, GemmRole::weight_gradient}), cost.ground);
+  add(cost.input_gradient,
+      gemm_time(device, type, {rows, op.in_features, op.out_features, experts, GemmRole::input_gradient}), cost.ground);
+  add(cost.weight_gradient,
+      gemm_time(device, type, {op.in_features, op.out_features, rows, experts, GemmRole::weight_gradient}),
+      cost.ground);
   const double weights = op.in_features * op.out_features * experts;
   add(cost.weight_gradient, memory_bound_time(device, context.accumulation * weights, 0), cost.ground);
   if (type == context.precision.compute) return;
@@ -76,8 +79,8 @@ void cost_unfused_attention(const Operator& op, const CostContext& context, Oper
   cost.ground = Ground::measured;
   add(cost.forward, gemm_time(device, type, {queries, context.sequence, qk, batch}), cost.ground);
   add(cost.forward, gemm_time(device, type, {queries, v, context.sequence, batch}), cost.ground);
-  add(cost.input_gradient, gemm_time(device, type, {queries, context.sequence, v, batch}), cost.ground);  // dP
-  add(cost.input_gradient, gemm_time(device, type, {context.sequence, v, queries, batch}), cost.ground);  // dV
+  add(cost.input_gradient, gemm_time(device, type, {queries, context.sequence, v, batch}), cost.ground);   // dP
+  add(cost.input_gradient, gemm_time(device, type, {context.sequence, v, queries, batch}), cost.ground);   // dV
   add(cost.input_gradient, gemm_time(device, type, {queries, qk, context.sequence, batch}), cost.ground);  // dQ
   add(cost.input_gradient, gemm_time(device, type, {context.sequence, qk, queries, batch}), cost.ground);  // dK
   cost.forward_kernels += 1;
@@ -102,7 +105,8 @@ OperatorCost operator_cost(const Operator& op, const CostContext& context) {
   }
   const double free_kernels = product ? 1 : 0;  // the product's own launch is in its curve
   const auto pointwise = [&](const Traffic& part) {
-    return memory_bound_time(*context.device, part.moved, part.moved > Bytes(0) ? std::max(0.0, part.kernels - free_kernels) : 0);
+    return memory_bound_time(*context.device, part.moved,
+                             part.moved > Bytes(0) ? std::max(0.0, part.kernels - free_kernels) : 0);
   };
   const Priced forward = pointwise(moved.forward);
   const Priced backward = pointwise(moved.backward);

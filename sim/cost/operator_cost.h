@@ -8,7 +8,7 @@ namespace echelon {
 // Times and launches of one operator on one rank for one micro-batch.
 struct OperatorCost {
   Seconds forward;
-  Seconds input_gradient;   // pointwise backward work and attention included
+  Seconds input_gradient;  // pointwise backward work and attention included
   Seconds weight_gradient;
   double forward_kernels = 0;
   double backward_kernels = 0;

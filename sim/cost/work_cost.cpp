@@ -37,7 +37,9 @@ namespace {
 
 constexpr double collective_kernels = 1;
 
-GroupShape shape_of(const GroupLayout& layout) { return {layout.ranks, layout.ranks_per_node}; }
+GroupShape shape_of(const GroupLayout& layout) {
+  return {layout.ranks, layout.ranks_per_node};
+}
 
 // One layer's steps priced apart, so that passes can pair collectives with the products that hide them.
 struct PricedStep {
@@ -117,9 +119,11 @@ class PassBuilder {
     }
     const Communication& communication = *result.communication;
     if (communication.forward)
-      result.forward_communication = time_of(communication, *communication.forward, result.ground) * communication.repeats;
+      result.forward_communication =
+          time_of(communication, *communication.forward, result.ground) * communication.repeats;
     if (communication.backward)
-      result.backward_communication = time_of(communication, *communication.backward, result.ground) * communication.backward_repeats;
+      result.backward_communication =
+          time_of(communication, *communication.backward, result.ground) * communication.backward_repeats;
     if (communication.regathers_input)
       result.regather = time_of(communication, CollectiveKind::all_gather, result.ground);
     return result;
@@ -127,7 +131,8 @@ class PassBuilder {
 
   Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground) const {
     const GroupLayout& layout = context_.groups[static_cast<std::size_t>(communication.axis)];
-    const Bytes bytes = context_.execution.activation_element * (context_.tokens * communication.row_share * communication.width);
+    const Bytes bytes =
+        context_.execution.activation_element * (context_.tokens * communication.row_share * communication.width);
     if (kind == CollectiveKind::send_receive) {
       ground = Ground::measured;
       const double sharers = static_cast<double>(context_.network->gpus_per_node);
@@ -138,7 +143,9 @@ class PassBuilder {
     return price.time;
   }
 
-  static void tally(Price& price, Seconds time, Ground ground) { price.by_ground[static_cast<std::size_t>(ground)] += time; }
+  static void tally(Price& price, Seconds time, Ground ground) {
+    price.by_ground[static_cast<std::size_t>(ground)] += time;
+  }
 
   static void add_compute(Price& price, Seconds time, Flops flops, const PricedStep& step) {
     price.compute += time;
@@ -163,12 +170,13 @@ class PassBuilder {
     return nothing;
   }
 
-  // Compute that runs beside a collective hidden behind its neighbouring operator: the next one for a gather or a ring, the
-  // one before for a reduction. A chunked product leaves its first chunk's transfer uncovered.
+  // Compute that runs beside a collective hidden behind its neighbouring operator: the next one for a gather or a ring,
+  // the one before for a reduction. A chunked product leaves its first chunk's transfer uncovered.
   Seconds neighbour_time(std::size_t i, bool backward) const {
     const Communication& communication = *steps_[i].communication;
     if (communication.hiding != Hiding::operators) return Seconds(0);
-    const bool reduces = communication.forward == CollectiveKind::reduce_scatter || communication.forward == CollectiveKind::all_reduce;
+    const bool reduces =
+        communication.forward == CollectiveKind::reduce_scatter || communication.forward == CollectiveKind::all_reduce;
     const std::size_t neighbour = reduces ? i - 1 : i + 1;
     if ((reduces && i == 0) || neighbour >= steps_.size() || steps_[neighbour].op == nullptr) return Seconds(0);
     const OperatorCost& cost = steps_[neighbour].cost;
@@ -196,16 +204,31 @@ const Price& WorkPricer::price_run(const LayerRun& run) {
   const PassBuilder builder((*context_.blocks)[static_cast<std::size_t>(run.block)], context_);
   Price price;
   switch (run.rerun) {
-    case Rerun::nothing: break;
-    case Rerun::attention_core: price += builder.forward(true, true); break;
-    case Rerun::alternate_products: price += builder.alternate_products(); break;
-    case Rerun::everything: price += builder.forward(true, false); break;
+    case Rerun::nothing:
+      break;
+    case Rerun::attention_core:
+      price += builder.forward(true, true);
+      break;
+    case Rerun::alternate_products:
+      price += builder.alternate_products();
+      break;
+    case Rerun::everything:
+      price += builder.forward(true, false);
+      break;
   }
   switch (run.pass) {
-    case Pass::forward: price += builder.forward(false, false); break;
-    case Pass::backward: price += builder.backward(true, true); break;
-    case Pass::input_gradient: price += builder.backward(true, false); break;
-    case Pass::weight_gradient: price += builder.backward(false, true); break;
+    case Pass::forward:
+      price += builder.forward(false, false);
+      break;
+    case Pass::backward:
+      price += builder.backward(true, true);
+      break;
+    case Pass::input_gradient:
+      price += builder.backward(true, false);
+      break;
+    case Pass::weight_gradient:
+      price += builder.backward(false, true);
+      break;
   }
   return runs_[key] = price;
 }
@@ -241,7 +264,6 @@ Price WorkPricer::price_optimizer(const OptimizerWork& work) const {
   const Priced step = memory_bound_time(*context_.device, work.moved_per_element * work.elements, 8);
   price.compute = step.time;
   price.by_ground[static_cast<std::size_t>(step.ground)] = step.time;
-  price.host = context_.host.iteration;
   return price;
 }
 
@@ -257,11 +279,13 @@ std::vector<OperatorPrice> WorkPricer::explain(std::int32_t block) {
   std::vector<OperatorPrice> lines;
   for (const PricedStep& step : builder.steps()) {
     if (step.op != nullptr) {
-      lines.push_back({step.op->name, step.cost.forward, step.cost.input_gradient + step.cost.weight_gradient, step.ground});
+      lines.push_back(
+          {step.op->name, step.cost.forward, step.cost.input_gradient + step.cost.weight_gradient, step.ground});
       continue;
     }
     const auto& communication = *step.communication;
-    const CollectiveKind kind = communication.forward.value_or(communication.backward.value_or(CollectiveKind::all_reduce));
+    const CollectiveKind kind =
+        communication.forward.value_or(communication.backward.value_or(CollectiveKind::all_reduce));
     lines.push_back({std::string(name_of(communication.axis)) + " " + std::string(name_of(kind)),
                      step.forward_communication, step.backward_communication + step.regather, step.ground});
   }

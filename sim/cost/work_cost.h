@@ -1,8 +1,8 @@
 // (work, device, network) -> time: prices the works of a task graph, each layer and pass once.
 //
-// The backward pass of a linear is two products, [rows x out] x [out x in] and [in x rows] x [rows x out]; its weight gradient is
-// added to an accumulation buffer. fp8 products quantise their inputs first. Collectives that a layer waits for count as exposed time of
-// their axis; those that hide behind an operator count only what sticks out of it.
+// The backward pass of a linear is two products, [rows x out] x [out x in] and [in x rows] x [rows x out]; its weight
+// gradient is added to an accumulation buffer. fp8 products quantise their inputs first. Collectives that a layer waits
+// for count as exposed time of their axis; those that hide behind an operator count only what sticks out of it.
 #pragma once
 
 #include <array>
@@ -24,7 +24,6 @@ namespace echelon {
 struct HostCost {
   Seconds forward_kernel;   // per kernel of a forward pass
   Seconds backward_kernel;  // per kernel of a backward pass (autograd runs in C++)
-  Seconds iteration;        // once an iteration: data loading, logging, optimizer bookkeeping, synchronisation
 };
 
 // Everything that the price of a work depends on beside the work.
@@ -48,8 +47,8 @@ struct Price {
   Seconds recompute;
   std::array<Seconds, 5> exposed{};
   Seconds host;
-  Flops flops;                            // executed, recomputed ones included
-  std::array<Seconds, 3> by_ground{};     // by Ground
+  Flops flops;                         // executed, recomputed ones included
+  std::array<Seconds, 3> by_ground{};  // by Ground
 
   Seconds device() const;
   Price& operator+=(const Price& other);

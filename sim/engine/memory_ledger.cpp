@@ -17,8 +17,8 @@ std::vector<Change> changes_of(const Program& program, const std::vector<TaskTim
   std::vector<Change> changes;
   changes.reserve(program.effects.size() * 3);
   for (std::size_t i = 0; i < program.tasks.size(); ++i) {
-    const std::size_t end = i + 1 < program.tasks.size() ? static_cast<std::size_t>(program.tasks[i + 1].effects)
-                                                         : program.effects.size();
+    const std::size_t end =
+        i + 1 < program.tasks.size() ? static_cast<std::size_t>(program.tasks[i + 1].effects) : program.effects.size();
     for (auto e = static_cast<std::size_t>(program.tasks[i].effects); e < end; ++e) {
       const MemoryEffect& effect = program.effects[e];
       changes.push_back({times[i].start, false, effect.category, effect.at_start + effect.transient});

@@ -28,14 +28,14 @@ struct LaterFirst {
 };
 
 struct StreamState {
-  std::vector<TaskId> order;   // tasks of this stream, as the program has them
-  std::size_t next = 0;        // first that has not ended
+  std::vector<TaskId> order;  // tasks of this stream, as the program has them
+  std::size_t next = 0;       // first that has not ended
   bool running = false;
   bool start_scheduled = false;
   std::int32_t generation = 0;  // of the end event that counts
-  Time updated;                // when `remaining` was last brought up to date
-  double remaining = 0;        // picoseconds of device work left at full speed
-  Time host_end;               // of the running task
+  Time updated;                 // when `remaining` was last brought up to date
+  double remaining = 0;         // picoseconds of device work left at full speed
+  Time host_end;                // of the running task
 };
 
 struct ProgramState {
@@ -108,7 +108,7 @@ class Replay {
           const auto slot = static_cast<std::size_t>(
               cursor[static_cast<std::size_t>(on.program)][static_cast<std::size_t>(on.task)]++);
           states_[static_cast<std::size_t>(on.program)].dependents[slot] = {static_cast<std::int32_t>(p),
-                                                                           static_cast<TaskId>(i)};
+                                                                            static_cast<TaskId>(i)};
         }
     }
   }
@@ -149,7 +149,9 @@ class Replay {
     stream.updated = now_;
     stream.remaining = static_cast<double>(time_of(task).device.picoseconds());
     timeline_.tasks[p][id].start = now_;
-    if (which == Stream::data) change_speed(p, [](StreamState&) {}, true);
+    if (which == Stream::data)
+      change_speed(
+          p, [](StreamState&) {}, true);
     schedule_end(p, which);
   }
 
@@ -165,7 +167,8 @@ class Replay {
     push(end, p, which, false, ++stream.generation);
   }
 
-  // The data stream has just started or is about to stop: brings the running compute task up to date and reschedules it.
+  // The data stream has just started or is about to stop: brings the running compute task up to date and reschedules
+  // it.
   template <class Change>
   void change_speed(std::size_t p, Change change, bool was_idle) {
     ProgramState& state = states_[p];
@@ -187,7 +190,8 @@ class Replay {
     if (!stream.running || event.generation != stream.generation) return;
     const TaskId id = stream.order[stream.next];
     if (event.stream == Stream::data)
-      change_speed(p, [](StreamState& data) { data.running = false; }, false);
+      change_speed(
+          p, [](StreamState& data) { data.running = false; }, false);
     stream.running = false;
     ++stream.next;
     timeline_.tasks[p][static_cast<std::size_t>(id)].end = now_;

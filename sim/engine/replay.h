@@ -1,10 +1,10 @@
 // The discrete-event engine: (task graph, durations) -> timeline.
 //
-// Folded replay: one representative rank for each program. Streams run their tasks in order; a task starts when its stream is
-// free, all its dependences have ended and the host has issued it. The host issues compute tasks in program order, each
-// `host` later than the one before; a task cannot end before its last kernel was issued. While a collective runs
-// on the data stream of a rank, that rank's compute progresses slower by `overlap_slowdown`.
-// Ties are broken by (time, insertion), so equal inputs give equal timelines.
+// Folded replay: one representative rank for each program. Streams run their tasks in order; a task starts when its
+// stream is free, all its dependences have ended and the host has issued it. The host issues compute tasks in program
+// order, each `host` later than the one before; a task cannot end before its last kernel was issued. While a collective
+// runs on the data stream of a rank, that rank's compute progresses slower by `overlap_slowdown`. Ties are broken by
+// (time, insertion), so equal inputs give equal timelines.
 #pragma once
 
 #include <cstdint>

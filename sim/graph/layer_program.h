@@ -1,7 +1,7 @@
 // One block of a model as one rank runs it: its local operators in order, with the collectives between them.
 //
-// A strategy's intra-operator passes make it from the block's operator graph; the cost room prices it, once for each block
-// and pass, however many layers and micro-batches use it. The backward pass walks the steps in reverse.
+// A strategy's intra-operator passes make it from the block's operator graph; the cost room prices it, once for each
+// block and pass, however many layers and micro-batches use it. The backward pass walks the steps in reverse.
 #pragma once
 
 #include <cstdint>
@@ -20,25 +20,31 @@ enum class Axis { tensor, context, expert, data, pipeline };
 
 template <>
 inline constexpr auto enum_names<Axis> = std::to_array<EnumName<Axis>>({
-    {Axis::tensor, "tp"}, {Axis::context, "cp"}, {Axis::expert, "ep"}, {Axis::data, "dp"}, {Axis::pipeline, "pp"},
+    {Axis::tensor, "tp"},
+    {Axis::context, "cp"},
+    {Axis::expert, "ep"},
+    {Axis::data, "dp"},
+    {Axis::pipeline, "pp"},
 });
 
 // When a collective inside a layer may run beside compute.
 enum class Hiding {
-  none,           // the compute stream waits for it
-  weight_gradient,// its backward runs beside the weight gradients of the next linear (Megatron's asynchronous all-reduce)
-  operators       // it runs beside the operator next to it in both passes (ring attention, asynchronous tensor parallelism)
+  none,             // the compute stream waits for it
+  weight_gradient,  // its backward runs beside the weight gradients of the next linear (Megatron's asynchronous
+                    // all-reduce)
+  operators  // it runs beside the operator next to it in both passes (ring attention, asynchronous tensor parallelism)
 };
 
 struct Communication {
   Axis axis = Axis::tensor;
-  std::optional<CollectiveKind> forward;   // absent: nothing is sent in this direction
+  std::optional<CollectiveKind> forward;  // absent: nothing is sent in this direction
   std::optional<CollectiveKind> backward;
   double row_share = 1;  // rows of the full vector = tokens of the rank * row_share
   double width = 0;      // elements of a row
   double repeats = 1;    // times that it runs forward (ring steps)
   double backward_repeats = 1;
-  bool regathers_input = false;  // backward gathers the saved shard again beside the input gradient (sequence parallelism)
+  bool regathers_input =
+      false;  // backward gathers the saved shard again beside the input gradient (sequence parallelism)
   Hiding hiding = Hiding::none;
 };
 

@@ -35,7 +35,8 @@ std::vector<std::size_t> first_vertices(const TaskGraph& graph) {
   return first;
 }
 
-void add_program(DependenceGraph& result, const Program& program, std::size_t p, const std::vector<std::size_t>& first) {
+void add_program(DependenceGraph& result, const Program& program, std::size_t p,
+                 const std::vector<std::size_t>& first) {
   std::array<TaskId, stream_count> previous;
   previous.fill(-1);
   for (std::size_t i = 0; i < program.tasks.size(); ++i) {

@@ -1,7 +1,7 @@
 // The task graph of one training iteration: what each class of alike ranks runs, on which stream, after what.
 //
-// A program belongs to one pipeline rank and stands for all the ranks that behave like it. Tasks of one stream run in the
-// order in which they stand in the program; a dependence is an event between streams or programs. Tasks carry no
+// A program belongs to one pipeline rank and stands for all the ranks that behave like it. Tasks of one stream run in
+// the order in which they stand in the program; a dependence is an event between streams or programs. Tasks carry no
 // durations: they name a `work`, and a table beside the graph says how long each work takes.
 #pragma once
 
@@ -21,33 +21,58 @@ inline constexpr std::size_t stream_count = 3;
 
 template <>
 inline constexpr auto enum_names<Stream> = std::to_array<EnumName<Stream>>({
-    {Stream::compute, "compute"}, {Stream::data, "data"}, {Stream::pipeline, "pipeline"},
+    {Stream::compute, "compute"},
+    {Stream::data, "data"},
+    {Stream::pipeline, "pipeline"},
 });
 
 enum class TaskKind : std::uint8_t {
-  forward, backward, input_gradient, weight_gradient, send_activation, send_gradient,
-  parameter_gather, gradient_reduce, optimizer,
+  forward,
+  backward,
+  input_gradient,
+  weight_gradient,
+  send_activation,
+  send_gradient,
+  parameter_gather,
+  gradient_reduce,
+  optimizer,
 };
 
 template <>
 inline constexpr auto enum_names<TaskKind> = std::to_array<EnumName<TaskKind>>({
-    {TaskKind::forward, "forward"}, {TaskKind::backward, "backward"}, {TaskKind::input_gradient, "input_gradient"},
-    {TaskKind::weight_gradient, "weight_gradient"}, {TaskKind::send_activation, "send_activation"},
-    {TaskKind::send_gradient, "send_gradient"}, {TaskKind::parameter_gather, "parameter_gather"},
-    {TaskKind::gradient_reduce, "gradient_reduce"}, {TaskKind::optimizer, "optimizer"},
+    {TaskKind::forward, "forward"},
+    {TaskKind::backward, "backward"},
+    {TaskKind::input_gradient, "input_gradient"},
+    {TaskKind::weight_gradient, "weight_gradient"},
+    {TaskKind::send_activation, "send_activation"},
+    {TaskKind::send_gradient, "send_gradient"},
+    {TaskKind::parameter_gather, "parameter_gather"},
+    {TaskKind::gradient_reduce, "gradient_reduce"},
+    {TaskKind::optimizer, "optimizer"},
 });
 
 enum class MemoryCategory : std::uint8_t {
-  parameters, gradients, optimizer, activations, workspace, communication, framework, fragmentation,
+  parameters,
+  gradients,
+  optimizer,
+  activations,
+  workspace,
+  communication,
+  framework,
+  fragmentation,
 };
 inline constexpr std::size_t memory_category_count = 8;
 
 template <>
 inline constexpr auto enum_names<MemoryCategory> = std::to_array<EnumName<MemoryCategory>>({
-    {MemoryCategory::parameters, "parameters"}, {MemoryCategory::gradients, "gradients"},
-    {MemoryCategory::optimizer, "optimizer"}, {MemoryCategory::activations, "activations"},
-    {MemoryCategory::workspace, "workspace"}, {MemoryCategory::communication, "communication"},
-    {MemoryCategory::framework, "framework"}, {MemoryCategory::fragmentation, "fragmentation"},
+    {MemoryCategory::parameters, "parameters"},
+    {MemoryCategory::gradients, "gradients"},
+    {MemoryCategory::optimizer, "optimizer"},
+    {MemoryCategory::activations, "activations"},
+    {MemoryCategory::workspace, "workspace"},
+    {MemoryCategory::communication, "communication"},
+    {MemoryCategory::framework, "framework"},
+    {MemoryCategory::fragmentation, "fragmentation"},
 });
 
 // Bytes taken when a task starts and given back when it ends (negative `kept` frees what an earlier task kept).
@@ -71,9 +96,9 @@ struct Task {
   WorkId work = -1;
   TaskKind kind = TaskKind::forward;
   Stream stream = Stream::compute;
-  bool syncs_host = false;       // the host waits for the stream before it issues this task
+  bool syncs_host = false;  // the host waits for the stream before it issues this task
   std::int32_t chunk = 0;
-  std::int32_t layer = -1;       // position in the chunk where a chunk is issued layer by layer
+  std::int32_t layer = -1;  // position in the chunk where a chunk is issued layer by layer
   std::int32_t micro_batch = 0;
   std::int32_t dependences = 0;  // first of this task's entries in Program::dependences
   std::int32_t effects = 0;      // first of this task's entries in Program::effects

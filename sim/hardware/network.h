@@ -41,8 +41,8 @@ inline constexpr auto enum_names<Fabric> = std::to_array<EnumName<Fabric>>({
     {Fabric::pcie, "pcie"},
 });
 
-// How a communicator lies on the nodes. Groups of one kind run at once on all ranks of a node, so the adapters are shared
-// by gpus_per_node / ranks_per_node groups.
+// How a communicator lies on the nodes. Groups of one kind run at once on all ranks of a node, so the adapters are
+// shared by gpus_per_node / ranks_per_node groups.
 struct GroupShape {
   std::int64_t ranks = 1;
   std::int64_t ranks_per_node = 1;
@@ -51,25 +51,25 @@ struct GroupShape {
 // All bandwidths are achieved ones, per direction, 10^9 bytes a second; bus bandwidth as nccl-tests defines it.
 struct Network {
   std::int64_t gpus_per_node = 8;
-  std::int64_t domain_gpus = 0;      // GPUs that the scale-up fabric joins; 0 = gpus_per_node (72 on NVL72)
+  std::int64_t domain_gpus = 0;  // GPUs that the scale-up fabric joins; 0 = gpus_per_node (72 on NVL72)
   Fabric fabric = Fabric::nvswitch;
 
-  ByteRate ring_bus;                 // asymptotic bus bandwidth of rings inside the fabric
-  ByteRate pair_bus;                 // the same for two ranks; 0 = ring_bus
-  ByteRate nvls_bus;                 // all-reduce through in-switch reduction; 0 = not there
-  ByteRate all_to_all_bus;           // 0 = ring_bus
-  ByteRate pair_rate;                // one message between two GPUs of a node
+  ByteRate ring_bus;        // asymptotic bus bandwidth of rings inside the fabric
+  ByteRate pair_bus;        // the same for two ranks; 0 = ring_bus
+  ByteRate nvls_bus;        // all-reduce through in-switch reduction; 0 = not there
+  ByteRate all_to_all_bus;  // 0 = ring_bus
+  ByteRate pair_rate;       // one message between two GPUs of a node
   Seconds pair_latency;
-  double step_latency_scale = 1;     // on NCCL's latency constants inside the node
+  double step_latency_scale = 1;  // on NCCL's latency constants inside the node
 
   std::int64_t adapters = 0;         // network adapters of a node; 0 = a single node
   ByteRate adapter_rate;             // of one adapter
   Seconds adapter_latency;           // of one message between nodes
   double network_latency_scale = 1;  // on NCCL's network latency constants
 
-  double mid_size_loss = 0;          // time that latency and bandwidth terms do not overlap; 0..1
-  Provenance intra;                  // of the numbers inside the node
-  Provenance inter;                  // of the network's
+  double mid_size_loss = 0;  // time that latency and bandwidth terms do not overlap; 0..1
+  Provenance intra;          // of the numbers inside the node
+  Provenance inter;          // of the network's
 
   // GPUs among which traffic stays on the scale-up fabric.
   std::int64_t scale_up_gpus() const { return domain_gpus > 0 ? domain_gpus : gpus_per_node; }

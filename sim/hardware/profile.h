@@ -17,8 +17,9 @@ struct Profile {
   Network network;
   double price_usd_per_gpu_hour = 0;  // 0 = not known
   std::string price_source;
-  std::vector<std::string> sources;     // every distinct provenance line of the file
-  std::vector<std::string> tuned_rows;  // ids of truth rows that any number was tuned on: validate leaves them out of its summary
+  std::vector<std::string> sources;  // every distinct provenance line of the file
+  std::vector<std::string>
+      tuned_rows;  // ids of truth rows that any number was tuned on: validate leaves them out of its summary
 };
 
 }  // namespace echelon

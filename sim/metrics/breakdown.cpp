@@ -7,15 +7,22 @@
 namespace echelon {
 
 Seconds Breakdown::total() const {
-  return compute + recompute + exposed_tp + exposed_pp + exposed_dp + exposed_cp + exposed_ep + bubble + optimizer + other;
+  return compute + recompute + exposed_tp + exposed_pp + exposed_dp + exposed_cp + exposed_ep + bubble + optimizer +
+         other;
 }
 
 namespace {
 
-bool is_message(TaskKind kind) { return kind == TaskKind::send_activation || kind == TaskKind::send_gradient; }
-bool is_data_parallel(TaskKind kind) { return kind == TaskKind::parameter_gather || kind == TaskKind::gradient_reduce; }
+bool is_message(TaskKind kind) {
+  return kind == TaskKind::send_activation || kind == TaskKind::send_gradient;
+}
+bool is_data_parallel(TaskKind kind) {
+  return kind == TaskKind::parameter_gather || kind == TaskKind::gradient_reduce;
+}
 
-Seconds span(Time from, Time to) { return (to - from).seconds(); }
+Seconds span(Time from, Time to) {
+  return (to - from).seconds();
+}
 
 class BreakdownWalk {
  public:
@@ -44,7 +51,8 @@ class BreakdownWalk {
       return;
     }
     const Task& blocker = graph_.task(task.blocker);
-    const TaskTime& held = timeline_.tasks[static_cast<std::size_t>(task.blocker.program)][static_cast<std::size_t>(task.blocker.task)];
+    const TaskTime& held =
+        timeline_.tasks[static_cast<std::size_t>(task.blocker.program)][static_cast<std::size_t>(task.blocker.task)];
     if (held.end <= from) {
       result_.other += gap;
       return;
@@ -98,7 +106,8 @@ std::size_t critical_program(const TaskGraph& graph, const Timeline& timeline) {
   for (std::size_t p = 0; p < graph.programs.size(); ++p) {
     Time busy;
     for (std::size_t i = 0; i < graph.programs[p].tasks.size(); ++i)
-      if (graph.programs[p].tasks[i].stream == Stream::compute) busy += timeline.tasks[p][i].end - timeline.tasks[p][i].start;
+      if (graph.programs[p].tasks[i].stream == Stream::compute)
+        busy += timeline.tasks[p][i].end - timeline.tasks[p][i].start;
     if (busy > most) {
       most = busy;
       busiest = p;

@@ -19,9 +19,9 @@ struct Breakdown {
   Seconds exposed_dp;
   Seconds exposed_cp;
   Seconds exposed_ep;
-  Seconds bubble;     // waiting for other pipeline ranks
+  Seconds bubble;  // waiting for other pipeline ranks
   Seconds optimizer;
-  Seconds other;      // the host was too slow to launch, and fixed host work
+  Seconds other;  // the host was too slow to launch, and fixed host work
 
   Seconds total() const;
 };

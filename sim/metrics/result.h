@@ -22,7 +22,7 @@ struct StageMemory {
 };
 
 struct MemoryResult {
-  Bytes peak;  // of the worst rank
+  Bytes peak;                                              // of the worst rank
   std::array<Bytes, memory_category_count> by_category{};  // of that rank
   std::vector<StageMemory> per_stage;
   Bytes capacity;
@@ -43,30 +43,34 @@ struct Result {
   Seconds iteration;
   Seconds iteration_low;
   Seconds iteration_high;
-  double tokens = 0;   // of one iteration
+  double tokens = 0;  // of one iteration
   double samples = 0;
   std::int64_t gpus = 0;
-  Flops model_flops;     // of one iteration over all ranks
+  Flops model_flops;  // of one iteration over all ranks
   Flops executed_flops;
-  FlopRate peak;         // dense, of one GPU, in the compute type
+  FlopRate peak;  // dense, of one GPU, in the compute type
   double bubble_fraction = 0;
   Breakdown breakdown;
   std::size_t critical_stage = 0;
   MemoryResult memory;
-  Joules energy;                    // all accelerators at TDP: an upper bound
-  std::optional<double> cost_usd;   // of one iteration; absent where the profile has no price
-  std::array<double, 3> coverage{}; // share of device time by Ground
+  Joules energy;                     // all accelerators at TDP: an upper bound
+  std::optional<double> cost_usd;    // of one iteration; absent where the profile has no price
+  std::array<double, 3> coverage{};  // share of device time by Ground
   std::vector<OperatorLine> operators;
   std::vector<std::string> warnings;
   std::string profile;
   std::vector<std::string> sources;
-  std::string bottleneck;           // one sentence
+  std::string bottleneck;  // one sentence
 
   double tokens_per_second() const { return tokens / iteration.value(); }
   double tokens_per_second_per_gpu() const { return tokens_per_second() / static_cast<double>(gpus); }
   double samples_per_second() const { return samples / iteration.value(); }
-  FlopRate model_rate_per_gpu() const { return FlopRate(model_flops.value() / iteration.value() / static_cast<double>(gpus)); }
-  FlopRate hardware_rate_per_gpu() const { return FlopRate(executed_flops.value() / iteration.value() / static_cast<double>(gpus)); }
+  FlopRate model_rate_per_gpu() const {
+    return FlopRate(model_flops.value() / iteration.value() / static_cast<double>(gpus));
+  }
+  FlopRate hardware_rate_per_gpu() const {
+    return FlopRate(executed_flops.value() / iteration.value() / static_cast<double>(gpus));
+  }
   double mfu() const { return model_rate_per_gpu() / peak; }
   double hfu() const { return hardware_rate_per_gpu() / peak; }
 };

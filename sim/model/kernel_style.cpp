@@ -6,7 +6,8 @@ namespace echelon {
 
 namespace {
 
-// Passes over a row of `width` activation elements (a read or a write of every element is one pass) and kernels launched.
+// Passes over a row of `width` activation elements (a read or a write of every element is one pass) and kernels
+// launched.
 struct Passes {
   double forward;
   double forward_kernels;
@@ -62,8 +63,8 @@ Passes residual_with_dropout(KernelStyle style) {
   return {3.5, 1, 5.5, 2};
 }
 
-// Softmax and dropout over the score matrix of unfused attention: Megatron's masked softmax kernel reads and writes once;
-// eager scales, masks and normalises in kernels of their own.
+// Softmax and dropout over the score matrix of unfused attention: Megatron's masked softmax kernel reads and writes
+// once; eager scales, masks and normalises in kernels of their own.
 Passes unfused_scores(KernelStyle style, bool dropout) {
   Passes passes = style == KernelStyle::eager ? Passes{6, 8, 3, 8} : Passes{2, 6, 3, 9};
   if (dropout) {
@@ -96,7 +97,9 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
   Passes passes = passes_of(op.kind, execution.style);
   double elements = rows * op.width;
   switch (op.kind) {
-    case OperatorKind::embedding: elements = rows * op.out_features; break;
+    case OperatorKind::embedding:
+      elements = rows * op.out_features;
+      break;
     case OperatorKind::linear:
       elements = rows * op.out_features;
       if (has_bias(op)) {  // the forward bias is added in the product's epilogue; its gradient sums the columns
@@ -104,7 +107,9 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
         passes.backward_kernels += 1;
       }
       break;
-    case OperatorKind::rotary: elements = rows * rotary_width(op.attention); break;
+    case OperatorKind::rotary:
+      elements = rows * rotary_width(op.attention);
+      break;
     case OperatorKind::attention:
       if (execution.attention == AttentionKernel::unfused) {
         passes = unfused_scores(execution.style, execution.dropout);
@@ -120,7 +125,8 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
     case OperatorKind::residual:
       if (execution.dropout) passes = residual_with_dropout(execution.style);
       break;
-    default: break;
+    default:
+      break;
   }
   return from_passes(passes, elements, execution.activation_element);
 }
@@ -141,7 +147,7 @@ SavedActivations saved_attention(const Operator& op, double rows, double sequenc
     if (execution.linear_input_element < element) kept += element * rows * heads * v;
     return {kept, Bytes(0)};
   }
-  Bytes core = element * rows * heads * sequence;  // softmax output
+  Bytes core = element * rows * heads * sequence;                                 // softmax output
   if (execution.dropout) core += (Bytes(1) + element) * rows * heads * sequence;  // mask and dropout output
   return {kept + core, core};
 }
@@ -153,20 +159,28 @@ SavedActivations saved_activations(const Operator& op, double tokens, double seq
   const Bytes element = execution.activation_element;
   const bool eager = execution.style == KernelStyle::eager;
   switch (op.kind) {
-    case OperatorKind::norm: return {(eager ? Bytes(6) : element) * rows * op.width, Bytes(0)};
-    case OperatorKind::linear: return {execution.linear_input_element * rows * op.in_features, Bytes(0)};
-    case OperatorKind::attention: return saved_attention(op, rows, sequence, execution);
+    case OperatorKind::norm:
+      return {(eager ? Bytes(6) : element) * rows * op.width, Bytes(0)};
+    case OperatorKind::linear:
+      return {execution.linear_input_element * rows * op.in_features, Bytes(0)};
+    case OperatorKind::attention:
+      return saved_attention(op, rows, sequence, execution);
     case OperatorKind::activation: {
       const double inputs = op.gated ? (eager ? 3 : 2) : 1;  // eager keeps the non-linearity's output for the product
       return {element * rows * op.width * inputs, Bytes(0)};
     }
-    case OperatorKind::residual: return {Bytes(execution.dropout ? 1 : 0) * rows * op.width, Bytes(0)};
-    case OperatorKind::router: return {Bytes(4) * rows * op.width, Bytes(0)};
-    case OperatorKind::permute: return {element * rows * op.width * 0.5, Bytes(0)};
-    case OperatorKind::state_space: return {element * rows * op.width * 4, Bytes(0)};
+    case OperatorKind::residual:
+      return {Bytes(execution.dropout ? 1 : 0) * rows * op.width, Bytes(0)};
+    case OperatorKind::router:
+      return {Bytes(4) * rows * op.width, Bytes(0)};
+    case OperatorKind::permute:
+      return {element * rows * op.width * 0.5, Bytes(0)};
+    case OperatorKind::state_space:
+      return {element * rows * op.width * 4, Bytes(0)};
     case OperatorKind::cross_entropy:
       return {(execution.style == KernelStyle::compiled ? element : Bytes(4)) * rows * op.width, Bytes(0)};
-    default: return {};
+    default:
+      return {};
   }
 }
 

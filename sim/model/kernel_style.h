@@ -11,30 +11,33 @@
 namespace echelon {
 
 enum class KernelStyle {
-  eager,             // PyTorch eager: one kernel for each pointwise operation
-  compiled,          // torch.compile: chains of pointwise operations fused
-  megatron_fused,    // Megatron-LM's hand-fused kernels (bias-GELU, bias-dropout-add, fused LayerNorm and masked softmax)
-  transformer_engine // Transformer Engine / Megatron-Core: the above, fused norms and RoPE, flash attention through cuDNN
+  eager,           // PyTorch eager: one kernel for each pointwise operation
+  compiled,        // torch.compile: chains of pointwise operations fused
+  megatron_fused,  // Megatron-LM's hand-fused kernels (bias-GELU, bias-dropout-add, fused LayerNorm and masked softmax)
+  transformer_engine  // Transformer Engine / Megatron-Core: the above, fused norms and RoPE, flash attention through
+                      // cuDNN
 };
 
 template <>
 inline constexpr auto enum_names<KernelStyle> = std::to_array<EnumName<KernelStyle>>({
-    {KernelStyle::eager, "eager"}, {KernelStyle::compiled, "compiled"},
-    {KernelStyle::megatron_fused, "megatron_fused"}, {KernelStyle::transformer_engine, "transformer_engine"},
+    {KernelStyle::eager, "eager"},
+    {KernelStyle::compiled, "compiled"},
+    {KernelStyle::megatron_fused, "megatron_fused"},
+    {KernelStyle::transformer_engine, "transformer_engine"},
 });
 
 // What decides how operators run and what they keep.
 struct Execution {
   KernelStyle style = KernelStyle::megatron_fused;
   AttentionKernel attention = AttentionKernel::flash;
-  Bytes activation_element{2};  // bytes of one activation element
+  Bytes activation_element{2};    // bytes of one activation element
   Bytes linear_input_element{2};  // bytes of a saved input of a linear layer: 1 where fp8 products keep the cast copy
-  bool dropout = false;         // keeps one-byte masks and runs dropout kernels
+  bool dropout = false;           // keeps one-byte masks and runs dropout kernels
 };
 
 // Traffic and kernel counts of one operator in one direction.
 struct Traffic {
-  Bytes moved;       // read and written in device memory
+  Bytes moved;  // read and written in device memory
   double kernels = 0;
 };
 

@@ -40,10 +40,10 @@ struct Model {
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;
   std::int64_t vocabulary = 0;
-  std::int64_t experts = 0;          // routed experts of a layer; 0 = none
+  std::int64_t experts = 0;  // routed experts of a layer; 0 = none
   std::int64_t experts_per_token = 0;
   bool tied_embeddings = false;
-  std::string source;                // where the shape came from: a file, a published table
+  std::string source;  // where the shape came from: a file, a published table
 };
 
 // Trainable parameters of the whole model; tied tables count once.

@@ -45,7 +45,8 @@ OperatorFlops executed_flops(const Operator& op, double tokens, double sequence,
       const Flops forward(rows * op.state_flops);
       return {forward, forward * 2, Flops(0)};
     }
-    default: return {};
+    default:
+      return {};
   }
 }
 

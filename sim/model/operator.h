@@ -4,7 +4,8 @@
 // for attention's core, which also grows with the sequence. The formulas:
 //   linear      forward 2*rows*in*out FLOPs; the input and the weight gradient cost as much each
 //   attention   forward 2*heads*(qk_dim + v_dim)*pairs FLOPs, pairs = query-key pairs not masked;
-//               backward 2.5x forward with recomputed scores (FlashAttention-2, arXiv:2307.08691, section 3.2), 2x without
+//               backward 2.5x forward with recomputed scores (FlashAttention-2, arXiv:2307.08691, section 3.2), 2x
+//               without
 //   the rest    memory-bound: priced by the bytes that they move (sim/model/kernel_style.h)
 // Split parts (a tensor-parallel shard, a context-parallel slice) are operators too, with smaller numbers.
 #pragma once
@@ -35,10 +36,17 @@ enum class OperatorKind {
 
 template <>
 inline constexpr auto enum_names<OperatorKind> = std::to_array<EnumName<OperatorKind>>({
-    {OperatorKind::embedding, "embedding"}, {OperatorKind::position, "position"}, {OperatorKind::norm, "norm"},
-    {OperatorKind::linear, "linear"}, {OperatorKind::rotary, "rotary"}, {OperatorKind::attention, "attention"},
-    {OperatorKind::activation, "activation"}, {OperatorKind::residual, "residual"}, {OperatorKind::router, "router"},
-    {OperatorKind::permute, "permute"}, {OperatorKind::state_space, "state_space"},
+    {OperatorKind::embedding, "embedding"},
+    {OperatorKind::position, "position"},
+    {OperatorKind::norm, "norm"},
+    {OperatorKind::linear, "linear"},
+    {OperatorKind::rotary, "rotary"},
+    {OperatorKind::attention, "attention"},
+    {OperatorKind::activation, "activation"},
+    {OperatorKind::residual, "residual"},
+    {OperatorKind::router, "router"},
+    {OperatorKind::permute, "permute"},
+    {OperatorKind::state_space, "state_space"},
     {OperatorKind::cross_entropy, "cross_entropy"},
 });
 
@@ -56,7 +64,8 @@ enum class AttentionKernel { unfused, flash };
 
 template <>
 inline constexpr auto enum_names<AttentionKernel> = std::to_array<EnumName<AttentionKernel>>({
-    {AttentionKernel::unfused, "unfused"}, {AttentionKernel::flash, "flash"},
+    {AttentionKernel::unfused, "unfused"},
+    {AttentionKernel::flash, "flash"},
 });
 
 struct AttentionShape {
@@ -73,17 +82,17 @@ struct Operator {
   OperatorKind kind = OperatorKind::linear;
   TensorSplit split = TensorSplit::none;
 
-  double row_share = 1;    // rows = tokens * row_share: 1/tp under sequence parallelism, top_k for routed experts, ...
-  double in_features = 0;  // linear: K; embedding: rows of the table
-  double out_features = 0; // linear: N; embedding: width of a row
-  double width = 0;        // features of a row that a pointwise operator works on (output side for a gated activation)
-  std::int64_t experts = 1;     // linear: weights side by side on this rank; rows are spread over them
-  bool routed = false;          // belongs to the routed experts (expert parallelism divides it)
-  bool gated = false;           // activation: two inputs of `width`
-  bool transposed_of = false;   // linear: shares the embedding's table (tied); has no weight of its own
-  AttentionShape attention;     // attention and rotary only
-  double parameters = 0;        // trainable elements held by this rank for this operator, biases included
-  double state_flops = 0;       // state_space: forward FLOPs of a row
+  double row_share = 1;     // rows = tokens * row_share: 1/tp under sequence parallelism, top_k for routed experts, ...
+  double in_features = 0;   // linear: K; embedding: rows of the table
+  double out_features = 0;  // linear: N; embedding: width of a row
+  double width = 0;         // features of a row that a pointwise operator works on (output side for a gated activation)
+  std::int64_t experts = 1;    // linear: weights side by side on this rank; rows are spread over them
+  bool routed = false;         // belongs to the routed experts (expert parallelism divides it)
+  bool gated = false;          // activation: two inputs of `width`
+  bool transposed_of = false;  // linear: shares the embedding's table (tied); has no weight of its own
+  AttentionShape attention;    // attention and rotary only
+  double parameters = 0;       // trainable elements held by this rank for this operator, biases included
+  double state_flops = 0;      // state_space: forward FLOPs of a row
 };
 
 // Forward, input-gradient and weight-gradient FLOPs.
@@ -93,9 +102,10 @@ struct OperatorFlops {
   Flops backward_weight;
 };
 
-// FLOPs that are executed on `tokens` tokens of this rank; `sequence`: the full length that attention spans. Matrix products
-// and attention only; pointwise work counts zero, as the field counts (arXiv:2104.04473 appendix, PaLM appendix B).
-// Flash attention skips masked blocks and recomputes scores in the backward pass; unfused attention does neither.
+// FLOPs that are executed on `tokens` tokens of this rank; `sequence`: the full length that attention spans. Matrix
+// products and attention only; pointwise work counts zero, as the field counts (arXiv:2104.04473 appendix, PaLM
+// appendix B). Flash attention skips masked blocks and recomputes scores in the backward pass; unfused attention does
+// neither.
 OperatorFlops executed_flops(const Operator& op, double tokens, double sequence, AttentionKernel kernel);
 
 // Model FLOPs of one forward pass of the operator as MFU counts them: attention unmasked (PaLM appendix B).

@@ -12,8 +12,10 @@ enum class OptimizerKind { adam, sgd, adafactor, muon };
 
 template <>
 inline constexpr auto enum_names<OptimizerKind> = std::to_array<EnumName<OptimizerKind>>({
-    {OptimizerKind::adam, "adam"}, {OptimizerKind::sgd, "sgd"},
-    {OptimizerKind::adafactor, "adafactor"}, {OptimizerKind::muon, "muon"},
+    {OptimizerKind::adam, "adam"},
+    {OptimizerKind::sgd, "sgd"},
+    {OptimizerKind::adafactor, "adafactor"},
+    {OptimizerKind::muon, "muon"},
 });
 
 // How parameters, gradients and optimizer states are kept.
@@ -24,21 +26,22 @@ enum class OptimizerVariant {
 
 template <>
 inline constexpr auto enum_names<OptimizerVariant> = std::to_array<EnumName<OptimizerVariant>>({
-    {OptimizerVariant::megatron, "megatron"}, {OptimizerVariant::pytorch, "pytorch"},
+    {OptimizerVariant::megatron, "megatron"},
+    {OptimizerVariant::pytorch, "pytorch"},
 });
 
 struct Precision {
-  DataType compute = DataType::bf16;        // activations and all matrix products but the next
-  DataType matrix = DataType::bf16;         // inputs of the linear layers: compute, fp8, mxfp8 or nvfp4
-  DataType gradient = DataType::fp32;       // accumulation buffer of gradients
+  DataType compute = DataType::bf16;          // activations and all matrix products but the next
+  DataType matrix = DataType::bf16;           // inputs of the linear layers: compute, fp8, mxfp8 or nvfp4
+  DataType gradient = DataType::fp32;         // accumulation buffer of gradients
   DataType gradient_reduce = DataType::fp32;  // what data parallelism sends
-  bool fp8_parameter_gather = false;        // FSDP all-gathers fp8 weights
-  bool fp8_rowwise_scaling = false;         // a scale for each row (slower casts) instead of one for each tensor
+  bool fp8_parameter_gather = false;          // FSDP all-gathers fp8 weights
+  bool fp8_rowwise_scaling = false;           // a scale for each row (slower casts) instead of one for each tensor
 };
 
 struct Workload {
-  std::int64_t sequence_length = 0;         // tokens
-  std::int64_t global_batch = 0;            // sequences of one optimizer step
+  std::int64_t sequence_length = 0;  // tokens
+  std::int64_t global_batch = 0;     // sequences of one optimizer step
   Precision precision;
   OptimizerKind optimizer = OptimizerKind::adam;
   OptimizerVariant optimizer_variant = OptimizerVariant::megatron;

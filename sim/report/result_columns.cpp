@@ -7,10 +7,13 @@ namespace echelon {
 std::span<const ResultColumn> result_columns() {
   static constexpr auto columns = std::to_array<ResultColumn>({
       {"iteration_time_s", "s", "time of one optimizer step", [](const Result& r) { return r.iteration.value(); }},
-      {"iteration_time_low_s", "s", "lower end of the expected interval", [](const Result& r) { return r.iteration_low.value(); }},
-      {"iteration_time_high_s", "s", "upper end of the expected interval", [](const Result& r) { return r.iteration_high.value(); }},
+      {"iteration_time_low_s", "s", "lower end of the expected interval",
+       [](const Result& r) { return r.iteration_low.value(); }},
+      {"iteration_time_high_s", "s", "upper end of the expected interval",
+       [](const Result& r) { return r.iteration_high.value(); }},
       {"tokens_per_s", "tokens/s", "throughput of the cluster", [](const Result& r) { return r.tokens_per_second(); }},
-      {"tokens_per_s_per_gpu", "tokens/s", "throughput of one GPU", [](const Result& r) { return r.tokens_per_second_per_gpu(); }},
+      {"tokens_per_s_per_gpu", "tokens/s", "throughput of one GPU",
+       [](const Result& r) { return r.tokens_per_second_per_gpu(); }},
       {"samples_per_s", "sequences/s", "sequences a second", [](const Result& r) { return r.samples_per_second(); }},
       {"model_tflops_per_gpu", "TFLOP/s", "useful FLOPs (no recompute) a second and GPU",
        [](const Result& r) { return r.model_rate_per_gpu() / teraflops(1); }},

@@ -9,8 +9,8 @@
 namespace echelon {
 
 struct ResultColumn {
-  std::string_view name;     // as in JSON
-  std::string_view unit;     // "s", "1", ...
+  std::string_view name;  // as in JSON
+  std::string_view unit;  // "s", "1", ...
   std::string_view meaning;
   double (*value)(const Result&);
 };

@@ -21,7 +21,9 @@ Json categories_to_json(const std::array<Bytes, memory_category_count>& by_categ
 Json memory_to_json(const MemoryResult& memory) {
   Json stages = Json::array();
   for (const StageMemory& stage : memory.per_stage)
-    stages.push_back({{"peak_bytes", stage.peak.value()}, {"by_category", categories_to_json(stage.by_category)}, {"device_bytes", stage.device.value()}});
+    stages.push_back({{"peak_bytes", stage.peak.value()},
+                      {"by_category", categories_to_json(stage.by_category)},
+                      {"device_bytes", stage.device.value()}});
   return {{"peak_bytes", memory.peak.value()},
           {"by_category", categories_to_json(memory.by_category)},
           {"per_stage", stages},
@@ -31,7 +33,8 @@ Json memory_to_json(const MemoryResult& memory) {
 
 Json coverage_to_json(const std::array<double, 3>& coverage) {
   Json json = Json::object();
-  for (const auto& ground : enum_names<Ground>) json[std::string(ground.name)] = coverage[static_cast<std::size_t>(ground.value)];
+  for (const auto& ground : enum_names<Ground>)
+    json[std::string(ground.name)] = coverage[static_cast<std::size_t>(ground.value)];
   return json;
 }
 
@@ -53,7 +56,8 @@ nlohmann::ordered_json result_to_json(const Result& result) {
   Json json = Json::object();
   for (const ResultColumn& column : result_columns()) json[std::string(column.name)] = column.value(result);
   Json breakdown = Json::object();
-  for (const BreakdownColumn& column : breakdown_columns()) breakdown[std::string(column.name)] = (result.breakdown.*column.part).value();
+  for (const BreakdownColumn& column : breakdown_columns())
+    breakdown[std::string(column.name)] = (result.breakdown.*column.part).value();
   json["time_breakdown_s"] = breakdown;
   json["critical_stage"] = result.critical_stage;
   json["memory"] = memory_to_json(result.memory);

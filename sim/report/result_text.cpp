@@ -57,19 +57,24 @@ std::string against(double predicted, double measured, const std::string& shown)
 }
 
 void write_totals(Page& page, const Result& result, const TextHeading& heading) {
-  page.line(fmt::format("  iteration      {:>12}   expected {} to {}{}", duration(result.iteration), duration(result.iteration_low),
-                        duration(result.iteration_high),
-                        against(result.iteration.value(), heading.measured_iteration_s, duration(Seconds(heading.measured_iteration_s)))));
-  page.line(fmt::format("  throughput     {:>12} tokens/s, {} tokens/s/GPU, {:.2f} sequences/s", grouped(result.tokens_per_second()),
-                        grouped(result.tokens_per_second_per_gpu()), result.samples_per_second()));
-  page.line(fmt::format("  utilisation    {:>11.1f}% MFU ({:.0f} TFLOP/s/GPU), {:.1f} % HFU ({:.0f} TFLOP/s/GPU)", 100 * result.mfu(),
-                        result.model_rate_per_gpu() / teraflops(1), 100 * result.hfu(), result.hardware_rate_per_gpu() / teraflops(1)));
+  page.line(fmt::format("  iteration      {:>12}   expected {} to {}{}", duration(result.iteration),
+                        duration(result.iteration_low), duration(result.iteration_high),
+                        against(result.iteration.value(), heading.measured_iteration_s,
+                                duration(Seconds(heading.measured_iteration_s)))));
+  page.line(fmt::format("  throughput     {:>12} tokens/s, {} tokens/s/GPU, {:.2f} sequences/s",
+                        grouped(result.tokens_per_second()), grouped(result.tokens_per_second_per_gpu()),
+                        result.samples_per_second()));
+  page.line(fmt::format("  utilisation    {:>11.1f}% MFU ({:.0f} TFLOP/s/GPU), {:.1f} % HFU ({:.0f} TFLOP/s/GPU)",
+                        100 * result.mfu(), result.model_rate_per_gpu() / teraflops(1), 100 * result.hfu(),
+                        result.hardware_rate_per_gpu() / teraflops(1)));
   const double peak = result.memory.peak / gibibytes(1);
-  page.line(fmt::format("  peak memory    {:>8.1f} GiB   of {:.1f} GiB: {}{}", peak, result.memory.capacity / gibibytes(1),
-                        result.memory.fits ? "fits" : "DOES NOT FIT",
-                        against(peak, heading.measured_peak_gib, fmt::format("{:.1f} GiB", heading.measured_peak_gib))));
+  page.line(
+      fmt::format("  peak memory    {:>8.1f} GiB   of {:.1f} GiB: {}{}", peak, result.memory.capacity / gibibytes(1),
+                  result.memory.fits ? "fits" : "DOES NOT FIT",
+                  against(peak, heading.measured_peak_gib, fmt::format("{:.1f} GiB", heading.measured_peak_gib))));
   std::string cost = result.cost_usd ? fmt::format("{:.4g} USD", *result.cost_usd) : "no price in the profile";
-  page.line(fmt::format("  per iteration  {:>8.4g} MJ    at most (all GPUs at TDP), {}", result.energy.value() / 1e6, cost));
+  page.line(
+      fmt::format("  per iteration  {:>8.4g} MJ    at most (all GPUs at TDP), {}", result.energy.value() / 1e6, cost));
 }
 
 void write_breakdown(Page& page, const Result& result) {
@@ -78,7 +83,8 @@ void write_breakdown(Page& page, const Result& result) {
     const Seconds part = result.breakdown.*column.part;
     const double share = part / result.iteration;
     if (share < 0.0005) continue;
-    page.line(fmt::format("  {:<11} {:>11} {:>5.1f}% {} {}", column.name, duration(part), 100 * share, bar(share), column.meaning));
+    page.line(fmt::format("  {:<11} {:>11} {:>5.1f}% {} {}", column.name, duration(part), 100 * share, bar(share),
+                          column.meaning));
   }
 }
 
@@ -88,13 +94,15 @@ void write_memory(Page& page, const Result& result) {
     const Bytes bytes = result.memory.by_category[static_cast<std::size_t>(category.value)];
     if (bytes < Bytes(1)) continue;
     const double share = bytes / result.memory.capacity;
-    page.line(fmt::format("  {:<13} {:>9.2f} GiB {:>5.1f}% {}", category.name, bytes / gibibytes(1), 100 * share, bar(share)));
+    page.line(fmt::format("  {:<13} {:>9.2f} GiB {:>5.1f}% {}", category.name, bytes / gibibytes(1), 100 * share,
+                          bar(share)));
   }
 }
 
 void write_operators(Page& page, const Result& result) {
   page.heading("Operators of one layer and micro-batch (one rank)");
-  page.line(fmt::format("  {:<12} {:<28} {:>11} {:>11} {:>8}  {}", "block", "operator", "forward", "backward", "times", "ground"));
+  page.line(fmt::format("  {:<12} {:<28} {:>11} {:>11} {:>8}  {}", "block", "operator", "forward", "backward", "times",
+                        "ground"));
   for (const OperatorLine& line : result.operators)
     page.line(fmt::format("  {:<12} {:<28} {:>11} {:>11} {:>8.0f}  {}", line.block, line.name, duration(line.forward),
                           duration(line.backward), line.times, name_of(line.ground)));
@@ -118,8 +126,10 @@ std::string result_to_text(const Result& result, const TextHeading& heading, con
     page.line("");
   }
   page.line(result.bottleneck);
-  page.line(fmt::format("Ground: {:.0f} % of device time measured on this GPU, {:.0f} % scaled from another, {:.0f} % datasheet; profile {}.",
-                        100 * result.coverage[0], 100 * result.coverage[1], 100 * result.coverage[2], result.profile));
+  page.line(
+      fmt::format("Ground: {:.0f} % of device time measured on this GPU, {:.0f} % scaled from another, {:.0f} % "
+                  "datasheet; profile {}.",
+                  100 * result.coverage[0], 100 * result.coverage[1], 100 * result.coverage[2], result.profile));
   for (const std::string& text : result.warnings) page.warning(text);
   return page.take();
 }

@@ -1,7 +1,7 @@
 // Intra-operator passes: a block's operator graph -> the local program of one rank.
 //
-// tensor_parallel lays the graph out as a list of steps with its shards and collectives; the passes after it rewrite that
-// list. local_program composes them in the order tensor, context, expert.
+// tensor_parallel lays the graph out as a list of steps with its shards and collectives; the passes after it rewrite
+// that list. local_program composes them in the order tensor, context, expert.
 #pragma once
 
 #include "sim/graph/layer_program.h"
@@ -10,13 +10,14 @@
 
 namespace echelon {
 
-// Megatron's tensor parallelism (arXiv:1909.08053), with sequence parallelism (arXiv:2205.05198, section 4.2) where asked:
-// column-split linears gather their input (sequence parallel) or reduce its gradient, row-split linears reduce
+// Megatron's tensor parallelism (arXiv:1909.08053), with sequence parallelism (arXiv:2205.05198, section 4.2) where
+// asked: column-split linears gather their input (sequence parallel) or reduce its gradient, row-split linears reduce
 // their output; pointwise work between the two is divided by width, the rest by tokens under sequence parallelism.
 LayerProgram tensor_parallel(const Block& block, const Strategy& strategy);
 
-// Ring attention (arXiv:2310.01889): keys and values of the other cp - 1 slices pass by while attention runs; the backward
-// pass also moves their gradients. Tokens are divided by the caller (tokens of a rank = micro-batch * sequence / cp).
+// Ring attention (arXiv:2310.01889): keys and values of the other cp - 1 slices pass by while attention runs; the
+// backward pass also moves their gradients. Tokens are divided by the caller (tokens of a rank = micro-batch * sequence
+// / cp).
 void context_parallel(LayerProgram& program, const Strategy& strategy);
 
 // Expert parallelism (arXiv:2006.16668): experts divided over ep ranks, tokens sent to them and back by all-to-all.

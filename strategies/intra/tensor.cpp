@@ -41,7 +41,8 @@ class TensorPass {
     const double degree = degree_of(op);
     if (op.routed || op.kind == OperatorKind::permute) {
       // Tokens of one rank: all of them where experts are split like the rest, a share where each rank routes its own.
-      const double experts_share = static_cast<double>(expert_tensor_degree(strategy_.mesh)) / static_cast<double>(strategy_.mesh.tensor);
+      const double experts_share =
+          static_cast<double>(expert_tensor_degree(strategy_.mesh)) / static_cast<double>(strategy_.mesh.tensor);
       op.row_share *= std::max(sequence_share(), strategy_.sequence_parallel ? experts_share : 1.0);
     } else if (op.split == TensorSplit::none || op.split == TensorSplit::replicated) {
       op.row_share *= sequence_share();
@@ -114,7 +115,8 @@ class TensorPass {
   static void shrink(Operator& op, double degree) {
     switch (op.split) {
       case TensorSplit::none:
-      case TensorSplit::replicated: return;
+      case TensorSplit::replicated:
+        return;
       case TensorSplit::column:
         op.out_features /= degree;
         op.parameters /= degree;
@@ -125,7 +127,9 @@ class TensorPass {
         op.in_features /= degree;
         return;
       }
-      case TensorSplit::inner: shrink_inner(op, degree); return;
+      case TensorSplit::inner:
+        shrink_inner(op, degree);
+        return;
       case TensorSplit::vocabulary:
         op.width /= degree;
         op.parameters /= degree;
@@ -154,7 +158,9 @@ class TensorPass {
 
 }  // namespace
 
-LayerProgram tensor_parallel(const Block& block, const Strategy& strategy) { return TensorPass(block, strategy).run(); }
+LayerProgram tensor_parallel(const Block& block, const Strategy& strategy) {
+  return TensorPass(block, strategy).run();
+}
 
 LayerProgram local_program(const Block& block, const Strategy& strategy) {
   LayerProgram program = tensor_parallel(block, strategy);

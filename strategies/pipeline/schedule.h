@@ -1,7 +1,7 @@
 // Pipeline schedules as tables: for each pipeline rank, the order of its forward and backward passes.
 //
-// A schedule knows no times but those that a caller gives it and no layers. Chunks (virtual stages) are placed in a loop: chunk c of
-// rank r is stage c * ranks + r. Adding a schedule: one file with its order, one row in registry.cpp.
+// A schedule knows no times but those that a caller gives it and no layers. Chunks (virtual stages) are placed in a
+// loop: chunk c of rank r is stage c * ranks + r. Adding a schedule: one file with its order, one row in registry.cpp.
 #pragma once
 
 #include <cstdint>
@@ -30,10 +30,10 @@ struct ScheduleShape {
 using RankOrder = std::vector<Action>;
 
 // Schedules by their authors' definitions.
-RankOrder gpipe_order(const ScheduleShape& shape, std::int64_t rank);              // arXiv:1811.06965
-RankOrder one_f_one_b_order(const ScheduleShape& shape, std::int64_t rank);        // arXiv:2006.09503 (PipeDream-Flush)
-RankOrder interleaved_order(const ScheduleShape& shape, std::int64_t rank);        // arXiv:2104.04473, section 2.2
-RankOrder zero_bubble_h1_order(const ScheduleShape& shape, std::int64_t rank);     // arXiv:2401.10241, section 2
+RankOrder gpipe_order(const ScheduleShape& shape, std::int64_t rank);           // arXiv:1811.06965
+RankOrder one_f_one_b_order(const ScheduleShape& shape, std::int64_t rank);     // arXiv:2006.09503 (PipeDream-Flush)
+RankOrder interleaved_order(const ScheduleShape& shape, std::int64_t rank);     // arXiv:2104.04473, section 2.2
+RankOrder zero_bubble_h1_order(const ScheduleShape& shape, std::int64_t rank);  // arXiv:2401.10241, section 2
 RankOrder zero_bubble_h2_order(const ScheduleShape& shape, std::int64_t rank);
 
 // What a schedule needs of its shape, and how to make it.

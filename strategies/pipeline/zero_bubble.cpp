@@ -22,7 +22,11 @@ RankOrder hand_crafted(const ScheduleShape& shape, std::int64_t rank, std::int64
 
 }  // namespace
 
-RankOrder zero_bubble_h1_order(const ScheduleShape& shape, std::int64_t rank) { return hand_crafted(shape, rank, 1); }
-RankOrder zero_bubble_h2_order(const ScheduleShape& shape, std::int64_t rank) { return hand_crafted(shape, rank, 2); }
+RankOrder zero_bubble_h1_order(const ScheduleShape& shape, std::int64_t rank) {
+  return hand_crafted(shape, rank, 1);
+}
+RankOrder zero_bubble_h2_order(const ScheduleShape& shape, std::int64_t rank) {
+  return hand_crafted(shape, rank, 2);
+}
 
 }  // namespace echelon

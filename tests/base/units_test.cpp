@@ -1,6 +1,6 @@
+#include "sim/base/units.h"
 #include "sim/base/data_type.h"
 #include "sim/base/error.h"
-#include "sim/base/units.h"
 #include "tests/catch.h"
 
 using namespace echelon;

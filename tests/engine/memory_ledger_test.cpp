@@ -18,7 +18,8 @@ TEST_CASE("the peak counts what is held, what is transient, and frees before it 
   std::array<Bytes, memory_category_count> resident{};
   resident[static_cast<std::size_t>(MemoryCategory::parameters)] = Bytes(100);
   const MemoryPeak peak = memory_peak(program, times, resident);
-  // During the second task: 100 resident + 10 kept + 10 kept + 7 transient; the first task's 5 ended at the same instant.
+  // During the second task: 100 resident + 10 kept + 10 kept + 7 transient; the first task's 5 ended at the same
+  // instant.
   CHECK(peak.total().value() == 127);
   CHECK(peak.when.picoseconds() == 10);
 }

@@ -19,7 +19,8 @@ TaskGraph pipeline(ScheduleKind kind, const ScheduleShape& shape) {
   const auto ranks = static_cast<std::size_t>(shape.ranks);
   const std::int64_t stages = shape.ranks * shape.chunks;
   graph.programs.resize(ranks);
-  std::vector<std::vector<TaskReference>> forward(static_cast<std::size_t>(stages), std::vector<TaskReference>(static_cast<std::size_t>(shape.micro_batches)));
+  std::vector<std::vector<TaskReference>> forward(
+      static_cast<std::size_t>(stages), std::vector<TaskReference>(static_cast<std::size_t>(shape.micro_batches)));
   auto backward = forward;
   std::vector<RankOrder> orders;
   for (std::int64_t rank = 0; rank < shape.ranks; ++rank) {
@@ -68,7 +69,8 @@ TEST_CASE("GPipe and 1F1B lose (p-1)(F+B), interleaved a v-th of it") {
       CHECK(makespan(pipeline(ScheduleKind::one_f_one_b, {p, m, 1}), whole).picoseconds() == ideal + (p - 1) * 3600);
       for (const std::int64_t v : {2, 3}) {
         const auto part = times_of(1200 / v, 1200 / v, 1200 / v);
-        CHECK(makespan(pipeline(ScheduleKind::interleaved, {p, m, v}), part).picoseconds() == ideal + (p - 1) * 3600 / v);
+        CHECK(makespan(pipeline(ScheduleKind::interleaved, {p, m, v}), part).picoseconds() ==
+              ideal + (p - 1) * 3600 / v);
       }
     }
 }
@@ -76,7 +78,8 @@ TEST_CASE("GPipe and 1F1B lose (p-1)(F+B), interleaved a v-th of it") {
 TEST_CASE("interleaved with one chunk is 1F1B") {
   const auto times = times_of(700, 900, 500);
   for (const std::int64_t p : {2, 4})
-    CHECK(makespan(pipeline(ScheduleKind::interleaved, {p, 2 * p, 1}), times) == makespan(pipeline(ScheduleKind::one_f_one_b, {p, 2 * p, 1}), times));
+    CHECK(makespan(pipeline(ScheduleKind::interleaved, {p, 2 * p, 1}), times) ==
+          makespan(pipeline(ScheduleKind::one_f_one_b, {p, 2 * p, 1}), times));
 }
 
 TEST_CASE("zero-bubble H1 gains the weight gradients of the warm-up") {
@@ -112,7 +115,8 @@ TEST_CASE("the engine agrees with the slow oracle on random graphs") {
 }
 
 TEST_CASE("compute beside a collective is slowed only while it runs") {
-  // 1000 ps of compute beside a 300 ps reduction at slowdown 1.5: 300 ps do the work of 200, the other 800 run at full speed.
+  // 1000 ps of compute beside a 300 ps reduction at slowdown 1.5: 300 ps do the work of 200, the other 800 run at full
+  // speed.
   TaskGraph graph;
   graph.programs.resize(1);
   Task compute;

@@ -16,10 +16,22 @@ void check_complete(const RankOrder& order, const ScheduleShape& shape) {
   for (const Action& action : order) {
     int& now = state[{action.chunk, action.micro_batch}];
     switch (action.pass) {
-      case Pass::forward: CHECK(now == 0); now = 1; break;
-      case Pass::input_gradient: CHECK(now == 1); now = 2; break;
-      case Pass::weight_gradient: CHECK(now == 2); now = 3; break;
-      case Pass::backward: CHECK(now == 1); now = 3; break;
+      case Pass::forward:
+        CHECK(now == 0);
+        now = 1;
+        break;
+      case Pass::input_gradient:
+        CHECK(now == 1);
+        now = 2;
+        break;
+      case Pass::weight_gradient:
+        CHECK(now == 2);
+        now = 3;
+        break;
+      case Pass::backward:
+        CHECK(now == 1);
+        now = 3;
+        break;
     }
   }
   CHECK(static_cast<std::int64_t>(state.size()) == shape.chunks * shape.micro_batches);
@@ -44,7 +56,8 @@ TEST_CASE("every schedule is complete and ordered") {
     const auto p = 1 + static_cast<std::int64_t>(random() % 8);
     const auto m = p * (1 + static_cast<std::int64_t>(random() % 5));
     for (const auto& kind : enum_names<ScheduleKind>) {
-      const ScheduleShape shape{p, m, schedule_row(kind.value).many_chunks ? 1 + static_cast<std::int64_t>(random() % 3) : 1};
+      const ScheduleShape shape{p, m,
+                                schedule_row(kind.value).many_chunks ? 1 + static_cast<std::int64_t>(random() % 3) : 1};
       for (std::int64_t rank = 0; rank < p; ++rank) check_complete(schedule_row(kind.value).order(shape, rank), shape);
     }
   }

@@ -27,7 +27,8 @@ TEST_CASE("bytes of a parameter as Megatron-LM's distributed-optimizer document 
 }
 
 TEST_CASE("ZeRO's table: 7.5B parameters on 64 ranks") {
-  // arXiv:1910.02054, figure 1: 16 bytes a parameter, of which 2 weights, 2 gradients, 12 states: 120, 31.4, 16.6, 1.9 GB.
+  // arXiv:1910.02054, figure 1: 16 bytes a parameter, of which 2 weights, 2 gradients, 12 states: 120, 31.4, 16.6, 1.9
+  // GB.
   const StateBytes zero{Bytes(2), Bytes(2), Bytes(12)};
   const auto gigabytes = [&](Sharding sharding) {
     const ShardedState state = sharded_state(7.5e9, zero, sharding, 64);

@@ -1,0 +1,71 @@
+#include "sim/cost/collective.h"
+
+#include <random>
+
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+Network eight_by_eight() {
+  Network network;
+  network.gpus_per_node = 8;
+  network.ring_bus = gigabytes_per_second(235);
+  network.pair_rate = gigabytes_per_second(200);
+  network.pair_latency = microseconds(3);
+  network.adapters = 8;
+  network.adapter_rate = gigabytes_per_second(23);
+  network.adapter_latency = microseconds(10);
+  network.mid_size_loss = 0.4;
+  return network;
+}
+
+Seconds time_of(const Network& network, CollectiveKind kind, GroupShape group, double bytes) {
+  return collective_time(network, {kind, group, Bytes(bytes)}).time;
+}
+
+}  // namespace
+
+TEST_CASE("a large ring all-reduce moves 2(n-1)/n of the vector at the bus bandwidth") {
+  const Network network = eight_by_eight();
+  const double bytes = 1e12;  // latency is nothing beside 7 seconds
+  CHECK(time_of(network, CollectiveKind::all_reduce, {8, 8}, bytes).value() ==
+        Approx(bytes * 2 * 7 / 8 / 235e9).epsilon(0.02));
+  // 16 ranks on two nodes share 8 adapters of 23 GB/s: 184 GB/s.
+  CHECK(time_of(network, CollectiveKind::all_gather, {16, 8}, bytes).value() ==
+        Approx(bytes * 15 / 16 / 184e9).epsilon(0.02));
+  // One rank a node has one adapter of eight: 23 GB/s.
+  CHECK(time_of(network, CollectiveKind::reduce_scatter, {4, 1}, bytes).value() ==
+        Approx(bytes * 3 / 4 / 23e9).epsilon(0.02));
+}
+
+TEST_CASE("time never falls with size, and a reduce-scatter is never dearer than an all-reduce") {
+  const Network network = eight_by_eight();
+  std::mt19937_64 random(3);
+  for (int round = 0; round < 200; ++round) {
+    const std::int64_t per_node = std::int64_t{1} << (random() % 4);
+    const GroupShape group{per_node * (1 + static_cast<std::int64_t>(random() % 16)), per_node};
+    if (group.ranks < 2) continue;
+    for (const auto& kind : enum_names<CollectiveKind>) {
+      Seconds before;
+      for (double bytes = 8; bytes < 1e11; bytes *= 1.7) {
+        const Seconds now = time_of(network, kind.value, group, bytes);
+        CHECK(now >= before);
+        CHECK(now > Seconds(0));
+        before = now;
+        if (kind.value == CollectiveKind::reduce_scatter)
+          CHECK(now <= time_of(network, CollectiveKind::all_reduce, group, bytes));
+      }
+    }
+  }
+}
+
+TEST_CASE("a pair on two nodes is not priced as NVLink, and nothing costs nothing") {
+  const Network network = eight_by_eight();
+  CHECK(time_of(network, CollectiveKind::all_reduce, {2, 1}, 1e9) >
+        5 * time_of(network, CollectiveKind::all_reduce, {2, 2}, 1e9));
+  CHECK(time_of(network, CollectiveKind::all_reduce, {1, 1}, 1e9) == Seconds(0));
+  CHECK(time_of(network, CollectiveKind::all_reduce, {8, 8}, 0) == Seconds(0));
+  CHECK(point_to_point_time(network, false, Bytes(1e6), 8) > point_to_point_time(network, true, Bytes(1e6), 8));
+}

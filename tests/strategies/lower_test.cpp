@@ -1,0 +1,83 @@
+#include "strategies/lower.h"
+
+#include "sim/model/transformer.h"
+#include "strategies/block_memory.h"
+#include "strategies/intra/intra.h"
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+// GPT-3 175B as Korthikanti et al. train it (arXiv:2205.05198, table 3).
+Model gpt_175b() {
+  TransformerSpec spec;
+  spec.layers = 96;
+  spec.hidden = 12288;
+  spec.heads = 96;
+  spec.vocabulary = 51200;
+  spec.positions = 2048;
+  return build_transformer(spec);
+}
+
+Bytes layer_bytes(std::int64_t tensor, bool sequence_parallel, Recompute recompute) {
+  const Model model = gpt_175b();
+  Strategy strategy;
+  strategy.mesh.tensor = tensor;
+  strategy.sequence_parallel = sequence_parallel;
+  strategy.attention = AttentionKernel::unfused;
+  strategy.dropout = true;
+  Execution execution;
+  execution.attention = AttentionKernel::unfused;
+  execution.dropout = true;
+  const Block& layer = model.blocks[static_cast<std::size_t>(model.layers[0])];
+  return block_memory(local_program(layer, strategy), BlockRole::layer, strategy, recompute, execution, 2048, 2048)
+      .kept;
+}
+
+std::string refusal(const Strategy& strategy, std::int64_t gpus, std::int64_t batch = 64) {
+  Workload workload;
+  workload.sequence_length = 2048;
+  workload.global_batch = batch;
+  const auto outcome = lower(gpt_175b(), workload, strategy, {gpus, 8});
+  return std::holds_alternative<Infeasible>(outcome) ? std::get<Infeasible>(outcome).reason : "";
+}
+
+}  // namespace
+
+TEST_CASE("activation bytes of a layer are Korthikanti's") {
+  // arXiv:2205.05198, table 2, with s = 2048, b = 1, h = 12288, a = 96, t = 8: sbh = 25.17 MB, 5 a s / h = 80.
+  const double sbh = 2048.0 * 12288;
+  CHECK(layer_bytes(1, false, Recompute::none).value() == Approx(sbh * (34 + 80)).epsilon(0.001));
+  CHECK(layer_bytes(8, false, Recompute::none).value() == Approx(sbh * (10 + 24.0 / 8 + 80.0 / 8)).epsilon(0.001));
+  CHECK(layer_bytes(8, true, Recompute::none).value() == Approx(sbh / 8 * (34 + 80)).epsilon(0.001));
+  CHECK(layer_bytes(8, true, Recompute::selective).value() == Approx(sbh / 8 * 34).epsilon(0.001));
+  CHECK(layer_bytes(8, false, Recompute::full).value() == Approx(2 * sbh).epsilon(0.001));
+}
+
+TEST_CASE("what cannot be is refused with the number that would do") {
+  Strategy strategy;
+  strategy.mesh.tensor = 8;
+  strategy.mesh.pipeline = 8;
+  CHECK(refusal(strategy, 64).empty());
+  CHECK(refusal(strategy, 128).find("data_parallel 2 would do") != std::string::npos);
+  strategy.mesh.tensor = 128;
+  CHECK(refusal(strategy, 1024).find("96 would do") != std::string::npos);
+  strategy.mesh.tensor = 1;
+  strategy.mesh.pipeline = 97;
+  CHECK(refusal(strategy, 97).find("96 would do") != std::string::npos);
+  strategy.mesh.pipeline = 1;
+  strategy.micro_batch = 3;
+  CHECK(refusal(strategy, 1).find("2 would do") != std::string::npos);
+}
+
+TEST_CASE("model FLOPs are the closed form") {
+  // arXiv:2205.05198, appendix A: 72 B L s h^2 (1 + s/6h + V/12hL).
+  const Model model = gpt_175b();
+  Workload workload;
+  workload.sequence_length = 2048;
+  workload.global_batch = 64;
+  const double h = 12288;
+  const double expected = 72 * 64.0 * 96 * 2048 * h * h * (1 + 2048 / (6 * h) + 51200 / (12 * h * 96));
+  CHECK(model_flops(model, workload).value() == Approx(expected).epsilon(1e-6));
+}
