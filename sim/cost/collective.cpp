@@ -181,7 +181,15 @@ class Choice {
 CollectivePrice collective_time(const Network& network, const CollectiveCall& call) {
   if (call.group.ranks <= 1 || call.bytes <= Bytes(0))
     return {Seconds(0), CollectiveAlgorithm::ring, CollectiveProtocol::simple, Ground::measured};
-  return Choice(network, call).run();
+  CollectivePrice price = Choice(network, call).run();
+  // Tree and in-switch variants of gather and scatter exist too (PAT, NVLS): none costs more than an all-reduce.
+  if (call.kind == CollectiveKind::all_gather || call.kind == CollectiveKind::reduce_scatter) {
+    CollectiveCall whole = call;
+    whole.kind = CollectiveKind::all_reduce;
+    const CollectivePrice bound = Choice(network, whole).run();
+    if (bound.time < price.time) price = bound;
+  }
+  return price;
 }
 
 Seconds point_to_point_time(const Network& network, bool same_node, Bytes bytes, double sharers) {

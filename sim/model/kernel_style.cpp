@@ -162,7 +162,7 @@ SavedActivations saved_activations(const Operator& op, double tokens, double seq
     case OperatorKind::norm:
       return {(eager ? Bytes(6) : element) * rows * op.width, Bytes(0)};
     case OperatorKind::linear:
-      return {execution.linear_input_element * rows * op.in_features, Bytes(0)};
+      return {execution.linear_input_element * rows * op.in_features * op.saved_input_share, Bytes(0)};
     case OperatorKind::attention:
       return saved_attention(op, rows, sequence, execution);
     case OperatorKind::activation: {

@@ -82,10 +82,11 @@ struct Operator {
   OperatorKind kind = OperatorKind::linear;
   TensorSplit split = TensorSplit::none;
 
-  double row_share = 1;     // rows = tokens * row_share: 1/tp under sequence parallelism, top_k for routed experts, ...
-  double in_features = 0;   // linear: K; embedding: rows of the table
-  double out_features = 0;  // linear: N; embedding: width of a row
-  double width = 0;         // features of a row that a pointwise operator works on (output side for a gated activation)
+  double row_share = 1;  // rows = tokens * row_share: 1/tp under sequence parallelism, top_k for routed experts, ...
+  double saved_input_share = 1;  // linear: share of its input kept for backward (1/tp where it is gathered again)
+  double in_features = 0;        // linear: K; embedding: rows of the table
+  double out_features = 0;       // linear: N; embedding: width of a row
+  double width = 0;  // features of a row that a pointwise operator works on (output side for a gated activation)
   std::int64_t experts = 1;    // linear: weights side by side on this rank; rows are spread over them
   bool routed = false;         // belongs to the routed experts (expert parallelism divides it)
   bool gated = false;          // activation: two inputs of `width`

@@ -48,7 +48,10 @@ class TensorPass {
       op.row_share *= sequence_share();
     }
     if (degree > 1) {
-      if (needs_gathered_input(op)) gather_inputs(vertex, op);
+      if (needs_gathered_input(op)) {
+        gather_inputs(vertex, op);
+        if (strategy_.sequence_parallel) op.saved_input_share = 1 / degree;
+      }
       shrink(op, degree);
     }
     program_.steps.emplace_back(op);
