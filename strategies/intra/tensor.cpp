@@ -36,6 +36,13 @@ class TensorPass {
     return strategy_.sequence_parallel ? 1.0 / static_cast<double>(strategy_.mesh.tensor) : 1.0;
   }
 
+  // Megatron keeps its shard of a gathered input and gathers again; PyTorch's autograd keeps what the product read.
+  bool keeps_input_shards() const {
+    const bool megatron =
+        strategy_.framework == FrameworkKind::megatron || strategy_.framework == FrameworkKind::deepspeed;
+    return strategy_.sequence_parallel && megatron;
+  }
+
   void place(Vertex vertex) {
     Operator op = block_.graph[vertex];
     const double degree = degree_of(op);
@@ -50,7 +57,7 @@ class TensorPass {
     if (degree > 1) {
       if (needs_gathered_input(op)) {
         gather_inputs(vertex, op);
-        if (strategy_.sequence_parallel) op.saved_input_share = 1 / degree;
+        if (keeps_input_shards()) op.saved_input_share = 1 / degree;
       }
       shrink(op, degree);
     }
@@ -76,7 +83,7 @@ class TensorPass {
     if (strategy_.sequence_parallel) {
       gather.forward = CollectiveKind::all_gather;
       gather.backward = CollectiveKind::reduce_scatter;
-      gather.regathers_input = true;
+      gather.regathers_input = keeps_input_shards();
     } else {
       gather.backward = CollectiveKind::all_reduce;
     }
