@@ -94,15 +94,24 @@ class Lowerer {
     lowering_.micro_batches = workload_.global_batch / mesh.data / strategy_.micro_batch;
   }
 
+  // torchtitan compiles the transformer blocks alone: its loss runs eager, on an fp32 copy of the logits
+  // (torchtitan parallelize_llama.py, apply_compile, and train.py of December 2024).
+  Execution execution_of(const Block& block) const {
+    Execution execution = lowering_.execution;
+    if (strategy_.framework == FrameworkKind::torchtitan && block.role == BlockRole::head)
+      execution.style = KernelStyle::eager;
+    return execution;
+  }
+
   void describe_blocks() {
     for (const Block& block : model_.blocks) {
       LayerProgram program = local_program(block, strategy_);
       BlockFacts facts;
       facts.dense = elements_of(program, false);
       facts.routed = elements_of(program, true);
+      const Execution execution = execution_of(block);
       const auto memory = [&](Recompute recompute) {
-        return block_memory(program, block.role, strategy_, recompute, lowering_.execution, lowering_.tokens,
-                            lowering_.sequence);
+        return block_memory(program, block.role, strategy_, recompute, execution, lowering_.tokens, lowering_.sequence);
       };
       facts.memory = memory(strategy_.recompute);
       facts.memory_without = memory(Recompute::none);
