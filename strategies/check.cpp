@@ -50,7 +50,6 @@ Refusal check_model(const Model& model, const Strategy& strategy) {
   if (mesh.expert > 1 && model.experts % mesh.expert != 0)
     return Infeasible{fmt::format("expert_parallel {} does not divide the model's {} experts; {} would do", mesh.expert,
                                   model.experts, divisor_below(model.experts, mesh.expert))};
-  if (strategy.sequence_parallel && mesh.tensor == 1) return std::nullopt;  // nothing to divide: no harm
   return std::nullopt;
 }
 

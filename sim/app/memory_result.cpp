@@ -16,15 +16,17 @@ Bytes cublas_workspace(const Device& device) {
   return device.peak_of(DataType::fp8) > FlopRate(0) ? mebibytes(32) : mebibytes(8.125);
 }
 
-// CUDA context with loaded kernels: 0.3-0.7 GB is what users see; the middle.
+// CUDA context with loaded kernels: an assumption, the middle of the 0.3-0.7 GB that users report; only in device
+// figures and `fits`.
 constexpr Bytes context_bytes{0.5e9};
 
 // NCCL buffers of one communicator: 16 channels, send and receive, of 4 MiB Simple + 0.5 MiB LL + 4.7 MiB LL128
 // (NCCL_BUFFSIZE and the LL constants of NCCL's init.cc).
 constexpr Bytes communicator_bytes = mebibytes(16 * (4 + 0.5 + 4.7));
 
-// Reserved over allocated of PyTorch's caching allocator: the median over the 24 B200 runs that SimuMax v1.2 publishes
-// with both figures (docs/b200/b200_release_v1.2_summary.json: real_reserved_gib against max allocated).
+// Reserved over allocated of PyTorch's caching allocator: the median (1.039, 1.028 to 1.093) over the 24 B200 runs that
+// SimuMax v1.2 publishes with both figures (docs/b200/b200_release_v1.2_summary.json: real_reserved_gib against max
+// allocated).
 constexpr double reserved_over_allocated = 1.04;
 
 double communicators(const Mesh& mesh) {
