@@ -12,6 +12,8 @@ Strategy framework_defaults(FrameworkKind framework) {
     case FrameworkKind::megatron:  // Megatron-LM arguments.py: fused kernels and the asynchronous all-reduce are on
       strategy.kernels = KernelStyle::megatron_fused;
       strategy.overlap_weight_gradient = true;
+      strategy.keeps_input_shards = true;  // arXiv:2205.05198, section 4.2.2
+      strategy.divides_messages = true;    // arXiv:2104.04473, section 4.1
       break;
     case FrameworkKind::torchtitan:  // torchtitan job configuration defaults: FSDP2, selective recompute
       strategy.kernels = KernelStyle::eager;
@@ -20,11 +22,13 @@ Strategy framework_defaults(FrameworkKind framework) {
       strategy.overlap_gradient_reduce = true;
       strategy.overlap_parameter_gather = true;
       strategy.overlap_pipeline = true;
+      strategy.eager_loss = true;          // apply_compile compiles the transformer blocks alone (December 2024)
       strategy.peak = PeakKind::reserved;  // train.py reports max_memory_reserved
       break;
     case FrameworkKind::deepspeed:  // DeepSpeed config-json: overlap_comm is on for ZeRO-3, off below
       strategy.kernels = KernelStyle::megatron_fused;
       strategy.sharding = Sharding::zero1;
+      strategy.keeps_input_shards = true;  // through Megatron-LM's layers
       break;
     case FrameworkKind::fsdp:  // PyTorch FullyShardedDataParallel: FULL_SHARD, backward prefetch
       strategy.kernels = KernelStyle::eager;

@@ -94,12 +94,9 @@ class Lowerer {
     lowering_.micro_batches = workload_.global_batch / mesh.data / strategy_.micro_batch;
   }
 
-  // torchtitan compiles the transformer blocks alone: its loss runs eager, on an fp32 copy of the logits
-  // (torchtitan parallelize_llama.py, apply_compile, and train.py of December 2024).
   Execution execution_of(const Block& block) const {
     Execution execution = lowering_.execution;
-    if (strategy_.framework == FrameworkKind::torchtitan && block.role == BlockRole::head)
-      execution.style = KernelStyle::eager;
+    if (strategy_.eager_loss && block.role == BlockRole::head) execution.style = KernelStyle::eager;
     return execution;
   }
 
@@ -490,7 +487,7 @@ class Lowerer {
     const bool same_node = wraps ? axis_stride(strategy_.mesh, Axis::pipeline) * ranks <= placement_.gpus_per_node
                                  : pipeline_neighbours_share_node(strategy_.mesh, lower, placement_.gpus_per_node);
     if (transfer_works_[same_node] >= 0) return transfer_works_[same_node];
-    const bool divided = strategy_.sequence_parallel || strategy_.framework == FrameworkKind::megatron;
+    const bool divided = strategy_.sequence_parallel || strategy_.divides_messages;
     const double share = divided ? 1.0 / static_cast<double>(strategy_.mesh.tensor) : 1.0;
     const Bytes bytes =
         lowering_.execution.activation_element * (lowering_.tokens * static_cast<double>(model_.hidden) * share);

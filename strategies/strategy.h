@@ -113,7 +113,11 @@ struct Strategy {
   bool overlap_tensor = false;           // tensor-parallel collectives hidden behind their matrix products (async TP)
   bool overlap_weight_gradient = false;  // tensor-parallel collectives of the backward pass run beside weight gradients
   bool synchronous_pipeline = false;     // the host waits for the device at every pipeline send or receive
-  bool fused_loss = false;               // loss in chunks: no full logits kept
+  bool keeps_input_shards =
+      false;  // sequence parallel: a gathered input is kept as its shard and gathered again backward
+  bool divides_messages = false;  // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
+  bool eager_loss = false;        // the loss runs eager whatever `kernels` says
+  bool fused_loss = false;        // loss in chunks: no full logits kept
   KernelStyle kernels = KernelStyle::megatron_fused;
   AttentionKernel attention = AttentionKernel::flash;
   bool dropout = false;

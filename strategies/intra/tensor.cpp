@@ -36,12 +36,7 @@ class TensorPass {
     return strategy_.sequence_parallel ? 1.0 / static_cast<double>(strategy_.mesh.tensor) : 1.0;
   }
 
-  // Megatron keeps its shard of a gathered input and gathers again; PyTorch's autograd keeps what the product read.
-  bool keeps_input_shards() const {
-    const bool megatron =
-        strategy_.framework == FrameworkKind::megatron || strategy_.framework == FrameworkKind::deepspeed;
-    return strategy_.sequence_parallel && megatron;
-  }
+  bool keeps_input_shards() const { return strategy_.sequence_parallel && strategy_.keeps_input_shards; }
 
   void place(Vertex vertex) {
     Operator op = block_.graph[vertex];

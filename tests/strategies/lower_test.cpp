@@ -27,6 +27,7 @@ Bytes layer_bytes(std::int64_t tensor, bool sequence_parallel, Recompute recompu
   strategy.sequence_parallel = sequence_parallel;
   strategy.attention = AttentionKernel::unfused;
   strategy.dropout = true;
+  strategy.keeps_input_shards = true;
   Execution execution;
   execution.attention = AttentionKernel::unfused;
   execution.dropout = true;
