@@ -351,7 +351,7 @@ void write_flow_list(std::string& out, const std::string& name, const std::vecto
     std::string fields;
     for (const NumberRow<Item>& row : rows)
       fields += fmt::format("{}{}: {:.6g}", fields.empty() ? "" : ", ", row.name, row.get(item));
-    out += indent + "  - {" + fields + "}\n";
+    out += fmt::format("{}  - {{{}}}\n", indent, fields);
   }
 }
 

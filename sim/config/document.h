@@ -24,7 +24,7 @@ namespace echelon {
 
 // What a document may be at most.
 struct DocumentLimits {
-  static constexpr std::size_t bytes = 4 * 1024 * 1024;
+  static constexpr std::size_t bytes = std::size_t{4} * 1024 * 1024;
   static constexpr std::size_t values = 200'000;  // scalars, sequences and mappings, aliases expanded
   static constexpr std::size_t depth = 64;        // of sequences and mappings
 };

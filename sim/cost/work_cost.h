@@ -65,7 +65,7 @@ struct OperatorPrice {
 
 class WorkPricer {
  public:
-  explicit WorkPricer(CostContext context) : context_(std::move(context)) {}
+  explicit WorkPricer(const CostContext& context) : context_(context) {}
 
   Price price(const Work& work);
   // Operators and collectives of one layer of a block, for the user who doubts a number.

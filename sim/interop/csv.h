@@ -31,7 +31,7 @@ class CsvTable {
   static CsvTable parse(std::string_view text, const std::string& name);
   // Reads a file of at most `largest_file` bytes. Throws InputError, also where there is no such file.
   static CsvTable read(const std::filesystem::path& path);
-  static constexpr std::size_t largest_file = 64 * 1024 * 1024;
+  static constexpr std::size_t largest_file = std::size_t{64} * 1024 * 1024;
 
   const std::string& file() const { return file_; }
   const std::vector<CsvCell>& header() const { return header_; }

@@ -248,17 +248,17 @@ BlockBuilder::BlockBuilder(std::string name, BlockRole role) {
   block_.role = role;
 }
 
-Vertex BlockBuilder::add(Operator op, double output_width, const std::vector<Vertex>& inputs) {
-  const Vertex vertex = add_vertex(std::move(op), block_.graph);
+Vertex BlockBuilder::add(const Operator& op, double output_width, const std::vector<Vertex>& inputs) {
+  const Vertex vertex = add_vertex(op, block_.graph);
   output_widths_.push_back(output_width);
   for (const Vertex input : inputs)
     if (input != block_input) add_edge(input, vertex, TensorEdge{output_widths_[input]}, block_.graph);
   return vertex;
 }
 
-Vertex BlockBuilder::add(Operator op, const std::vector<Vertex>& inputs) {
+Vertex BlockBuilder::add(const Operator& op, const std::vector<Vertex>& inputs) {
   const double width = op.out_features;
-  return add(std::move(op), width, inputs);
+  return add(op, width, inputs);
 }
 
 Operator pointwise_operator(std::string name, OperatorKind kind, double width, TensorSplit split) {

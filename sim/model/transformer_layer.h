@@ -23,9 +23,9 @@ class BlockBuilder {
   BlockBuilder(std::string name, BlockRole role);
 
   // Adds an operator that reads the outputs of `inputs` and makes `output_width` features a token.
-  Vertex add(Operator op, double output_width, const std::vector<Vertex>& inputs);
+  Vertex add(const Operator& op, double output_width, const std::vector<Vertex>& inputs);
   // The same for a linear layer, which makes `out_features`.
-  Vertex add(Operator op, const std::vector<Vertex>& inputs);
+  Vertex add(const Operator& op, const std::vector<Vertex>& inputs);
   Block take() { return std::move(block_); }
 
  private:
