@@ -43,7 +43,7 @@ Sums sum_up(const LayerProgram& program, const Execution& execution, double toke
 // Logits in flight beside what the loss keeps: the 16-bit logits and their gradient; eager PyTorch also holds an fp32
 // copy forward and an fp32 gradient backward.
 Bytes loss_extra(const Sums& sums, KernelStyle style) {
-  const double fp32_copy = style == KernelStyle::eager ? 2 : 0;
+  const double fp32_copy = style == KernelStyle::eager || style == KernelStyle::nanotron ? 2 : 0;
   return sums.logits * (1 + fp32_copy);
 }
 

@@ -37,7 +37,7 @@ Strategy framework_defaults(FrameworkKind framework) {
       strategy.overlap_parameter_gather = true;
       break;
     case FrameworkKind::nanotron:  // nanotron config defaults: REDUCE_SCATTER tensor parallelism, fp32 accumulation
-      strategy.kernels = KernelStyle::eager;
+      strategy.kernels = KernelStyle::nanotron;
       strategy.sequence_parallel = true;
       break;
   }

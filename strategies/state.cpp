@@ -42,11 +42,16 @@ ShardedState sharded_state(double elements, const StateBytes& bytes, Sharding sh
 }
 
 Bytes optimizer_traffic(const Workload& workload) {
+  const Bytes fp32(4);
+  const Bytes norm_and_clip = fp32 + fp32 * 2;
+  const Bytes step = (moments(workload.optimizer) + fp32) * 2 + fp32;
+  if (workload.optimizer_variant == OptimizerVariant::pytorch || !low_precision(workload)) return norm_and_clip + step;
   const StateBytes bytes = state_bytes(workload);
-  const bool master = workload.optimizer_variant == OptimizerVariant::megatron && low_precision(workload);
-  const Bytes states = moments(workload.optimizer) + (master ? Bytes(4) : bytes.weight);
-  const Bytes norm_and_scale = bytes.gradient * 3;
-  return states * 2 + bytes.gradient + (master ? bytes.weight : Bytes(0)) + norm_and_scale;
+  const Bytes to_fp32 = bytes.gradient < fp32 ? bytes.gradient + fp32 : Bytes(0);
+  const Bytes unscale = workload.precision.compute == DataType::fp16 ? fp32 * 2 : Bytes(0);
+  const Bytes to_weight = fp32 + bytes.weight;
+  const Bytes zeroing = bytes.gradient;
+  return to_fp32 + unscale + norm_and_clip + step + to_weight + zeroing;
 }
 
 Bytes compute_weight(const Workload& workload) {

@@ -32,9 +32,11 @@ struct ShardedState {
 // `elements` of one rank before data-parallel sharding, `ranks` that share them.
 ShardedState sharded_state(double elements, const StateBytes& bytes, Sharding sharding, double ranks);
 
-// Device memory that one optimizer step moves for an element: states, gradients and weights read and written once
-// (Adam: gradient, master, two moments in; master, two moments, weight out), the gradient twice more for its norm and
-// scale.
+// Device memory that one optimizer step moves for an element, kernel by kernel: the gradient's norm (read) and clipping
+// (read, written), the step itself (gradient read; weight and moments read and written). Megatron's and DeepSpeed's
+// mixed-precision optimizers add the gradient's copy to fp32, its unscaling where there is a loss scale (fp16), the
+// master weight's copy to the 16-bit weight, and the zeroing of the gradient buffer (Megatron-LM
+// megatron/optimizer/optimizer.py, Float16OptimizerWithFloat16Params).
 Bytes optimizer_traffic(const Workload& workload);
 
 // Bytes of the unsharded copy of an element that layers compute with.

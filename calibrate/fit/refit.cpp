@@ -63,6 +63,25 @@ GemmFit fit_products(const Device& device, DataType type, const std::vector<Gemm
   return fit_gemm(device, type, samples, sources_of(rows), {}, reference);
 }
 
+// What large products of 10 ms and more keep of the rate that those of 0.3 to 3 ms reach: the clock falls to what the
+// power limit sustains. Said, not fitted: it is the profile's sustained_clock_fraction, which other sources may know
+// better.
+void report_sustained_rate(const std::vector<GemmRow>& rows, ImportReport& report) {
+  constexpr double smallest_side = 3000;
+  std::vector<double> short_rates;
+  std::vector<double> long_rates;
+  for (const GemmRow& row : rows) {
+    if (std::min({row.m, row.n, row.k}) < smallest_side) continue;
+    const double rate = row.m * row.n * row.k / row.time.value();
+    if (row.time >= Seconds(10e-3)) long_rates.push_back(rate);
+    if (row.time >= Seconds(0.3e-3) && row.time < Seconds(3e-3)) short_rates.push_back(rate);
+  }
+  if (short_rates.size() < 10 || long_rates.size() < 10) return;
+  report.curves.push_back({"gemm sustained clock", static_cast<std::int64_t>(long_rates.size()), 0, 0, 0,
+                           fmt::format("products of 10 ms and more keep {:.3f} of the rate of those of 0.3 to 3 ms",
+                                       median_of(long_rates) / median_of(short_rates))});
+}
+
 void refit_products(Device& device, const KernelTables& tables, ImportReport& report) {
   const std::string chip = chip_of(device.name);
   // 16-bit formats first: they are what casts of narrower ones are measured against.
@@ -86,6 +105,7 @@ void refit_products(Device& device, const KernelTables& tables, ImportReport& re
     report.curves.push_back({fmt::format("gemm {}", name_of(type)), figures.samples, fit.held_out, figures.median_error,
                              figures.p95_error, note});
     put_curve(device.gemm, std::move(fit.curve));
+    if (type == DataType::bf16) report_sustained_rate(rows, report);
   }
 }
 
@@ -201,6 +221,7 @@ Profile refit(const Profile& base, const std::vector<std::filesystem::path>& tab
   KernelTables read;
   for (const auto& path : tables) read_kernel_table(path, read);
   Profile profile = base;
+  profile.device.sustained_clock = 1;  // benchmarks are short
   const std::size_t before = report.curves.size();
   refit_products(profile.device, read, report);
   refit_layouts(profile.device, read, report);
@@ -210,6 +231,7 @@ Profile refit(const Profile& base, const std::vector<std::filesystem::path>& tab
   if (report.curves.size() == before)
     throw InputError({base.file, 0, 0}, fmt::format("no row of the tables speaks of '{}'", base.device.name),
                      "expected rows of " + chip_of(base.device.name));
+  profile.device.sustained_clock = base.device.sustained_clock;
   return profile;
 }
 

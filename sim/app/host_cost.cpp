@@ -14,7 +14,7 @@ HostCost host_cost(const Strategy& strategy) {
     case FrameworkKind::deepspeed:
       return {microseconds(50), microseconds(41.5)};
     case FrameworkKind::nanotron:
-      return {microseconds(15.2), microseconds(11.4)};
+      return {microseconds(100), microseconds(75)};
     case FrameworkKind::fsdp:
     case FrameworkKind::torchtitan:
       return {microseconds(8), microseconds(6)};

@@ -22,6 +22,7 @@
 #include "sim/base/error.h"
 #include "sim/base/units.h"
 #include "sim/interop/truth_table.h"
+#include "sim/metrics/breakdown.h"
 
 namespace echelon {
 
@@ -32,6 +33,7 @@ struct Prediction {
   Bytes peak_memory;               // of the worst rank, counted as Strategy::peak says
   std::vector<Bytes> stage_peaks;  // by pipeline stage; may be empty
   bool fits = true;
+  Breakdown breakdown;  // of the critical rank
 };
 
 using Outcome = std::variant<Prediction, Infeasible>;

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "sim/app/validate.h"
+#include "sim/report/result_columns.h"
 
 namespace echelon {
 
@@ -24,11 +25,15 @@ Json measured_json(const ValidatedRow& row) {
 Json predicted_json(const ValidatedRow& row) {
   if (!row.predicted) return nullptr;
   const Prediction& p = *row.predicted;
+  Json breakdown;
+  for (const BreakdownColumn& column : breakdown_columns())
+    breakdown[std::string(column.name)] = (p.breakdown.*column.part).value();
   return {{"iteration_time_s", p.iteration_time.value()},
           {"iteration_time_low_s", p.low.value()},
           {"iteration_time_high_s", p.high.value()},
           {"peak_memory_bytes", p.peak_memory.value()},
-          {"fits", p.fits}};
+          {"fits", p.fits},
+          {"time_breakdown_s", breakdown}};
 }
 
 Json row_json(const ValidatedRow& row) {

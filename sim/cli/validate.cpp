@@ -50,8 +50,8 @@ Outcome predict(const Scenario& scenario) {
   const auto outcome = simulate(scenario);
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
   const Result& result = std::get<Result>(outcome);
-  Prediction prediction{result.iteration,  result.iteration_low, result.iteration_high, result.memory.peak, {},
-                        result.memory.fits};
+  Prediction prediction{result.iteration,   result.iteration_low, result.iteration_high, result.memory.peak, {},
+                        result.memory.fits, result.breakdown};
   for (const StageMemory& stage : result.memory.per_stage) prediction.stage_peaks.push_back(stage.peak);
   return prediction;
 }

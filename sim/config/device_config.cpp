@@ -145,10 +145,6 @@ void write_provenance(std::string& out, const Provenance& provenance, const std:
   write_rows(out, provenance_rows(), provenance, indent);
 }
 
-std::string list_type(const std::string& item) {
-  return R"({"type":"array","items":)" + item + "}";
-}
-
 NumberRows<GemmTile> tile_rows() {
   return {plain_row("rows", 1, 4096, &GemmTile::rows, "rows of the result in one block"),
           plain_row("columns", 1, 4096, &GemmTile::columns, "columns of the result in one block"),

@@ -44,6 +44,10 @@ std::string choice_type(const std::vector<std::string>& names) {
   return fmt::format(R"({{"enum":{}}})", json_list(strings));
 }
 
+std::string list_type(const std::string& item) {
+  return fmt::format(R"({{"type":"array","items":{}}})", item);
+}
+
 std::string any_of(const std::vector<std::string>& types) {
   return fmt::format(R"({{"anyOf":{}}})", json_list(types));
 }

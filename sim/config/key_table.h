@@ -54,6 +54,7 @@ std::string number_type(double least, double most);
 std::string boolean_type();
 std::string text_type();
 std::string choice_type(const std::vector<std::string>& names);
+std::string list_type(const std::string& item);
 std::string any_of(const std::vector<std::string>& types);
 // An object with these keys and no others.
 std::string object_type(const std::vector<KeyRow>& rows);

@@ -79,6 +79,47 @@ std::vector<NetworkRow> number_rows() {
   };
 }
 
+std::vector<Key<ScalingPoint>> scaling_point_keys() {
+  const auto rate = [](const char* name, ByteRate ScalingPoint::*member, const char* meaning) {
+    return Key<ScalingPoint>{
+        {name, number_type(0.001, 1e5), meaning, Presence::required},
+        [=](const Value& value, ScalingPoint& p) { p.*member = ByteRate(value.number(0.001, 1e5) * gb_s); }};
+  };
+  return {integer_key<ScalingPoint>("nodes", 2, 1'000'000, &ScalingPoint::nodes, "whole nodes", Presence::required),
+          rate("all_reduce_bus_gb_s", &ScalingPoint::all_reduce_bus, "bus bandwidth of all-reduce"),
+          rate("gather_bus_gb_s", &ScalingPoint::gather_bus, "bus bandwidth of all-gather and reduce-scatter")};
+}
+
+std::vector<ScalingPoint> scaling_points(const Value& list) {
+  std::vector<ScalingPoint> points;
+  for (const Value& item : list.items()) {
+    ScalingPoint point;
+    read_keys(item, scaling_point_keys(), point);
+    if (!points.empty() && point.nodes <= points.back().nodes)
+      item.fail("nodes do not ascend", "expected more nodes than in the point before");
+    points.push_back(point);
+  }
+  return points;
+}
+
+std::vector<Key<MeasuredScaling>> scaling_keys() {
+  constexpr double mib = 1024.0 * 1024.0;
+  return {{{"mib", number_type(0.001, 1e6), "size of each collective, the full vector", Presence::required},
+           [](const Value& value, MeasuredScaling& s) { s.bytes = Bytes(value.number(0.001, 1e6) * mib); }},
+          {{"points", list_type(object_type_of(scaling_point_keys())), "by number of nodes", Presence::required},
+           [](const Value& value, MeasuredScaling& s) { s.points = scaling_points(value); }}};
+}
+
+std::string scaling_to_yaml(const MeasuredScaling& scaling, const std::string& pad) {
+  if (scaling.points.empty()) return "";
+  std::string out =
+      fmt::format("{0}scaling:\n{0}  mib: {1:.6g}\n{0}  points:\n", pad, scaling.bytes.value() / (1024.0 * 1024.0));
+  for (const ScalingPoint& point : scaling.points)
+    out += fmt::format("{}    - {{nodes: {}, all_reduce_bus_gb_s: {:.6g}, gather_bus_gb_s: {:.6g}}}\n", pad,
+                       point.nodes, point.all_reduce_bus.value() / gb_s, point.gather_bus.value() / gb_s);
+  return out;
+}
+
 std::vector<Key<Provenance>> provenance_keys() {
   return {enum_key<Ground, Provenance>("ground", &Provenance::ground, "what the numbers stand on", Presence::required),
           text_key<Provenance>("source", &Provenance::source, "where they come from", Presence::required)};
@@ -91,6 +132,8 @@ std::vector<Key<Network>> network_keys() {
                     [row](const Value& value, Network& n) { row.set(n, value.number(row.least, row.most)); }});
   keys.push_back(
       enum_key<Fabric, Network>("fabric", &Network::fabric, "what joins the GPUs of a node", Presence::required));
+  keys.push_back({{"scaling", object_type_of(scaling_keys()), "bandwidths measured by number of nodes"},
+                  [](const Value& value, Network& n) { read_keys(value, scaling_keys(), n.scaling); }});
   const auto provenance = [&](const char* name, Provenance Network::*member, const char* meaning, Presence presence) {
     keys.push_back({{name, object_type_of(provenance_keys()), meaning, presence},
                     [=](const Value& value, Network& n) { read_keys(value, provenance_keys(), n.*member); }});
@@ -123,6 +166,7 @@ std::string network_to_yaml(const Network& network, int indent) {
   const std::string pad(static_cast<std::size_t>(indent), ' ');
   std::string out = fmt::format("{}fabric: {}\n", pad, name_of(network.fabric));
   for (const NetworkRow& row : number_rows()) out += fmt::format("{}{}: {:.6g}\n", pad, row.name, row.get(network));
+  out += scaling_to_yaml(network.scaling, pad);
   out += provenance_to_yaml("intra", network.intra, pad);
   return out + provenance_to_yaml("inter", network.inter, pad);
 }

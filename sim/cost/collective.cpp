@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 namespace echelon {
@@ -176,11 +177,7 @@ class Choice {
   CollectivePrice price_;
 };
 
-}  // namespace
-
-CollectivePrice collective_time(const Network& network, const CollectiveCall& call) {
-  if (call.group.ranks <= 1 || call.bytes <= Bytes(0))
-    return {Seconds(0), CollectiveAlgorithm::ring, CollectiveProtocol::simple, Ground::measured};
+CollectivePrice unscaled_time(const Network& network, const CollectiveCall& call) {
   CollectivePrice price = Choice(network, call).run();
   // Tree and in-switch variants of gather and scatter exist too (PAT, NVLS): none costs more than an all-reduce.
   if (call.kind == CollectiveKind::all_gather || call.kind == CollectiveKind::reduce_scatter) {
@@ -189,6 +186,41 @@ CollectivePrice collective_time(const Network& network, const CollectiveCall& ca
     const CollectivePrice bound = Choice(network, whole).run();
     if (bound.time < price.time) price = bound;
   }
+  return price;
+}
+
+// Measured time over the model's at one measured number of nodes.
+double scaling_at(const Network& network, const ScalingPoint& point, CollectiveKind kind) {
+  const bool reduces = kind == CollectiveKind::all_reduce;
+  const GroupShape group{point.nodes * network.gpus_per_node, network.gpus_per_node};
+  const CollectiveCall call{reduces ? kind : CollectiveKind::all_gather, group, network.scaling.bytes};
+  const ByteRate bus = reduces ? point.all_reduce_bus : point.gather_bus;
+  const Seconds measured = call.bytes * bus_factor(call.kind, static_cast<double>(group.ranks)) / bus;
+  return measured / unscaled_time(network, call).time;
+}
+
+// The factor on a collective's time over `nodes`; the ends of the measurements serve beyond them.
+double scaling_factor(const Network& network, CollectiveKind kind, double nodes) {
+  const std::vector<ScalingPoint>& points = network.scaling.points;
+  if (points.empty() || nodes <= 1) return 1;
+  const auto above = std::find_if(points.begin(), points.end(),
+                                  [&](const ScalingPoint& point) { return static_cast<double>(point.nodes) >= nodes; });
+  if (above == points.begin()) return scaling_at(network, points.front(), kind);
+  if (above == points.end()) return scaling_at(network, points.back(), kind);
+  const ScalingPoint& below = *std::prev(above);
+  const double from = std::log2(static_cast<double>(below.nodes));
+  const double to = std::log2(static_cast<double>(above->nodes));
+  const double share = (std::log2(nodes) - from) / (to - from);
+  return std::lerp(scaling_at(network, below, kind), scaling_at(network, *above, kind), share);
+}
+
+}  // namespace
+
+CollectivePrice collective_time(const Network& network, const CollectiveCall& call) {
+  if (call.group.ranks <= 1 || call.bytes <= Bytes(0))
+    return {Seconds(0), CollectiveAlgorithm::ring, CollectiveProtocol::simple, Ground::measured};
+  CollectivePrice price = unscaled_time(network, call);
+  price.time *= scaling_factor(network, call.kind, facts_of(network, call.group).nodes);
   return price;
 }
 

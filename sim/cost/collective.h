@@ -5,7 +5,9 @@
 // bandwidth; the cheapest pair of algorithm and protocol runs. That model is 20-55 % optimistic at middle sizes, so
 //   time = a + b + 2 loss sqrt(a b),   a latency term, b bandwidth term
 // with one loss a system, from its nccl-tests logs: it changes neither end and keeps time monotone in bytes.
-// Bandwidths are achieved ones from the profile.
+// Bandwidths are achieved ones from the profile. Where the profile has bandwidths measured by number of nodes
+// (MeasuredScaling), collectives between nodes take as much longer at every size as they did at the measured one,
+// interpolated over the logarithm of the nodes.
 #pragma once
 
 #include "sim/base/enum_names.h"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "sim/base/collective_kind.h"
 #include "sim/base/enum_names.h"
@@ -48,6 +49,19 @@ struct GroupShape {
   std::int64_t ranks_per_node = 1;
 };
 
+// Bus bandwidth that collectives of one size reached on so many whole nodes.
+struct ScalingPoint {
+  std::int64_t nodes = 2;
+  ByteRate all_reduce_bus;
+  ByteRate gather_bus;  // all-gather and reduce-scatter
+};
+
+// What a fabric that its users share leaves of a collective, measured by number of nodes. Empty: as the model says.
+struct MeasuredScaling {
+  Bytes bytes;                       // of each measurement, the full vector
+  std::vector<ScalingPoint> points;  // nodes ascending
+};
+
 // All bandwidths are achieved ones, per direction, 10^9 bytes a second; bus bandwidth as nccl-tests defines it.
 struct Network {
   std::int64_t gpus_per_node = 8;
@@ -66,6 +80,7 @@ struct Network {
   ByteRate adapter_rate;             // of one adapter
   Seconds adapter_latency;           // of one message between nodes
   double network_latency_scale = 1;  // on NCCL's network latency constants
+  MeasuredScaling scaling;
 
   double mid_size_loss = 0;  // time that latency and bandwidth terms do not overlap; 0..1
   Provenance intra;          // of the numbers inside the node

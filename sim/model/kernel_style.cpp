@@ -17,31 +17,33 @@ struct Passes {
 
 struct StyleRow {
   OperatorKind kind;
-  std::array<Passes, 4> by_style;  // eager, compiled, megatron_fused, transformer_engine
+  std::array<Passes, 5> by_style;  // eager, compiled, megatron_fused, transformer_engine, nanotron
 };
 
 // Counted from the pointwise operations that each style runs, two-byte activations:
 // - norm: fused reads x, writes y; backward reads x and dy, writes dx. Eager RMSNorm goes through fp32 temporaries
 //   (cast, square, mean, rsqrt, product, cast, product with the weight: 36 bytes an element forward).
-// - rotary: fused reads and writes q and k; eager casts to fp32 pairs, multiplies and casts back.
+// - rotary: fused reads and writes q and k; eager casts to fp32 pairs, multiplies and casts back; nanotron also makes
+//   q, k and v contiguous (half as much again as q and k, read and written).
+// - attention: one fused kernel each way; nanotron makes the lengths of the sequences anew in six small ones.
 // - activation: one or two inputs and one output; eager runs the non-linearity and the gate's product apart.
 // - residual: two inputs and one output; the backward pass adds the two branches' gradients.
 // - cross_entropy: Megatron's vocab-parallel loss walks the fp32 logits (cast, max, subtract, exp, sum, divide), eager
 //   PyTorch casts and runs log_softmax, compiled code reads the logits twice and writes the gradient once.
 // - embedding: gather, and scatter-add into an fp32 gradient.
 constexpr auto style_table = std::to_array<StyleRow>({
-    {OperatorKind::embedding, {{{2, 1, 4, 3}, {2, 1, 4, 3}, {3, 6, 4, 4}, {3, 6, 4, 4}}}},
-    {OperatorKind::position, {{{3, 2, 3, 2}, {2, 1, 3, 2}, {3, 2, 3, 2}, {3, 2, 3, 2}}}},
-    {OperatorKind::norm, {{{18, 7, 30, 14}, {2, 1, 4, 2}, {2, 1, 3.5, 2}, {2, 1, 3.5, 2}}}},
-    {OperatorKind::linear, {{{0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}}}},
-    {OperatorKind::rotary, {{{9, 8, 9, 8}, {2, 1, 2, 1}, {6, 8, 6, 8}, {2, 2, 2, 2}}}},
-    {OperatorKind::attention, {{{0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}}}},
-    {OperatorKind::activation, {{{2, 1, 3, 1}, {2, 1, 3, 1}, {2, 1, 3, 1}, {2, 1, 3, 1}}}},
-    {OperatorKind::residual, {{{3, 1, 3, 1}, {2, 1, 2, 1}, {3, 1, 3, 1}, {3, 1, 3, 1}}}},
-    {OperatorKind::router, {{{12, 8, 12, 10}, {6, 4, 6, 5}, {12, 10, 12, 12}, {6, 4, 6, 5}}}},
-    {OperatorKind::permute, {{{4, 4, 4, 4}, {3, 3, 3, 3}, {3, 3, 3, 3}, {2, 2, 2, 2}}}},
-    {OperatorKind::state_space, {{{14, 6, 28, 10}, {10, 4, 20, 6}, {10, 4, 20, 6}, {10, 4, 20, 6}}}},
-    {OperatorKind::cross_entropy, {{{7, 3, 11, 3}, {3, 1, 3, 1}, {19, 10, 11, 4}, {8, 4, 6, 2}}}},
+    {OperatorKind::embedding, {{{2, 1, 4, 3}, {2, 1, 4, 3}, {3, 6, 4, 4}, {3, 6, 4, 4}, {2, 1, 4, 3}}}},
+    {OperatorKind::position, {{{3, 2, 3, 2}, {2, 1, 3, 2}, {3, 2, 3, 2}, {3, 2, 3, 2}, {3, 2, 3, 2}}}},
+    {OperatorKind::norm, {{{18, 7, 30, 14}, {2, 1, 4, 2}, {2, 1, 3.5, 2}, {2, 1, 3.5, 2}, {2, 1, 3.5, 2}}}},
+    {OperatorKind::linear, {{{0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}}}},
+    {OperatorKind::rotary, {{{9, 8, 9, 8}, {2, 1, 2, 1}, {6, 8, 6, 8}, {2, 2, 2, 2}, {5, 3, 5, 3}}}},
+    {OperatorKind::attention, {{{0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 7, 0, 2}}}},
+    {OperatorKind::activation, {{{2, 1, 3, 1}, {2, 1, 3, 1}, {2, 1, 3, 1}, {2, 1, 3, 1}, {2, 1, 3, 1}}}},
+    {OperatorKind::residual, {{{3, 1, 3, 1}, {2, 1, 2, 1}, {3, 1, 3, 1}, {3, 1, 3, 1}, {3, 1, 3, 1}}}},
+    {OperatorKind::router, {{{12, 8, 12, 10}, {6, 4, 6, 5}, {12, 10, 12, 12}, {6, 4, 6, 5}, {12, 8, 12, 10}}}},
+    {OperatorKind::permute, {{{4, 4, 4, 4}, {3, 3, 3, 3}, {3, 3, 3, 3}, {2, 2, 2, 2}, {4, 4, 4, 4}}}},
+    {OperatorKind::state_space, {{{14, 6, 28, 10}, {10, 4, 20, 6}, {10, 4, 20, 6}, {10, 4, 20, 6}, {14, 6, 28, 10}}}},
+    {OperatorKind::cross_entropy, {{{7, 3, 11, 3}, {3, 1, 3, 1}, {19, 10, 11, 4}, {8, 4, 6, 2}, {19, 10, 7, 3}}}},
 });
 
 Passes passes_of(OperatorKind kind, KernelStyle style) {
@@ -54,6 +56,7 @@ Passes passes_of(OperatorKind kind, KernelStyle style) {
 // the product apart.
 Passes gated_activation(KernelStyle style) {
   if (style == KernelStyle::eager) return {5, 2, 9, 3};
+  if (style == KernelStyle::nanotron) return {5, 2, 13, 4};  // and the two gradients written into one tensor
   return {3, 1, 5, 1};
 }
 
@@ -166,7 +169,8 @@ SavedActivations saved_activations(const Operator& op, double tokens, double seq
     case OperatorKind::attention:
       return saved_attention(op, rows, sequence, execution);
     case OperatorKind::activation: {
-      const double inputs = op.gated ? (eager ? 3 : 2) : 1;  // eager keeps the non-linearity's output for the product
+      // An eager gate keeps the non-linearity's output for the product.
+      const double inputs = op.gated ? (eager || execution.style == KernelStyle::nanotron ? 3 : 2) : 1;
       return {element * rows * op.width * inputs, Bytes(0)};
     }
     case OperatorKind::residual:

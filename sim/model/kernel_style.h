@@ -14,8 +14,9 @@ enum class KernelStyle {
   eager,           // PyTorch eager: one kernel for each pointwise operation
   compiled,        // torch.compile: chains of pointwise operations fused
   megatron_fused,  // Megatron-LM's hand-fused kernels (bias-GELU, bias-dropout-add, fused LayerNorm and masked softmax)
-  transformer_engine  // Transformer Engine / Megatron-Core: the above, fused norms and RoPE, flash attention through
-                      // cuDNN
+  transformer_engine,  // Transformer Engine / Megatron-Core: the above, fused norms and RoPE, flash attention through
+                       // cuDNN
+  nanotron             // flash-attn's Triton RMSNorm and rotary kernels, eager gates, Megatron's loss on fp32 logits
 };
 
 template <>
@@ -24,6 +25,7 @@ inline constexpr auto enum_names<KernelStyle> = std::to_array<EnumName<KernelSty
     {KernelStyle::compiled, "compiled"},
     {KernelStyle::megatron_fused, "megatron_fused"},
     {KernelStyle::transformer_engine, "transformer_engine"},
+    {KernelStyle::nanotron, "nanotron"},
 });
 
 // What decides how operators run and what they keep.
