@@ -154,8 +154,9 @@ class Lowerer {
     if (data_group_.ranks <= 1 || !strategy_.overlap_gradient_reduce) return false;
     return reduces_every_micro_batch() || micro_batch + 1 == lowering_.micro_batches;
   }
-  bool reduces_at(std::int32_t micro_batch) const {
-    return data_group_.ranks > 1 && (reduces_every_micro_batch() || micro_batch + 1 == lowering_.micro_batches);
+  // All of a rank's gradients once the pipeline has drained.
+  bool reduces_at_the_end() const {
+    return data_group_.ranks > 1 && !strategy_.overlap_gradient_reduce && !reduces_every_micro_batch();
   }
 
   CollectiveChain gather_chain(double dense, double routed) const {
@@ -326,8 +327,8 @@ class Lowerer {
         if (by_layer) emit_bucket(rank, action, unit, pass, i == 0);
       }
     }
-    if (weights && reduces_at(action.micro_batch) && !by_layer) emit_whole_reduce(rank, stage, action);
     if (action.pass != Pass::weight_gradient) send(rank, stage, action, false);
+    if (weights && reduces_every_micro_batch() && !by_layer) emit_stage_reduce(rank, stage, action);
   }
 
   // Embedding and head form FSDP's root group: gathered at the start of the forward pass and kept to the end of the
@@ -444,13 +445,17 @@ class Lowerer {
   }
 
   // All of a stage's gradients after its backward pass, with nothing beside it.
-  void emit_whole_reduce(std::size_t rank, std::size_t stage, const Action& action) {
+  void emit_stage_reduce(std::size_t rank, std::size_t stage, const Action& action) {
     double dense = 0;
     double routed = 0;
     for (const Unit& unit : stages_[stage]) {
       dense += facts(unit).dense;
       routed += facts(unit).routed;
     }
+    emit_reduce(rank, dense, routed, action);
+  }
+
+  void emit_reduce(std::size_t rank, double dense, double routed, const Action& action) {
     Task task = task_of(action, TaskKind::gradient_reduce, Stream::compute);
     task.work = reduce_work(dense, routed);
     program(rank).append(task);
@@ -525,6 +530,7 @@ class Lowerer {
     const StageState state = state_of(rank);
     Program& into = program(rank);
     const Action closing{Pass::backward, 0, static_cast<std::int32_t>(lowering_.micro_batches - 1)};
+    if (reduces_at_the_end()) emit_reduce(rank, state.dense, state.routed, closing);
     emit_tied_embedding(rank, closing);
     const double shards = static_cast<double>(shard_group_.ranks);
     const double expert_shards = static_cast<double>(std::max<std::int64_t>(1, expert_group_.ranks));

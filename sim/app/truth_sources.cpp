@@ -28,6 +28,13 @@ constexpr SourceConvention megatron_classic(std::string_view words, std::string_
   return c;
 }
 
+// The all-reduce of input gradients runs beside weight gradients in Megatron-LM since autumn 2021 (apex PR 1183 took it
+// from there in October); Megatron-DeepSpeed keeps it off (its issue 447).
+constexpr SourceConvention without_async_reduce(SourceConvention c) {
+  c.overlap_weight_gradient = false;
+  return c;
+}
+
 constexpr SourceConvention without_dropout(SourceConvention c) {
   c.dropout = false;
   return c;
@@ -174,16 +181,20 @@ constexpr auto conventions = std::to_array<SourceConvention>({
     with_device_peak(without_dropout(megatron_deepspeed("bigscience", "BigScience: as BLOOM"))),
     megatron_deepspeed("glm-130b", "GLM-130B: Megatron-DeepSpeed with unfused attention"),
     megatron_deepspeed("mt-nlg", "MT-NLG: Megatron-DeepSpeed, unfused attention"),
-    megatron_classic("vtrain",
-                     "vTrain's measurements: Megatron-DeepSpeed with ZeRO off, unfused attention, dropout, gradients "
-                     "reduced in one piece at the end"),
+    without_async_reduce(
+        megatron_classic("vtrain",
+                         "vTrain's measurements: Megatron-DeepSpeed with ZeRO off, unfused attention, dropout, "
+                         "gradients reduced in one piece at the end")),
     with_fp32_gradients(megatron_classic("korthikanti",
                                          "Korthikanti 2022: Megatron-LM, unfused attention, dropout; 18 bytes a "
                                          "parameter, so fp32 gradients (its Figure 1)")),
     megatron_deepspeed("deepspeed", "DeepSpeed on Megatron's kernels, unfused attention"),
-    megatron_classic("sc'21", "Megatron-LM of 2021: unfused attention, dropout, no overlap of gradient reduction"),
-    megatron_classic("sc21", "Megatron-LM of 2021: unfused attention, dropout, no overlap of gradient reduction"),
-    megatron_classic("2020", "Megatron-LM of 2020: unfused attention, dropout, no overlap of gradient reduction"),
+    without_async_reduce(
+        megatron_classic("sc'21", "Megatron-LM of 2021: unfused attention, dropout, no overlap of any reduction")),
+    without_async_reduce(
+        megatron_classic("sc21", "Megatron-LM of 2021: unfused attention, dropout, no overlap of any reduction")),
+    without_async_reduce(
+        megatron_classic("2020", "Megatron-LM of 2020: unfused attention, dropout, no overlap of any reduction")),
     megatron_core("primus", "AMD Primus on Megatron-Core: Transformer Engine, distributed optimizer, all overlaps"),
     megatron_core("megascale", "MegaScale on Megatron-Core: fused kernels, all overlaps"),
     megatron_core("megatron",
@@ -239,6 +250,7 @@ Strategy conventional_strategy(const SourceConvention& convention) {
   set(strategy.overlap_pipeline, convention.overlap_pipeline);
   set(strategy.synchronous_pipeline, convention.synchronous_pipeline);
   set(strategy.overlap_tensor, convention.overlap_tensor);
+  set(strategy.overlap_weight_gradient, convention.overlap_weight_gradient);
   set(strategy.sequence_parallel, convention.sequence_parallel);
   set(strategy.sharding, convention.sharding);
   set(strategy.recompute, convention.recompute);

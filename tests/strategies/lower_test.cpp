@@ -82,3 +82,27 @@ TEST_CASE("model FLOPs are the closed form") {
   const double expected = 72 * 64.0 * 96 * 2048 * h * h * (1 + 2048 / (6 * h) + 51200 / (12 * h * 96));
   CHECK(model_flops(model, workload).value() == Approx(expected).epsilon(1e-6));
 }
+
+TEST_CASE("without overlap a rank reduces its gradients once, after its last message") {
+  Strategy strategy;
+  strategy.mesh = {.data = 2, .tensor = 8, .pipeline = 4};
+  strategy.micro_batch = 1;
+  strategy.overlap_gradient_reduce = false;
+  const auto schedule = GENERATE(ScheduleKind::one_f_one_b, ScheduleKind::interleaved);
+  strategy.schedule = schedule;
+  strategy.virtual_stages = schedule == ScheduleKind::interleaved ? 3 : 1;
+  Workload workload;
+  workload.sequence_length = 2048;
+  workload.global_batch = 16;
+  const auto outcome = lower(gpt_175b(), workload, strategy, {64, 8});
+  REQUIRE(std::holds_alternative<Lowering>(outcome));
+  for (const Program& program : std::get<Lowering>(outcome).graph.programs) {
+    std::int64_t reduces = 0;
+    for (const Task& task : program.tasks) {
+      if (task.kind == TaskKind::gradient_reduce) ++reduces;
+      if (task.kind == TaskKind::send_gradient) CHECK(reduces == 0);
+    }
+    CHECK(reduces >= 1);
+    CHECK(reduces <= 2);  // and the tied embedding's
+  }
+}
