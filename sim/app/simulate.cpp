@@ -14,18 +14,16 @@ namespace echelon {
 
 namespace {
 
-// Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Megatron's products accumulate
-// into the fp32 buffer in place (gradient_accumulation_fusion): one more read and the wider write. Elsewhere a kernel
-// of its own reads the product's result and the buffer and writes the buffer. Nothing where gradients are reduced and
-// freed each micro-batch.
+// Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Fused products accumulate into an
+// fp32 buffer in place: one more read and the wider write. Elsewhere a kernel of its own reads the product's result and
+// the buffer and writes the buffer. Nothing where gradients are reduced and freed each micro-batch.
 Bytes accumulation_bytes(const Scenario& scenario) {
   const Strategy& strategy = scenario.strategy;
   const bool by_layer = strategy.sharding == Sharding::zero3 || strategy.sharding == Sharding::hybrid;
   if (by_layer && strategy.mesh.pipeline == 1) return Bytes(0);
   const Bytes buffer = state_bytes(scenario.workload).gradient;
   const Bytes written = element_size(scenario.workload.precision.compute);
-  const bool fused =
-      strategy.kernels == KernelStyle::megatron_fused || strategy.kernels == KernelStyle::transformer_engine;
+  const bool fused = strategy.fused_gradient_accumulation && buffer >= Bytes(4);
   return fused ? buffer * 2 - written : buffer * 2 + written;
 }
 

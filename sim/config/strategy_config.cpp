@@ -127,6 +127,8 @@ std::vector<StrategyKey> execution_rows() {
       boolean_key<Strategy>("divides_messages", &Strategy::divides_messages,
                             "a stage sends 1/tp of the hidden state and gathers it there"),
       boolean_key<Strategy>("eager_loss", &Strategy::eager_loss, "the loss runs eager whatever kernels says"),
+      boolean_key<Strategy>("fused_gradient_accumulation", &Strategy::fused_gradient_accumulation,
+                            "weight-gradient products add to an fp32 gradient buffer themselves"),
       boolean_key<Strategy>("fused_loss", &Strategy::fused_loss, "loss in chunks: no full logits kept"),
       enum_key<KernelStyle, Strategy>("kernels", &Strategy::kernels, "how pointwise work is fused"),
       enum_key<AttentionKernel, Strategy>("attention", &Strategy::attention, "kernel of the attention core"),
