@@ -1,0 +1,95 @@
+#include "strategies/lowering/data_sharding.h"
+
+#include <algorithm>
+
+#include "strategies/mesh.h"
+#include "strategies/state.h"
+
+namespace echelon {
+
+DataSharding::DataSharding(const LoweringInput& input, std::int64_t micro_batches)
+    : strategy_(input.strategy), workload_(input.workload), micro_batches_(micro_batches) {
+  const std::int64_t gpus_per_node = input.placement.gpus_per_node;
+  data_ = data_with_context_layout(strategy_.mesh, gpus_per_node);
+  expert_ = expert_data_layout(strategy_.mesh, gpus_per_node);
+  shard_ = data_;
+  if (strategy_.sharding != Sharding::hybrid) return;
+  const std::int64_t wanted = strategy_.shard_ranks > 0 ? strategy_.shard_ranks : gpus_per_node;
+  shard_.ranks = std::min(data_.ranks, wanted);
+  shard_.ranks_per_node = std::min(shard_.ranks, data_.ranks_per_node);
+  replica_ = {data_.ranks / shard_.ranks, std::max<std::int64_t>(1, data_.ranks_per_node / shard_.ranks_per_node)};
+}
+
+bool DataSharding::gathers_by_layer() const {
+  return (strategy_.sharding == Sharding::zero3 || strategy_.sharding == Sharding::hybrid) && shard_.ranks > 1;
+}
+
+bool DataSharding::updates_sharded_weights() const {
+  return (strategy_.sharding == Sharding::zero1 || strategy_.sharding == Sharding::zero2) && data_.ranks > 1;
+}
+
+bool DataSharding::gathers_in_forward(std::int32_t micro_batch) const {
+  return gathers_by_layer() || (strategy_.overlap_parameter_gather && micro_batch == 0 && updates_sharded_weights());
+}
+
+bool DataSharding::reduces_every_micro_batch() const {
+  return (gathers_by_layer() && !gathers_once()) || (strategy_.sharding == Sharding::zero2 && data_.ranks > 1);
+}
+
+bool DataSharding::reduces_after_each_backward() const {
+  return data_.ranks > 1 && !strategy_.overlap_gradient_reduce && reduces_every_micro_batch();
+}
+
+bool DataSharding::reduces_at_the_end() const {
+  return data_.ranks > 1 && !strategy_.overlap_gradient_reduce && !reduces_every_micro_batch();
+}
+
+bool DataSharding::reduces_by_layer(std::int32_t micro_batch) const {
+  if (data_.ranks <= 1 || !strategy_.overlap_gradient_reduce) return false;
+  return reduces_every_micro_batch() || micro_batch + 1 == micro_batches_;
+}
+
+CollectiveChain DataSharding::chain(CollectiveKind kind, Bytes element, const GroupLayout& group, double dense,
+                                    double routed) const {
+  CollectiveChain result;
+  if (dense > 0 && group.ranks > 1) result.calls.push_back({kind, group, element * dense, 1});
+  if (routed > 0 && expert_.ranks > 1) result.calls.push_back({kind, expert_, element * routed, 1});
+  return result;
+}
+
+CollectiveChain DataSharding::gather_chain(double dense, double routed) const {
+  return chain(CollectiveKind::all_gather, gathered_weight(workload_), shard_, dense, routed);
+}
+
+CollectiveChain DataSharding::reduce_chain(double dense, double routed) const {
+  const Bytes element = element_size(workload_.precision.gradient_reduce);
+  if (strategy_.sharding == Sharding::none) return chain(CollectiveKind::all_reduce, element, data_, dense, routed);
+  CollectiveChain result = chain(CollectiveKind::reduce_scatter, element, shard_, dense, routed);
+  if (strategy_.sharding == Sharding::hybrid && replica_.ranks > 1)
+    result.calls.push_back(
+        {CollectiveKind::all_reduce, replica_, element * (dense / static_cast<double>(shard_.ranks)), 1});
+  return result;
+}
+
+double DataSharding::expert_shards() const {
+  return static_cast<double>(std::max<std::int64_t>(1, expert_.ranks));
+}
+
+double DataSharding::owned_elements(const StageState& state) const {
+  if (strategy_.sharding == Sharding::none) return state.dense + state.routed;
+  return state.dense / static_cast<double>(shard_.ranks) + state.routed / expert_shards();
+}
+
+MemoryByCategory DataSharding::resident_memory(const StageState& state) const {
+  const StateBytes bytes = state_bytes(workload_);
+  const ShardedState dense = sharded_state(state.dense, bytes, strategy_.sharding, static_cast<double>(shard_.ranks));
+  const ShardedState routed = sharded_state(state.routed, bytes, strategy_.sharding, expert_shards());
+  MemoryByCategory memory{};
+  const auto at = [&memory](MemoryCategory category) -> Bytes& { return memory[static_cast<std::size_t>(category)]; };
+  at(MemoryCategory::parameters) = dense.parameters + routed.parameters;
+  at(MemoryCategory::gradients) = dense.gradients + routed.gradients;
+  at(MemoryCategory::optimizer) = dense.optimizer + routed.optimizer;
+  return memory;
+}
+
+}  // namespace echelon

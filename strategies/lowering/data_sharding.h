@@ -1,0 +1,62 @@
+// How data parallelism (DDP, ZeRO, FSDP, HSDP) shares parameters, gradients and optimizer states: over which groups,
+// when they are gathered and reduced, by which collectives, and what stays resident. Questions and answers only: the
+// tasks are data_traffic's.
+//
+//   none           all-reduce of gradients
+//   zero1, zero2   reduce-scatter of gradients, all-gather of the updated parameters
+//   zero3, hybrid  all-gather of each layer's parameters before use, reduce-scatter of its gradients after; hybrid then
+//                  all-reduces the shards across its replicas
+#pragma once
+
+#include <cstdint>
+
+#include "strategies/lowering/stage_share.h"
+
+namespace echelon {
+
+class DataSharding {
+ public:
+  // `micro_batches` of one data-parallel rank.
+  DataSharding(const LoweringInput& input, std::int64_t micro_batches);
+
+  bool gathers_by_layer() const;
+  // A pipeline keeps the gathered parameters and the unreduced gradients through all its micro-batches (torchtitan and
+  // PyTorch's pipelining turn resharding and reduction off until the last backward).
+  bool gathers_once() const { return strategy_.mesh.pipeline > 1; }
+  bool keeps_gathered() const { return gathers_once() || !strategy_.reshard_after_forward; }
+  // ZeRO-1 and ZeRO-2 gather the weights that the optimizer updated, once an iteration.
+  bool updates_sharded_weights() const;
+  // Whether a forward pass of `micro_batch` waits for parameter gathers layer by layer.
+  bool gathers_in_forward(std::int32_t micro_batch) const;
+
+  // When gradients are reduced: layer by layer while the backward pass of this micro-batch runs, in one piece after
+  // each backward pass, or in one piece once the pipeline has drained.
+  bool reduces_by_layer(std::int32_t micro_batch) const;
+  bool reduces_after_each_backward() const;
+  bool reduces_at_the_end() const;
+
+  // Elements of one rank before sharding -> the collectives that gather their parameters or reduce their gradients.
+  CollectiveChain gather_chain(double dense, double routed) const;
+  CollectiveChain reduce_chain(double dense, double routed) const;
+
+  // Elements that one rank's optimizer updates.
+  double owned_elements(const StageState& state) const;
+  // Bytes of parameters, gradients and optimizer states that one rank holds all through the iteration.
+  MemoryByCategory resident_memory(const StageState& state) const;
+
+ private:
+  CollectiveChain chain(CollectiveKind kind, Bytes element, const GroupLayout& group, double dense,
+                        double routed) const;
+  bool reduces_every_micro_batch() const;
+  double expert_shards() const;
+
+  const Strategy& strategy_;
+  const Workload& workload_;
+  std::int64_t micro_batches_ = 0;
+  GroupLayout data_;     // replicas of a dense parameter
+  GroupLayout expert_;   // replicas of a routed expert's parameter
+  GroupLayout shard_;    // ranks that share one copy of the dense state
+  GroupLayout replica_;  // hybrid: ranks that hold the same shard
+};
+
+}  // namespace echelon

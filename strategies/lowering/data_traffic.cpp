@@ -1,0 +1,96 @@
+#include "strategies/lowering/data_traffic.h"
+
+#include "strategies/lowering/tasks.h"
+#include "strategies/state.h"
+
+namespace echelon {
+
+namespace {
+
+// Gradient buckets are reduced once they hold this many elements (Megatron-LM distributed_data_parallel_config.py:
+// bucket_size = max(40,000,000, 1,000,000 * data-parallel size)).
+constexpr double bucket_elements = 40e6;
+
+// Parameter gathers in flight at once, the running layer's included (FSDP limit_all_gathers, PyTorch documentation).
+constexpr std::size_t gathers_in_flight = 2;
+
+}  // namespace
+
+DataTraffic::DataTraffic(const LoweringInput& input, const StageShare& share, const DataSharding& sharding,
+                         Lowering& into)
+    : strategy_(input.strategy), workload_(input.workload), share_(share), sharding_(sharding), into_(into) {}
+
+void DataTraffic::begin_rank() {
+  gathered_.clear();
+  open_dense_ = open_routed_ = 0;
+}
+
+std::optional<TaskId> DataTraffic::gather(std::size_t rank, std::size_t stage, std::size_t index, const Action& action,
+                                          const std::vector<TaskId>& passes) {
+  const StageUnit& unit = share_.units(stage)[index];
+  if (sharding_.gathers_by_layer() && sharding_.gathers_once()) {
+    bool& has_it = gathered_[std::make_pair(stage, index)];
+    if (has_it) return std::nullopt;
+    has_it = true;
+  }
+  Task task = task_of(action, TaskKind::parameter_gather,
+                      strategy_.overlap_parameter_gather ? Stream::data : Stream::compute, gather_work(unit));
+  task.layer = static_cast<std::int32_t>(index);
+  Program& program = into_.graph.programs[rank];
+  const TaskId id = program.append(task);
+  if (passes.size() >= gathers_in_flight) program.depend(reference(rank, passes[passes.size() - gathers_in_flight]));
+  if (sharding_.gathers_by_layer())
+    program.effect({MemoryCategory::parameters, Bytes(0), gathered_bytes(unit), Bytes(0)});
+  return id;
+}
+
+WorkId DataTraffic::gather_work(const StageUnit& unit) {
+  const auto found = gather_works_.find(unit.block);
+  if (found != gather_works_.end()) return found->second;
+  const BlockFacts& facts = share_.facts(unit);
+  return gather_works_[unit.block] = add_work(into_, sharding_.gather_chain(facts.dense, facts.routed));
+}
+
+Bytes DataTraffic::gathered_bytes(const StageUnit& unit) const {
+  return compute_weight(workload_) * (share_.facts(unit).dense + share_.facts(unit).routed);
+}
+
+void DataTraffic::release(std::size_t rank, const StageUnit& unit) {
+  into_.graph.programs[rank].effect({MemoryCategory::parameters, Bytes(0), Bytes(0), -gathered_bytes(unit)});
+}
+
+void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last) {
+  open_dense_ += share_.facts(unit).dense;
+  open_routed_ += share_.facts(unit).routed;
+  const double open = open_dense_ + open_routed_;
+  if (!last && !sharding_.gathers_by_layer() && open < bucket_elements) return;
+  Program& program = into_.graph.programs[rank];
+  const TaskId id =
+      program.append(task_of(action, TaskKind::gradient_reduce, Stream::data, reduce_work(open_dense_, open_routed_)));
+  program.depend(reference(rank, pass));
+  if (sharding_.gathers_by_layer()) {  // the unsharded gradients live until they are reduced
+    const Bytes full = element_size(workload_.precision.gradient_reduce) * open;
+    program.effect({MemoryCategory::gradients, full, Bytes(0), Bytes(0)});
+  }
+  last_reduction_[rank] = id;
+  open_dense_ = open_routed_ = 0;
+}
+
+WorkId DataTraffic::reduce_work(double dense, double routed) {
+  const auto key = std::make_pair(dense, routed);
+  if (const auto found = reduce_works_.find(key); found != reduce_works_.end()) return found->second;
+  return reduce_works_[key] = add_work(into_, sharding_.reduce_chain(dense, routed));
+}
+
+void DataTraffic::reduce_stage(std::size_t rank, std::size_t stage, const Action& action) {
+  const StageState state = share_.stage_state(stage);
+  into_.graph.programs[rank].append(
+      task_of(action, TaskKind::gradient_reduce, Stream::compute, reduce_work(state.dense, state.routed)));
+}
+
+std::optional<TaskId> DataTraffic::last_reduction(std::size_t rank) const {
+  const auto found = last_reduction_.find(rank);
+  return found == last_reduction_.end() ? std::nullopt : std::optional(found->second);
+}
+
+}  // namespace echelon

@@ -1,0 +1,59 @@
+// The tasks of data parallelism: parameter gathers before a unit's passes, gradient reductions after them, and the
+// memory of gathered parameters and unsharded gradients. What is gathered and reduced, and when, is data_sharding's.
+//
+// Order of calls for each rank: begin_rank, then gather, release, reduce_unit and reduce_stage along its schedule.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "strategies/lowering/data_sharding.h"
+#include "strategies/pipeline/schedule.h"
+
+namespace echelon {
+
+class DataTraffic {
+ public:
+  DataTraffic(const LoweringInput& input, const StageShare& share, const DataSharding& sharding, Lowering& into);
+
+  void begin_rank();
+
+  // Gathers the parameters of unit `index` of the stage; nothing where a pipeline has them already. `passes`: the
+  // compute tasks of this action so far, which hold back gathers that would run too far ahead.
+  std::optional<TaskId> gather(std::size_t rank, std::size_t stage, std::size_t index, const Action& action,
+                               const std::vector<TaskId>& passes);
+  // The gathered parameters of the unit go when the task that was appended last ends.
+  void release(std::size_t rank, const StageUnit& unit);
+
+  // Adds a unit's gradients, complete after `pass`, to the open bucket and reduces it when it is full; whole units
+  // where parameters are gathered by layer. `last`: no further unit follows.
+  void reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last);
+  // All of a stage's gradients after its backward pass, with nothing beside it.
+  void reduce_stage(std::size_t rank, std::size_t stage, const Action& action);
+
+  // The reduction beside compute that was appended last to the rank's program.
+  std::optional<TaskId> last_reduction(std::size_t rank) const;
+
+ private:
+  WorkId gather_work(const StageUnit& unit);
+  WorkId reduce_work(double dense, double routed);
+  Bytes gathered_bytes(const StageUnit& unit) const;
+
+  const Strategy& strategy_;
+  const Workload& workload_;
+  const StageShare& share_;
+  const DataSharding& sharding_;
+  Lowering& into_;
+  std::map<std::int32_t, WorkId> gather_works_;  // by block
+  std::map<std::pair<double, double>, WorkId> reduce_works_;
+  std::map<std::pair<std::size_t, std::size_t>, bool> gathered_;  // of this rank, by stage and unit
+  std::map<std::size_t, TaskId> last_reduction_;                  // by rank
+  double open_dense_ = 0;                                         // of the open bucket
+  double open_routed_ = 0;
+};
+
+}  // namespace echelon

@@ -1,0 +1,67 @@
+#include "strategies/lowering/optimizer_step.h"
+
+#include "strategies/lowering/tasks.h"
+#include "strategies/mesh.h"
+#include "strategies/state.h"
+
+namespace echelon {
+
+namespace {
+
+TaskId last_before_optimizer(const Program& program) {
+  TaskId task = last_task(program);
+  while (program.tasks[static_cast<std::size_t>(task)].kind != TaskKind::optimizer) --task;
+  return last_compute(program, task - 1);
+}
+
+}  // namespace
+
+OptimizerStep::OptimizerStep(const LoweringInput& input, const StageShare& share, const DataSharding& sharding,
+                             Lowering& into)
+    : input_(input), share_(share), sharding_(sharding), into_(into) {}
+
+void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reduction) {
+  const StageState state = share_.rank_state(rank);
+  Program& program = into_.graph.programs[rank];
+  const Action closing{Pass::backward, 0, static_cast<std::int32_t>(into_.micro_batches - 1)};
+  if (sharding_.reduces_at_the_end())
+    program.append(task_of(closing, TaskKind::gradient_reduce, Stream::compute,
+                           add_work(into_, sharding_.reduce_chain(state.dense, state.routed))));
+  add_tied_gradients(rank, closing);
+  const OptimizerWork update{sharding_.owned_elements(state), optimizer_traffic(input_.workload), state.tensors};
+  program.append(task_of(closing, TaskKind::optimizer, Stream::compute, add_work(into_, update)));
+  if (last_reduction) program.depend(reference(rank, *last_reduction));
+  wait_for_all_ranks(rank);
+  if (sharding_.updates_sharded_weights() && !input_.strategy.overlap_parameter_gather)
+    program.append(task_of(closing, TaskKind::parameter_gather, Stream::compute,
+                           add_work(into_, sharding_.gather_chain(state.dense, state.routed))));
+  into_.parameters.push_back(state.dense + state.routed);
+  into_.resident.push_back(sharding_.resident_memory(state));
+}
+
+// The gradient norm is reduced over all ranks before any optimizer step.
+void OptimizerStep::wait_for_all_ranks(std::size_t rank) {
+  const auto& programs = into_.graph.programs;
+  for (std::size_t other = 0; other < programs.size(); ++other) {
+    if (other == rank) continue;
+    const Program& theirs = programs[other];
+    const TaskId last = other < rank ? last_before_optimizer(theirs) : last_compute(theirs, last_task(theirs));
+    into_.graph.programs[rank].depend(reference(other, last));
+  }
+}
+
+// First and last stage hold copies of a tied table and add up their gradients.
+void OptimizerStep::add_tied_gradients(std::size_t rank, const Action& closing) {
+  const auto ranks = into_.graph.programs.size();
+  if (!input_.model.tied_embeddings || ranks == 1 || (rank != 0 && rank + 1 != ranks)) return;
+  if (tied_work_ < 0) {
+    const Mesh& mesh = input_.strategy.mesh;
+    const bool same_node = axis_stride(mesh, Axis::pipeline) * mesh.pipeline <= input_.placement.gpus_per_node;
+    const GroupLayout pair{2, same_node ? 2 : 1};
+    const Bytes bytes = element_size(input_.workload.precision.gradient_reduce) * share_.embedding().dense;
+    tied_work_ = add_work(into_, CollectiveChain{{{CollectiveKind::all_reduce, pair, bytes, 1}}});
+  }
+  into_.graph.programs[rank].append(task_of(closing, TaskKind::gradient_reduce, Stream::compute, tied_work_));
+}
+
+}  // namespace echelon

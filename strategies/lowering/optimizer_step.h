@@ -1,0 +1,32 @@
+// The end of an iteration: gradients that no backward pass reduced, those of tied embeddings, the wait of all pipeline
+// ranks for each other, the optimizer, the gather of updated weights; and what each rank holds throughout.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+
+#include "strategies/lowering/data_sharding.h"
+#include "strategies/pipeline/schedule.h"
+
+namespace echelon {
+
+class OptimizerStep {
+ public:
+  OptimizerStep(const LoweringInput& input, const StageShare& share, const DataSharding& sharding, Lowering& into);
+
+  // Called for each rank in order, after all passes of all ranks stand. `last_reduction`: the rank's last gradient
+  // reduction beside compute.
+  void append(std::size_t rank, std::optional<TaskId> last_reduction);
+
+ private:
+  void add_tied_gradients(std::size_t rank, const Action& closing);
+  void wait_for_all_ranks(std::size_t rank);
+
+  LoweringInput input_;
+  const StageShare& share_;
+  const DataSharding& sharding_;
+  Lowering& into_;
+  WorkId tied_work_ = -1;
+};
+
+}  // namespace echelon

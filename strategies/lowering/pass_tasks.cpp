@@ -1,0 +1,106 @@
+#include "strategies/lowering/pass_tasks.h"
+
+#include <algorithm>
+
+#include "strategies/lowering/tasks.h"
+
+namespace echelon {
+
+namespace {
+
+TaskKind kind_of(Pass pass) {
+  switch (pass) {
+    case Pass::forward:
+      return TaskKind::forward;
+    case Pass::backward:
+      return TaskKind::backward;
+    case Pass::input_gradient:
+      return TaskKind::input_gradient;
+    case Pass::weight_gradient:
+      return TaskKind::weight_gradient;
+  }
+  return TaskKind::forward;
+}
+
+Rerun rerun_of(const StageUnit& unit, Pass pass, Recompute recompute) {
+  if (!unit.recomputed || pass == Pass::forward || pass == Pass::weight_gradient) return Rerun::nothing;
+  switch (recompute) {
+    case Recompute::none:
+      return Rerun::nothing;
+    case Recompute::selective:
+      return Rerun::attention_core;
+    case Recompute::selective_ops:
+      return Rerun::alternate_products;
+    case Recompute::full:
+      return Rerun::everything;
+  }
+  return Rerun::nothing;
+}
+
+}  // namespace
+
+PassTasks::PassTasks(const LoweringInput& input, const StageShare& share, Lowering& into)
+    : strategy_(input.strategy), share_(share), into_(into) {}
+
+bool PassTasks::opens(const Action& action, const UnitRange& units) const {
+  return action.pass == Pass::forward ? units.first == 0 : units.last == share_.units(units.stage).size();
+}
+
+TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange& units) {
+  Program& program = into_.graph.programs[rank];
+  Task task = task_of(action, kind_of(action.pass), Stream::compute, work(units, action.pass));
+  const bool whole_stage = units.last - units.first == share_.units(units.stage).size();
+  task.layer = whole_stage ? -1 : static_cast<std::int32_t>(units.first);
+  task.syncs_host = opens(action, units) && strategy_.synchronous_pipeline && strategy_.mesh.pipeline > 1;
+  const TaskId id = program.append(task);
+  add_memory_effect(program, units, action.pass);
+  return id;
+}
+
+// The same id for the same question. Neighbouring units that run alike are one run.
+WorkId PassTasks::work(const UnitRange& units, Pass pass) {
+  const auto key = std::make_tuple(units.stage, units.first, units.last, pass);
+  if (const auto found = works_.find(key); found != works_.end()) return found->second;
+  ComputeWork work;
+  for (std::size_t i = units.first; i < units.last; ++i) {
+    const StageUnit& unit = share_.units(units.stage)[i];
+    const LayerRun run{unit.block, pass, rerun_of(unit, pass, strategy_.recompute), 1};
+    if (!work.runs.empty() && work.runs.back().block == run.block && work.runs.back().rerun == run.rerun)
+      work.runs.back().count += 1;
+    else
+      work.runs.push_back(run);
+  }
+  return works_[key] = add_work(into_, std::move(work));
+}
+
+// Activations are kept from the forward pass to the end of the backward pass; the input gradient leaves behind what the
+// weight gradient needs.
+void PassTasks::add_memory_effect(Program& program, const UnitRange& units, Pass pass) const {
+  Bytes kept;
+  Bytes for_weights;
+  Bytes forward_extra;
+  Bytes backward_extra;
+  for (std::size_t i = units.first; i < units.last; ++i) {
+    const BlockMemory& memory = share_.memory(share_.units(units.stage)[i]);
+    kept += memory.kept;
+    for_weights += memory.kept_for_weights;
+    forward_extra = std::max(forward_extra, memory.forward_extra);
+    backward_extra = std::max(backward_extra, memory.backward_extra);
+  }
+  switch (pass) {
+    case Pass::forward:
+      program.effect({MemoryCategory::activations, forward_extra, kept, Bytes(0)});
+      return;
+    case Pass::backward:
+      program.effect({MemoryCategory::activations, backward_extra, Bytes(0), -kept});
+      return;
+    case Pass::input_gradient:
+      program.effect({MemoryCategory::activations, backward_extra, Bytes(0), for_weights - kept});
+      return;
+    case Pass::weight_gradient:
+      program.effect({MemoryCategory::activations, Bytes(0), Bytes(0), -for_weights});
+      return;
+  }
+}
+
+}  // namespace echelon

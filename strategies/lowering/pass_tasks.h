@@ -1,0 +1,40 @@
+// The forward and backward passes of layers as compute tasks: what they run and what memory they take and give back.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <tuple>
+
+#include "strategies/lowering/stage_share.h"
+#include "strategies/pipeline/schedule.h"
+
+namespace echelon {
+
+// Consecutive units [first, last) of one stage.
+struct UnitRange {
+  std::size_t stage = 0;
+  std::size_t first = 0;
+  std::size_t last = 0;
+};
+
+class PassTasks {
+ public:
+  PassTasks(const LoweringInput& input, const StageShare& share, Lowering& into);
+
+  // Appends one compute task for these units; dependences are the caller's to add.
+  TaskId append(std::size_t rank, const Action& action, const UnitRange& units);
+
+  // Whether a pass of the stage begins with these units.
+  bool opens(const Action& action, const UnitRange& units) const;
+
+ private:
+  WorkId work(const UnitRange& units, Pass pass);
+  void add_memory_effect(Program& program, const UnitRange& units, Pass pass) const;
+
+  const Strategy& strategy_;
+  const StageShare& share_;
+  Lowering& into_;
+  std::map<std::tuple<std::size_t, std::size_t, std::size_t, Pass>, WorkId> works_;
+};
+
+}  // namespace echelon

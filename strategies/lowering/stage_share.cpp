@@ -1,0 +1,129 @@
+#include "strategies/lowering/stage_share.h"
+
+#include <algorithm>
+
+#include "strategies/intra/intra.h"
+#include "strategies/mesh.h"
+#include "strategies/placement/stages.h"
+
+namespace echelon {
+
+namespace {
+
+Execution execution_of(const Block& block, const Strategy& strategy, Execution execution) {
+  if (strategy.eager_loss && block.role == BlockRole::head) execution.style = KernelStyle::eager;
+  return execution;
+}
+
+void count_parameters(const LayerProgram& program, BlockFacts& facts) {
+  for (const Step& step : program.steps) {
+    const Operator* op = std::get_if<Operator>(&step);
+    if (op == nullptr) continue;
+    (op->routed ? facts.routed : facts.dense) += op->parameters;
+    if (op->parameters > 0) facts.tensors += 1;
+  }
+}
+
+}  // namespace
+
+Lowering describe_ranks(const LoweringInput& input) {
+  const Strategy& strategy = input.strategy;
+  const Mesh& mesh = strategy.mesh;
+  const Precision& precision = input.workload.precision;
+  Lowering lowering;
+  for (const auto& axis : enum_names<Axis>)
+    lowering.groups[static_cast<std::size_t>(axis.value)] =
+        axis_layout(mesh, axis.value, input.placement.gpus_per_node);
+  Execution& execution = lowering.execution;
+  execution.style = strategy.kernels;
+  execution.attention = strategy.attention;
+  execution.dropout = strategy.dropout;
+  execution.activation_element = element_size(precision.compute);
+  execution.linear_input_element = std::min(execution.activation_element, element_size(precision.matrix));
+  lowering.sequence = static_cast<double>(input.workload.sequence_length);
+  lowering.sequences = static_cast<double>(strategy.micro_batch);
+  lowering.tokens = lowering.sequences * lowering.sequence / static_cast<double>(mesh.context);
+  lowering.micro_batches = input.workload.global_batch / mesh.data / strategy.micro_batch;
+  for (const Block& block : input.model.blocks) lowering.blocks.push_back(local_program(block, strategy));
+  return lowering;
+}
+
+StageShare::StageShare(const LoweringInput& input, const Lowering& described) : input_(input) {
+  describe_blocks(described);
+  lay_stages();
+}
+
+void StageShare::describe_blocks(const Lowering& described) {
+  const Strategy& strategy = input_.strategy;
+  for (std::size_t i = 0; i < input_.model.blocks.size(); ++i) {
+    const Block& block = input_.model.blocks[i];
+    const Execution execution = execution_of(block, strategy, described.execution);
+    const auto memory = [&](Recompute recompute) {
+      return block_memory(described.blocks[i], block.role, strategy, recompute, execution, described.tokens,
+                          described.sequence);
+    };
+    BlockFacts facts;
+    count_parameters(described.blocks[i], facts);
+    facts.memory = memory(strategy.recompute);
+    facts.memory_without = memory(Recompute::none);
+    facts_.push_back(facts);
+  }
+}
+
+void StageShare::lay_stages() {
+  const Strategy& strategy = input_.strategy;
+  const auto counts = layers_by_stage(static_cast<std::int64_t>(input_.model.layers.size()), strategy);
+  std::size_t next = 0;
+  for (std::size_t stage = 0; stage < counts.size(); ++stage) {
+    std::vector<StageUnit> units;
+    if (stage == 0) units.push_back({input_.model.embedding, false});
+    for (std::int64_t i = 0; i < counts[stage]; ++i) {
+      const bool again =
+          strategy.recompute != Recompute::none && (strategy.recompute_layers == 0 || i < strategy.recompute_layers);
+      units.push_back({input_.model.layers[next++], again});
+    }
+    if (stage + 1 == counts.size()) units.push_back({input_.model.head, false});
+    stages_.push_back(std::move(units));
+  }
+}
+
+std::size_t StageShare::stage_of(std::size_t rank, std::int32_t chunk) const {
+  return static_cast<std::size_t>(chunk) * static_cast<std::size_t>(input_.strategy.mesh.pipeline) + rank;
+}
+
+const BlockMemory& StageShare::memory(const StageUnit& unit) const {
+  return unit.recomputed ? facts(unit).memory : facts(unit).memory_without;
+}
+
+bool StageShare::is_root(const StageUnit& unit) const {
+  return input_.model.blocks[static_cast<std::size_t>(unit.block)].role != BlockRole::layer;
+}
+
+StageState StageShare::stage_state(std::size_t stage) const {
+  StageState state;
+  for (const StageUnit& unit : stages_[stage]) {
+    state.dense += facts(unit).dense;
+    state.routed += facts(unit).routed;
+    state.tensors += facts(unit).tensors;
+  }
+  return state;
+}
+
+// The last stage of a pipeline needs a table of its own for a tied output projection.
+bool StageShare::holds_tied_copy(const StageUnit& unit) const {
+  return input_.model.tied_embeddings && input_.strategy.mesh.pipeline > 1 && unit.block == input_.model.head;
+}
+
+StageState StageShare::rank_state(std::size_t rank) const {
+  StageState state;
+  for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk)
+    for (const StageUnit& unit : stages_[stage_of(rank, chunk)]) {
+      state.dense += facts(unit).dense;
+      state.routed += facts(unit).routed;
+      state.tensors += facts(unit).tensors;
+      if (holds_tied_copy(unit)) state.dense += embedding().dense;
+    }
+  return state;
+}
+
+}  // namespace echelon

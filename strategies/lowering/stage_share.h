@@ -1,0 +1,78 @@
+// What one rank of each pipeline stage holds: its share of every block, which layers lie on which stage, and the sums
+// that memory and traffic need. Made once from the input and then only read; knows no task and no schedule.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "strategies/block_memory.h"
+#include "strategies/lower.h"
+
+namespace echelon {
+
+// What lower() is given; outlives every part of the lowering.
+struct LoweringInput {
+  const Model& model;
+  const Workload& workload;
+  const Strategy& strategy;
+  const Placement& placement;
+};
+
+// The parts of the result that hold for all ranks: groups, execution, tokens of a micro-batch, local blocks.
+Lowering describe_ranks(const LoweringInput& input);
+
+// One layer (or the embedding, or the head) of a stage: the grain in which state is gathered and reduced.
+struct StageUnit {
+  std::int32_t block = 0;
+  bool recomputed = false;
+};
+
+// One rank's share of a block.
+struct BlockFacts {
+  double dense = 0;            // parameters outside routed experts
+  double routed = 0;           // parameters of routed experts
+  double tensors = 0;          // parameter tensors
+  BlockMemory memory;          // with the strategy's recompute
+  BlockMemory memory_without;  // for layers past recompute_layers
+};
+
+// Parameters of a set of units, before data-parallel sharding.
+struct StageState {
+  double dense = 0;
+  double routed = 0;
+  double tensors = 0;
+};
+
+class StageShare {
+ public:
+  // `described`: what describe_ranks() made of the same input.
+  StageShare(const LoweringInput& input, const Lowering& described);
+
+  std::size_t stage_count() const { return stages_.size(); }
+  // Chunks are placed in a loop: chunk c of rank r is stage c * ranks + r.
+  std::size_t stage_of(std::size_t rank, std::int32_t chunk) const;
+  const std::vector<StageUnit>& units(std::size_t stage) const { return stages_[stage]; }
+
+  const BlockFacts& facts(const StageUnit& unit) const { return facts_[static_cast<std::size_t>(unit.block)]; }
+  const BlockMemory& memory(const StageUnit& unit) const;
+  const BlockFacts& embedding() const { return facts_[static_cast<std::size_t>(input_.model.embedding)]; }
+  // Embedding and head form FSDP's root group: gathered at the start of the forward pass and kept to the end of the
+  // backward.
+  bool is_root(const StageUnit& unit) const;
+
+  StageState stage_state(std::size_t stage) const;
+  // All chunks of a rank, with the second copy of a tied table where it has one.
+  StageState rank_state(std::size_t rank) const;
+
+ private:
+  void describe_blocks(const Lowering& described);
+  void lay_stages();
+  bool holds_tied_copy(const StageUnit& unit) const;
+
+  LoweringInput input_;
+  std::vector<BlockFacts> facts_;               // by block of the model
+  std::vector<std::vector<StageUnit>> stages_;  // first to last, in the order of the forward pass
+};
+
+}  // namespace echelon

@@ -1,0 +1,40 @@
+// Small helpers that every part of the lowering uses to write tasks.
+#pragma once
+
+#include <cstddef>
+
+#include "strategies/lower.h"
+#include "strategies/pipeline/schedule.h"
+
+namespace echelon {
+
+inline WorkId add_work(Lowering& into, Work work) {
+  into.works.push_back(std::move(work));
+  return static_cast<WorkId>(into.works.size() - 1);
+}
+
+inline Task task_of(const Action& action, TaskKind kind, Stream stream, WorkId work) {
+  Task task;
+  task.work = work;
+  task.kind = kind;
+  task.stream = stream;
+  task.chunk = action.chunk;
+  task.micro_batch = action.micro_batch;
+  return task;
+}
+
+inline TaskReference reference(std::size_t rank, TaskId task) {
+  return {static_cast<std::int32_t>(rank), task};
+}
+
+// The last task of the compute stream at or before `from`; there is one.
+inline TaskId last_compute(const Program& program, TaskId from) {
+  while (program.tasks[static_cast<std::size_t>(from)].stream != Stream::compute) --from;
+  return from;
+}
+
+inline TaskId last_task(const Program& program) {
+  return static_cast<TaskId>(program.tasks.size()) - 1;
+}
+
+}  // namespace echelon
