@@ -1,6 +1,9 @@
 #include "strategies/block_memory.h"
 
 #include <algorithm>
+#include <vector>
+
+#include "sim/graph/selective_recompute.h"
 
 namespace echelon {
 
@@ -10,7 +13,6 @@ struct Sums {
   Bytes kept;
   Bytes attention_core;
   Bytes linear_inputs;
-  Bytes linear_outputs;
   Bytes attention_output;
   Bytes entry;   // the hidden state that enters the block
   Bytes widest;  // the largest tensor of the block
@@ -30,7 +32,6 @@ Sums sum_up(const LayerProgram& program, const Execution& execution, double toke
     if (op->kind == OperatorKind::norm && sums.entry == Bytes(0)) sums.entry = element * rows * op->width;
     if (op->kind == OperatorKind::linear) {
       sums.linear_inputs += saved.kept;
-      sums.linear_outputs += element * rows * op->out_features;
       sums.widest = std::max(sums.widest, element * rows * op->out_features);
     }
     if (op->kind == OperatorKind::attention)
@@ -38,6 +39,21 @@ Sums sum_up(const LayerProgram& program, const Execution& execution, double toke
     if (op->kind == OperatorKind::cross_entropy) sums.logits = element * rows * op->width;
   }
   return sums;
+}
+
+// Product and reduce-scatter outputs that selective recompute by operator keeps.
+Bytes selective_bytes(const LayerProgram& program, const Strategy& strategy, const Execution& execution,
+                      double tokens) {
+  const std::vector<SelectiveShares> shares = selective_shares(program, execution);
+  double elements = 0;
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    if (const auto* op = std::get_if<Operator>(&program.steps[i]))
+      elements += tokens * op->row_share * op->out_features * shares[i].kept;
+    else if (const auto& part = std::get<Communication>(program.steps[i]);
+             part.forward == CollectiveKind::reduce_scatter)
+      elements += tokens * part.row_share * part.width / static_cast<double>(strategy.mesh.tensor);
+  }
+  return execution.activation_element * elements;
 }
 
 // Logits in flight beside what the loss keeps: the 16-bit logits and their gradient; eager PyTorch also holds an fp32
@@ -74,7 +90,7 @@ BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Stra
       memory.backward_extra += sums.attention_core;
       break;
     case Recompute::selective_ops:
-      memory.kept = sums.entry + sums.linear_outputs * 0.5 + sums.attention_output;
+      memory.kept = sums.entry + sums.attention_output + selective_bytes(program, strategy, execution, tokens);
       memory.backward_extra += sums.kept - memory.kept;
       break;
     case Recompute::full:

@@ -227,11 +227,13 @@ Refusal set_batch(Translation& t) {
 }
 
 // fp8 blocks and MX formats: MX units where the device has them, else fp8 with a scale for each block.
-void set_matrix_format(const PrecisionWords& words, const Device& device, Precision& precision) {
+void set_matrix_format(const PrecisionWords& words, const SourceConvention& convention, const Device& device,
+                       Precision& precision) {
   if (!words.matrix) return;
   precision.matrix = *words.matrix;
   precision.fp8_rowwise_scaling = words.rowwise_scaling;
   precision.fp8_parameter_gather = words.fp8_parameter_gather;
+  precision.fp8_activation_gather = convention.fp8_activation_gather && !words.rowwise_scaling;
   if (words.microscaled && device.peak_of(DataType::mxfp8).value() <= 0) {
     precision.matrix = DataType::fp8;
     precision.fp8_rowwise_scaling = true;
@@ -267,7 +269,7 @@ Refusal set_workload(Translation& t) {
   const PrecisionWords words = stated != nullptr ? *stated : native_precision(device);
   if (stated == nullptr) t.assume(fmt::format("precision is not stated: {}", name_of(words.compute)));
   workload.precision.compute = workload.precision.matrix = words.compute;
-  set_matrix_format(words, device, workload.precision);
+  set_matrix_format(words, *t.convention, device, workload.precision);
   set_gradient_formats(words, *t.convention, workload.precision);
   if (device.peak_of(workload.precision.matrix).value() <= 0)
     return Infeasible{fmt::format("{} has no {} units", device.name, name_of(workload.precision.matrix))};

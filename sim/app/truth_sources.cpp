@@ -118,6 +118,7 @@ constexpr SourceConvention torchtitan(std::string_view words, std::string_view r
   SourceConvention c = fully_sharded(words, KernelStyle::eager, DataType::fp32, reason);
   c.framework = FrameworkKind::torchtitan;
   c.sequence_parallel = true;
+  c.fp8_activation_gather = true;  // parallelize_llama.py: PrepareFloat8ModuleInput, Float8ColwiseParallel
   c.selective = Recompute::selective_ops;
   c.recompute = Recompute::selective_ops;
   c.peak = PeakKind::reserved;

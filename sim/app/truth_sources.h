@@ -35,6 +35,7 @@ struct SourceConvention {
   std::optional<OptimizerVariant> optimizer;
   std::optional<DataType> gradient;  // accumulation buffer, where the row does not say
   std::optional<DataType> gradient_reduce;
+  bool fp8_activation_gather = false;  // with tensorwise scales
   std::optional<PeakKind> peak;
   bool first_stage_peak = false;     // the source reports memory of the first pipeline stage alone
   bool megatron_vocabulary = false;  // padded to a multiple of 128 * tensor parallelism

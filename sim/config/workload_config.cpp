@@ -60,6 +60,8 @@ const std::vector<Key<Precision>>& precision_keys() {
       type_key("matrix", name_types, &Precision::matrix, "inputs of linear layers: as compute, or fp8, mxfp8, nvfp4"),
       type_key("gradient", gradient_types, &Precision::gradient, "buffer that accumulates gradients"),
       type_key("gradient_reduce", gradient_types, &Precision::gradient_reduce, "gradients that data parallelism sends"),
+      boolean_key<Precision>("fp8_activation_gather", &Precision::fp8_activation_gather,
+                             "sequence parallelism casts its shards, then gathers them in fp8"),
       boolean_key<Precision>("fp8_parameter_gather", &Precision::fp8_parameter_gather,
                              "sharded fp8 weights are gathered in fp8"),
       {{"fp8_scaling", enum_type<Fp8Scaling>(), "one scale for a tensor, or one for each row"},

@@ -4,13 +4,12 @@
 
 namespace echelon {
 
-namespace {
-
 bool quantised(const Operator& op, const Precision& precision) {
-  // Output projections and routers stay in the compute type (torchtitan's float8 filter, Transformer Engine's recipes).
   return precision.matrix != precision.compute && op.split != TensorSplit::vocabulary &&
          op.split != TensorSplit::replicated && element_size(precision.matrix) < element_size(precision.compute);
 }
+
+namespace {
 
 // Bytes moved to quantise one element of a product's input: read for the scale, read and written for the cast, and a
 // second, transposed copy for the backward product (Transformer Engine's and torchao's float8 linears).
@@ -40,7 +39,10 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   add(cost.weight_gradient, memory_bound_time(device, context.accumulation * weights, 0), cost.ground);
   if (type == context.precision.compute) return;
   const double per_element = quantise_bytes + (context.precision.fp8_rowwise_scaling ? rowwise_extra_bytes : 0);
-  const Bytes forward = Bytes(per_element) * (rows * experts * op.in_features + weights);
+  const bool casts_shard = context.precision.fp8_activation_gather && op.split == TensorSplit::column;
+  const double cast_share =
+      casts_shard ? 1 / static_cast<double>(context.groups[static_cast<std::size_t>(Axis::tensor)].ranks) : 1;
+  const Bytes forward = Bytes(per_element) * (rows * experts * op.in_features * cast_share + weights);
   const Bytes backward = Bytes(per_element) * (rows * experts * op.out_features);
   add(cost.forward, memory_bound_time(device, forward, 4), cost.ground);
   add(cost.input_gradient, memory_bound_time(device, backward, 2), cost.ground);

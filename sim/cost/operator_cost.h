@@ -16,6 +16,10 @@ struct OperatorCost {
   Ground ground = Ground::datasheet;
 };
 
+// Whether the linear's products run in the narrower type. Output projections and routers stay in the compute type
+// (torchtitan's float8 filter, Transformer Engine's recipes).
+bool quantised(const Operator& op, const Precision& precision);
+
 OperatorCost operator_cost(const Operator& op, const CostContext& context);
 
 }  // namespace echelon

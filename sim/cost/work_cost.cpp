@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sim/cost/operator_cost.h"
+#include "sim/graph/selective_recompute.h"
 
 namespace echelon {
 
@@ -54,8 +55,8 @@ struct PricedStep {
 
 class PassBuilder {
  public:
-  PassBuilder(const LayerProgram& program, const CostContext& context) : context_(context) {
-    for (const Step& step : program.steps) steps_.push_back(priced(step));
+  PassBuilder(const LayerProgram& program, const CostContext& context) : program_(program), context_(context) {
+    for (std::size_t i = 0; i < program.steps.size(); ++i) steps_.push_back(priced(i));
   }
 
   const std::vector<PricedStep>& steps() const { return steps_; }
@@ -77,12 +78,19 @@ class PassBuilder {
     return price;
   }
 
-  // torchtitan's per-operator policy: every second product and all pointwise work run again, attention does not.
-  Price alternate_products() const {
+  // torchtitan's per-operator policy (sim/graph/selective_recompute.h): gathers and all pointwise work run again too.
+  Price selective_operators() const {
+    const std::vector<SelectiveShares> shares = selective_shares(program_, context_.execution);
     Price price;
-    for (const PricedStep& step : steps_) {
-      if (step.op == nullptr || step.op->kind == OperatorKind::attention) continue;
-      const double share = step.op->kind == OperatorKind::linear ? 0.5 : 1;
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      const PricedStep& step = steps_[i];
+      if (step.op == nullptr) {
+        if (step.communication->forward == CollectiveKind::all_gather)
+          expose(price, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
+        continue;
+      }
+      if (step.op->kind == OperatorKind::attention) continue;
+      const double share = step.op->kind == OperatorKind::linear ? shares[i].rerun : 1;
       price.recompute += step.cost.forward * share;
       tally(price, step.cost.forward * share, step.cost.ground);
       price.flops += step.cost.flops.forward * share;
@@ -108,7 +116,8 @@ class PassBuilder {
   }
 
  private:
-  PricedStep priced(const Step& step) const {
+  PricedStep priced(std::size_t i) const {
+    const Step& step = program_.steps[i];
     PricedStep result;
     result.op = std::get_if<Operator>(&step);
     result.communication = std::get_if<Communication>(&step);
@@ -120,19 +129,31 @@ class PassBuilder {
     const Communication& communication = *result.communication;
     if (communication.forward)
       result.forward_communication =
-          time_of(communication, *communication.forward, result.ground) * communication.repeats;
+          time_of(communication, *communication.forward, result.ground, element_gathered_by(i)) * communication.repeats;
     if (communication.backward)
       result.backward_communication =
-          time_of(communication, *communication.backward, result.ground) * communication.backward_repeats;
+          time_of(communication, *communication.backward, result.ground, context_.execution.activation_element) *
+          communication.backward_repeats;
     if (communication.regathers_input)
-      result.regather = time_of(communication, CollectiveKind::all_gather, result.ground);
+      result.regather =
+          time_of(communication, CollectiveKind::all_gather, result.ground, context_.execution.activation_element);
     return result;
   }
 
-  Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground) const {
+  // Bytes of an element that the communication of step i sends forward: the narrower type where fp8 shards are gathered
+  // for the product that follows.
+  Bytes element_gathered_by(std::size_t i) const {
+    const auto& communication = std::get<Communication>(program_.steps[i]);
+    const Operator* next = i + 1 < program_.steps.size() ? std::get_if<Operator>(&program_.steps[i + 1]) : nullptr;
+    const bool narrow = context_.precision.fp8_activation_gather && communication.axis == Axis::tensor &&
+                        communication.forward == CollectiveKind::all_gather && next != nullptr &&
+                        next->kind == OperatorKind::linear && quantised(*next, context_.precision);
+    return narrow ? element_size(context_.precision.matrix) : context_.execution.activation_element;
+  }
+
+  Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
     const GroupLayout& layout = context_.groups[static_cast<std::size_t>(communication.axis)];
-    const Bytes bytes =
-        context_.execution.activation_element * (context_.tokens * communication.row_share * communication.width);
+    const Bytes bytes = element * (context_.tokens * communication.row_share * communication.width);
     if (kind == CollectiveKind::send_receive) {
       ground = Ground::measured;
       const double sharers = static_cast<double>(context_.network->gpus_per_node);
@@ -192,6 +213,7 @@ class PassBuilder {
     return Seconds(0);
   }
 
+  const LayerProgram& program_;
   const CostContext& context_;
   std::vector<PricedStep> steps_;
 };
@@ -209,8 +231,8 @@ const Price& WorkPricer::price_run(const LayerRun& run) {
     case Rerun::attention_core:
       price += builder.forward(true, true);
       break;
-    case Rerun::alternate_products:
-      price += builder.alternate_products();
+    case Rerun::selective_operators:
+      price += builder.selective_operators();
       break;
     case Rerun::everything:
       price += builder.forward(true, false);

@@ -36,6 +36,7 @@ struct Precision {
   DataType gradient = DataType::fp32;         // accumulation buffer of gradients
   DataType gradient_reduce = DataType::fp32;  // what data parallelism sends
   bool fp8_parameter_gather = false;          // FSDP all-gathers fp8 weights
+  bool fp8_activation_gather = false;         // sequence parallelism casts its shards, then gathers them in fp8
   bool fp8_rowwise_scaling = false;           // a scale for each row (slower casts) instead of one for each tensor
 };
 

@@ -30,7 +30,7 @@ Rerun rerun_of(const StageUnit& unit, Pass pass, Recompute recompute) {
     case Recompute::selective:
       return Rerun::attention_core;
     case Recompute::selective_ops:
-      return Rerun::alternate_products;
+      return Rerun::selective_operators;
     case Recompute::full:
       return Rerun::everything;
   }
