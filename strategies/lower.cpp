@@ -83,12 +83,14 @@ class Lowerer {
     const bool last_use = !sharding_.gathers_once() || action.micro_batch + 1 >= lowering_.micro_batches;
     const bool releases = sharding_.gathers_by_layer() && last_use && action.pass != Pass::input_gradient;
     const bool gathers = sharding_.gathers_by_layer() && !sharding_.keeps_gathered();
+    const bool holds = sharding_.accumulates_unsharded() && holds_weight_gradient(action);
     std::vector<TaskId> done;
     for (std::size_t i = units.size(); i-- > 0;) {
       std::optional<TaskId> gather;
       if (gathers && !share_.is_root(units[i])) gather = traffic_.gather(rank, stage, i, action, done);
       done.push_back(write_pass(rank, action, {stage, i, i + 1}, gather));
       if (releases) traffic_.release(rank, units[i]);
+      if (holds) traffic_.hold_gradients(rank, stage, i);
       if (reduces) traffic_.reduce_unit(rank, action, units[i], done.back(), i == 0);
     }
   }

@@ -44,6 +44,10 @@ bool DataSharding::reduces_at_the_end() const {
   return data_.ranks > 1 && !strategy_.overlap_gradient_reduce && !reduces_every_micro_batch();
 }
 
+Bytes DataSharding::unsharded_gradients(double elements) const {
+  return element_size(workload_.precision.gradient_reduce) * elements;
+}
+
 bool DataSharding::reduces_by_layer(std::int32_t micro_batch) const {
   if (data_.ranks <= 1 || !strategy_.overlap_gradient_reduce) return false;
   return reduces_every_micro_batch() || micro_batch + 1 == micro_batches_;

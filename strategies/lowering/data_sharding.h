@@ -24,6 +24,9 @@ class DataSharding {
   // PyTorch's pipelining turn resharding and reduction off until the last backward).
   bool gathers_once() const { return strategy_.mesh.pipeline > 1; }
   bool keeps_gathered() const { return gathers_once() || !strategy_.reshard_after_forward; }
+  // Such a pipeline adds up whole gradients, in the format that they are reduced in (FSDP2's accumulated gradient).
+  bool accumulates_unsharded() const { return gathers_by_layer() && gathers_once(); }
+  Bytes unsharded_gradients(double elements) const;
   // ZeRO-1 and ZeRO-2 gather the weights that the optimizer updated, once an iteration.
   bool updates_sharded_weights() const;
   // Whether a forward pass of `micro_batch` waits for parameter gathers layer by layer.

@@ -22,6 +22,7 @@ DataTraffic::DataTraffic(const LoweringInput& input, const StageShare& share, co
 
 void DataTraffic::begin_rank() {
   gathered_.clear();
+  held_.clear();
   open_dense_ = open_routed_ = 0;
 }
 
@@ -59,6 +60,15 @@ void DataTraffic::release(std::size_t rank, const StageUnit& unit) {
   into_.graph.programs[rank].effect({MemoryCategory::parameters, Bytes(0), Bytes(0), -gathered_bytes(unit)});
 }
 
+void DataTraffic::hold_gradients(std::size_t rank, std::size_t stage, std::size_t index) {
+  bool& holds = held_[std::make_pair(stage, index)];
+  if (holds) return;
+  holds = true;
+  const BlockFacts& facts = share_.facts(share_.units(stage)[index]);
+  into_.graph.programs[rank].effect(
+      {MemoryCategory::gradients, Bytes(0), sharding_.unsharded_gradients(facts.dense + facts.routed), Bytes(0)});
+}
+
 void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last) {
   open_dense_ += share_.facts(unit).dense;
   open_routed_ += share_.facts(unit).routed;
@@ -69,8 +79,11 @@ void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const Stag
       program.append(task_of(action, TaskKind::gradient_reduce, Stream::data, reduce_work(open_dense_, open_routed_)));
   program.depend(reference(rank, pass));
   if (sharding_.gathers_by_layer()) {  // the unsharded gradients live until they are reduced
-    const Bytes full = element_size(workload_.precision.gradient_reduce) * open;
-    program.effect({MemoryCategory::gradients, full, Bytes(0), Bytes(0)});
+    const Bytes full = sharding_.unsharded_gradients(open);
+    if (sharding_.accumulates_unsharded())
+      program.effect({MemoryCategory::gradients, Bytes(0), Bytes(0), -full});
+    else
+      program.effect({MemoryCategory::gradients, full, Bytes(0), Bytes(0)});
   }
   last_reduction_[rank] = id;
   open_dense_ = open_routed_ = 0;

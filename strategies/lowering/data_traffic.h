@@ -29,6 +29,8 @@ class DataTraffic {
   // The gathered parameters of the unit go when the task that was appended last ends.
   void release(std::size_t rank, const StageUnit& unit);
 
+  // The unit's whole gradients exist from the task that was appended last on, if they did not before.
+  void hold_gradients(std::size_t rank, std::size_t stage, std::size_t index);
   // Adds a unit's gradients, complete after `pass`, to the open bucket and reduces it when it is full; whole units
   // where parameters are gathered by layer. `last`: no further unit follows.
   void reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last);
@@ -51,6 +53,7 @@ class DataTraffic {
   std::map<std::int32_t, WorkId> gather_works_;  // by block
   std::map<std::pair<double, double>, WorkId> reduce_works_;
   std::map<std::pair<std::size_t, std::size_t>, bool> gathered_;  // of this rank, by stage and unit
+  std::map<std::pair<std::size_t, std::size_t>, bool> held_;      // of this rank, by stage and unit
   std::map<std::size_t, TaskId> last_reduction_;                  // by rank
   double open_dense_ = 0;                                         // of the open bucket
   double open_routed_ = 0;

@@ -24,9 +24,13 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   const StageState state = share_.rank_state(rank);
   Program& program = into_.graph.programs[rank];
   const Action closing{Pass::backward, 0, static_cast<std::int32_t>(into_.micro_batches - 1)};
-  if (sharding_.reduces_at_the_end())
+  if (sharding_.reduces_at_the_end()) {
     program.append(task_of(closing, TaskKind::gradient_reduce, Stream::compute,
                            add_work(into_, sharding_.reduce_chain(state.dense, state.routed))));
+    if (sharding_.accumulates_unsharded())
+      program.effect(
+          {MemoryCategory::gradients, Bytes(0), Bytes(0), -sharding_.unsharded_gradients(elements_of_chunks(rank))});
+  }
   add_tied_gradients(rank, closing);
   const OptimizerWork update{sharding_.owned_elements(state), optimizer_traffic(input_.workload), state.tensors};
   program.append(task_of(closing, TaskKind::optimizer, Stream::compute, add_work(into_, update)));
@@ -37,6 +41,15 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
                            add_work(into_, sharding_.gather_chain(state.dense, state.routed))));
   into_.parameters.push_back(state.dense + state.routed);
   into_.resident.push_back(sharding_.resident_memory(state));
+}
+
+double OptimizerStep::elements_of_chunks(std::size_t rank) const {
+  double elements = 0;
+  for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk) {
+    const StageState state = share_.stage_state(share_.stage_of(rank, chunk));
+    elements += state.dense + state.routed;
+  }
+  return elements;
 }
 
 // The gradient norm is reduced over all ranks before any optimizer step.
