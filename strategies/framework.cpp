@@ -23,7 +23,8 @@ Strategy framework_defaults(FrameworkKind framework) {
       strategy.overlap_gradient_reduce = true;
       strategy.overlap_parameter_gather = true;
       strategy.overlap_pipeline = true;
-      strategy.eager_loss = true;          // apply_compile compiles the transformer blocks alone (December 2024)
+      strategy.loss_kernels =
+          KernelStyle::eager;              // apply_compile compiles the transformer blocks alone (December 2024)
       strategy.peak = PeakKind::reserved;  // train.py reports max_memory_reserved
       break;
     case FrameworkKind::deepspeed:  // DeepSpeed config-json: overlap_comm is on for ZeRO-3, off below

@@ -116,10 +116,10 @@ struct Strategy {
   bool keeps_input_shards =
       false;  // sequence parallel: a gathered input is kept as its shard and gathered again backward
   bool divides_messages = false;  // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
-  bool eager_loss = false;        // the loss runs eager whatever `kernels` says
   bool fused_gradient_accumulation = false;  // weight-gradient products add to an fp32 gradient buffer themselves
   bool fused_loss = false;                   // loss in chunks: no full logits kept
   KernelStyle kernels = KernelStyle::megatron_fused;
+  std::optional<KernelStyle> loss_kernels;  // of the output projection's block; none: as `kernels`
   AttentionKernel attention = AttentionKernel::flash;
   bool dropout = false;
   PeakKind peak = PeakKind::allocated;

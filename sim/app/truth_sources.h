@@ -21,6 +21,7 @@ struct SourceConvention {
   std::string_view words;  // lower case; looked for in the row's source, url, zero_or_fsdp and model
   FrameworkKind framework = FrameworkKind::megatron;
   std::optional<KernelStyle> kernels;
+  std::optional<KernelStyle> loss_kernels;
   std::optional<AttentionKernel> attention;
   std::optional<bool> dropout;
   std::optional<bool> data_overlap;  // gradient reduce and parameter gather

@@ -50,6 +50,19 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   cost.backward_kernels += 2;
 }
 
+// Time over FlashAttention-2's: around 2 for the first version; 1.3 to 1.5 forward and around 2 backward for the first
+// one in Triton (arXiv:2307.08691, section 4.1).
+struct AttentionSlowdown {
+  double forward = 1;
+  double backward = 1;
+};
+
+AttentionSlowdown slowdown_of(AttentionKernel kernel) {
+  if (kernel == AttentionKernel::flash_1) return {2, 2};
+  if (kernel == AttentionKernel::flash_triton) return {1.4, 2};
+  return {};
+}
+
 void cost_flash_attention(const Operator& op, const CostContext& context, OperatorCost& cost) {
   const AttentionShape& shape = op.attention;
   AttentionWork work;
@@ -64,9 +77,12 @@ void cost_flash_attention(const Operator& op, const CostContext& context, Operat
   work.causal = shape.causal;
   const Priced forward = attention_time(*context.device, context.precision.compute, work, AttentionPass::forward);
   const Priced backward = attention_time(*context.device, context.precision.compute, work, AttentionPass::backward);
-  cost.forward += forward.time;
-  cost.input_gradient += backward.time;
+  const AttentionKernel kernel = context.execution.attention;
+  const AttentionSlowdown slowdown = slowdown_of(kernel);
+  cost.forward += forward.time * slowdown.forward;
+  cost.input_gradient += backward.time * slowdown.backward;
   cost.ground = std::max(forward.ground, backward.ground);
+  if (kernel != AttentionKernel::flash) cost.ground = std::max(cost.ground, Ground::scaled);
 }
 
 // Two batched products forward, four backward; masking and softmax are memory-bound kernels priced by their traffic.
@@ -100,10 +116,10 @@ OperatorCost operator_cost(const Operator& op, const CostContext& context) {
   const bool product = op.kind == OperatorKind::linear || op.kind == OperatorKind::attention;
   if (op.kind == OperatorKind::linear) cost_linear(op, context, cost);
   if (op.kind == OperatorKind::attention) {
-    if (context.execution.attention == AttentionKernel::flash)
-      cost_flash_attention(op, context, cost);
-    else
+    if (context.execution.attention == AttentionKernel::unfused)
       cost_unfused_attention(op, context, cost);
+    else
+      cost_flash_attention(op, context, cost);
   }
   const double free_kernels = product ? 1 : 0;  // the product's own launch is in its curve
   const auto pointwise = [&](const Traffic& part) {

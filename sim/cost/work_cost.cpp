@@ -56,6 +56,7 @@ struct PricedStep {
 class PassBuilder {
  public:
   PassBuilder(const LayerProgram& program, const CostContext& context) : program_(program), context_(context) {
+    context_.execution.style = program.kernels.value_or(context.execution.style);
     for (std::size_t i = 0; i < program.steps.size(); ++i) steps_.push_back(priced(i));
   }
 
@@ -214,7 +215,7 @@ class PassBuilder {
   }
 
   const LayerProgram& program_;
-  const CostContext& context_;
+  CostContext context_;
   std::vector<PricedStep> steps_;
 };
 

@@ -11,6 +11,7 @@
 
 #include "sim/base/collective_kind.h"
 #include "sim/base/enum_names.h"
+#include "sim/model/kernel_style.h"
 #include "sim/model/operator.h"
 
 namespace echelon {
@@ -52,6 +53,7 @@ using Step = std::variant<Operator, Communication>;
 
 struct LayerProgram {
   std::vector<Step> steps;
+  std::optional<KernelStyle> kernels;  // of this block, where it does not run as the others do
 };
 
 }  // namespace echelon

@@ -22,7 +22,8 @@ struct StyleRow {
 
 // Counted from the pointwise operations that each style runs, two-byte activations:
 // - norm: fused reads x, writes y; backward reads x and dy, writes dx. Eager RMSNorm goes through fp32 temporaries
-//   (cast, square, mean, rsqrt, product, cast, product with the weight: 36 bytes an element forward).
+//   (cast, square, mean, rsqrt, product, cast, product with the weight: 36 bytes an element forward); eager LayerNorm
+//   has a kernel of its own.
 // - rotary: fused reads and writes q and k; eager casts to fp32 pairs, multiplies and casts back; nanotron also makes
 //   q, k and v contiguous (half as much again as q and k, read and written).
 // - attention: one fused kernel each way; nanotron makes the lengths of the sequences anew in six small ones.
@@ -51,6 +52,9 @@ Passes passes_of(OperatorKind kind, KernelStyle style) {
     if (row.kind == kind) return row.by_style[static_cast<std::size_t>(style)];
   return {};
 }
+
+// LayerNorm has a fused kernel in every style.
+constexpr KernelStyle fused_norm_style = KernelStyle::megatron_fused;
 
 // A gate adds an input: fused kernels read one more row forward, read one and write one more backward; eager runs
 // the product apart.
@@ -122,6 +126,9 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
         passes.backward_kernels += 6;
       }
       break;
+    case OperatorKind::norm:
+      if (!op.root_mean_square) passes = passes_of(op.kind, fused_norm_style);
+      break;
     case OperatorKind::activation:
       if (op.gated) passes = gated_activation(execution.style);
       break;
@@ -144,7 +151,7 @@ SavedActivations saved_attention(const Operator& op, double rows, double sequenc
   const double kv_heads = static_cast<double>(shape.kv_heads);
   const Bytes element = execution.activation_element;
   Bytes kept = element * rows * (heads * qk + kv_heads * (qk + v));
-  if (execution.attention == AttentionKernel::flash) {
+  if (execution.attention != AttentionKernel::unfused) {
     kept += Bytes(4) * rows * heads;  // log-sum-exp of each row in fp32
     // The output is also the input that the output projection keeps, unless that keeps an fp8 copy.
     if (execution.linear_input_element < element) kept += element * rows * heads * v;
@@ -163,7 +170,7 @@ SavedActivations saved_activations(const Operator& op, double tokens, double seq
   const bool eager = execution.style == KernelStyle::eager;
   switch (op.kind) {
     case OperatorKind::norm:
-      return {(eager ? Bytes(6) : element) * rows * op.width, Bytes(0)};
+      return {(eager && op.root_mean_square ? Bytes(6) : element) * rows * op.width, Bytes(0)};
     case OperatorKind::linear:
       return {execution.linear_input_element * rows * op.in_features * op.saved_input_share, Bytes(0)};
     case OperatorKind::attention:

@@ -36,7 +36,7 @@ OperatorFlops executed_flops(const Operator& op, double tokens, double sequence,
       return {product, product, product};
     }
     case OperatorKind::attention: {
-      const bool skips_masked = kernel == AttentionKernel::flash;
+      const bool skips_masked = kernel != AttentionKernel::unfused;
       const double keys = skips_masked ? mean_attended_keys(op.attention, sequence) : sequence;
       const Flops forward = attention_forward(op, tokens, keys);
       return {forward, forward * attention_backward_ratio(op.attention, kernel), Flops(0)};

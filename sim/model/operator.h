@@ -60,12 +60,19 @@ enum class TensorSplit {
   replicated,  // whole on every rank and on every token, also with sequence parallelism (MLA down-projections, router)
 };
 
-enum class AttentionKernel { unfused, flash };
+enum class AttentionKernel {
+  unfused,
+  flash,        // FlashAttention-2 or what the device's curves hold in its place
+  flash_1,      // the first FlashAttention
+  flash_triton  // its first implementation in Triton
+};
 
 template <>
 inline constexpr auto enum_names<AttentionKernel> = std::to_array<EnumName<AttentionKernel>>({
     {AttentionKernel::unfused, "unfused"},
     {AttentionKernel::flash, "flash"},
+    {AttentionKernel::flash_1, "flash_1"},
+    {AttentionKernel::flash_triton, "flash_triton"},
 });
 
 struct AttentionShape {
@@ -87,13 +94,14 @@ struct Operator {
   double in_features = 0;        // linear: K; embedding: rows of the table
   double out_features = 0;       // linear: N; embedding: width of a row
   double width = 0;  // features of a row that a pointwise operator works on (output side for a gated activation)
-  std::int64_t experts = 1;    // linear: weights side by side on this rank; rows are spread over them
-  bool routed = false;         // belongs to the routed experts (expert parallelism divides it)
-  bool gated = false;          // activation: two inputs of `width`
-  bool transposed_of = false;  // linear: shares the embedding's table (tied); has no weight of its own
-  AttentionShape attention;    // attention and rotary only
-  double parameters = 0;       // trainable elements held by this rank for this operator, biases included
-  double state_flops = 0;      // state_space: forward FLOPs of a row
+  std::int64_t experts = 1;       // linear: weights side by side on this rank; rows are spread over them
+  bool routed = false;            // belongs to the routed experts (expert parallelism divides it)
+  bool gated = false;             // activation: two inputs of `width`
+  bool root_mean_square = false;  // norm: RMSNorm, for which eager PyTorch had no kernel of its own
+  bool transposed_of = false;     // linear: shares the embedding's table (tied); has no weight of its own
+  AttentionShape attention;       // attention and rotary only
+  double parameters = 0;          // trainable elements held by this rank for this operator, biases included
+  double state_flops = 0;         // state_space: forward FLOPs of a row
 };
 
 // Forward, input-gradient and weight-gradient FLOPs.

@@ -110,6 +110,7 @@ class LayerBuilder {
     const bool weightless = spec_.qk_norm == QkNorm::unweighted;  // Llama 4: only where there are positions
     if (spec_.qk_norm == QkNorm::none || (weightless && !layer_.rotary)) return vertex;
     Operator op = pointwise_operator("qk_norm", OperatorKind::norm, q + kv, TensorSplit::inner);
+    op.root_mean_square = spec_.norm == NormKind::rms_norm;
     if (spec_.qk_norm == QkNorm::all_heads) op.parameters = norm_parameters(spec_, q + kv);
     if (spec_.qk_norm == QkNorm::per_head) op.parameters = 2 * norm_parameters(spec_, as_double(spec_.head_dim));
     return block_.add(op, q + 2 * kv, {vertex});
@@ -284,6 +285,7 @@ Operator linear_operator(std::string name, double in, double out, bool bias, Ten
 Operator norm_operator(const TransformerSpec& spec, std::string name, double width) {
   Operator op = pointwise_operator(std::move(name), OperatorKind::norm, width);
   op.parameters = norm_parameters(spec, width);
+  op.root_mean_square = spec.norm == NormKind::rms_norm;
   return op;
 }
 

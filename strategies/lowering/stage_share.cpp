@@ -10,11 +10,6 @@ namespace echelon {
 
 namespace {
 
-Execution execution_of(const Block& block, const Strategy& strategy, Execution execution) {
-  if (strategy.eager_loss && block.role == BlockRole::head) execution.style = KernelStyle::eager;
-  return execution;
-}
-
 void count_parameters(const LayerProgram& program, BlockFacts& facts) {
   for (const Step& step : program.steps) {
     const Operator* op = std::get_if<Operator>(&step);
@@ -44,7 +39,10 @@ Lowering describe_ranks(const LoweringInput& input) {
   lowering.sequences = static_cast<double>(strategy.micro_batch);
   lowering.tokens = lowering.sequences * lowering.sequence / static_cast<double>(mesh.context);
   lowering.micro_batches = input.workload.global_batch / mesh.data / strategy.micro_batch;
-  for (const Block& block : input.model.blocks) lowering.blocks.push_back(local_program(block, strategy));
+  for (const Block& block : input.model.blocks) {
+    lowering.blocks.push_back(local_program(block, strategy));
+    if (block.role == BlockRole::head) lowering.blocks.back().kernels = strategy.loss_kernels;
+  }
   return lowering;
 }
 
@@ -57,7 +55,8 @@ void StageShare::describe_blocks(const Lowering& described) {
   const Strategy& strategy = input_.strategy;
   for (std::size_t i = 0; i < input_.model.blocks.size(); ++i) {
     const Block& block = input_.model.blocks[i];
-    const Execution execution = execution_of(block, strategy, described.execution);
+    Execution execution = described.execution;
+    execution.style = described.blocks[i].kernels.value_or(execution.style);
     const auto memory = [&](Recompute recompute) {
       return block_memory(described.blocks[i], block.role, strategy, recompute, execution, described.tokens,
                           described.sequence);
