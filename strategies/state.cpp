@@ -22,6 +22,13 @@ Bytes moments(OptimizerKind kind) {
   return Bytes(8);
 }
 
+// torch.optim with foreach, its default on GPUs: a kernel for each operation on fp32 lists. AdamW: weight decay (8
+// bytes moved), two moments (12 and 8 + 12), square root, division and epsilon (8 each), update (16); SGD with
+// momentum: decay (12), momentum (8 + 12), update (12).
+Bytes foreach_step(OptimizerKind kind) {
+  return Bytes(kind == OptimizerKind::adam ? 80 : 44);
+}
+
 }  // namespace
 
 StateBytes state_bytes(const Workload& workload) {
@@ -45,7 +52,8 @@ Bytes optimizer_traffic(const Workload& workload) {
   const Bytes fp32(4);
   const Bytes norm_and_clip = fp32 + fp32 * 2;
   const Bytes step = (moments(workload.optimizer) + fp32) * 2 + fp32;
-  if (workload.optimizer_variant == OptimizerVariant::pytorch || !low_precision(workload)) return norm_and_clip + step;
+  if (workload.optimizer_variant == OptimizerVariant::pytorch) return norm_and_clip + foreach_step(workload.optimizer);
+  if (!low_precision(workload)) return norm_and_clip + step;
   const StateBytes bytes = state_bytes(workload);
   const Bytes to_fp32 = bytes.gradient < fp32 ? bytes.gradient + fp32 : Bytes(0);
   const Bytes unscale = workload.precision.compute == DataType::fp16 ? fp32 * 2 : Bytes(0);

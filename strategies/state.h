@@ -33,7 +33,8 @@ struct ShardedState {
 ShardedState sharded_state(double elements, const StateBytes& bytes, Sharding sharding, double ranks);
 
 // Device memory that one optimizer step moves for an element, kernel by kernel: the gradient's norm (read) and clipping
-// (read, written), the step itself (gradient read; weight and moments read and written). Megatron's and DeepSpeed's
+// (read, written), the step itself (gradient read; weight and moments read and written; PyTorch's foreach optimizers
+// walk the lists once for each operation). Megatron's and DeepSpeed's
 // mixed-precision optimizers add the gradient's copy to fp32, its unscaling where there is a loss scale (fp16), the
 // master weight's copy to the 16-bit weight, and the zeroing of the gradient buffer (Megatron-LM
 // megatron/optimizer/optimizer.py, Float16OptimizerWithFloat16Params).
