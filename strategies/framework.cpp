@@ -23,6 +23,7 @@ Strategy framework_defaults(FrameworkKind framework) {
       strategy.overlap_gradient_reduce = true;
       strategy.overlap_parameter_gather = true;
       strategy.overlap_pipeline = true;
+      strategy.per_parameter_sharding = true;
       strategy.loss_kernels =
           KernelStyle::eager;              // apply_compile compiles the transformer blocks alone (December 2024)
       strategy.peak = PeakKind::reserved;  // train.py reports max_memory_reserved

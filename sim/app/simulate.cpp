@@ -14,13 +14,25 @@ namespace echelon {
 
 namespace {
 
+// Bytes moved for each weight element and micro-batch around FSDP's collectives, on the compute stream. FSDP1 joins the
+// gradients of its flat parameter's views and casts them where the reduction is wider; FSDP2 copies each gathered
+// parameter out of the gather's buffer and its gradient into the reduction's (PyTorch _fsdp_collectives.py).
+Bytes sharding_copies(const Scenario& scenario) {
+  const Bytes compute = element_size(scenario.workload.precision.compute);
+  const Bytes reduced = element_size(scenario.workload.precision.gradient_reduce);
+  if (!scenario.strategy.per_parameter_sharding)
+    return compute * 2 + (reduced > compute ? compute + reduced : Bytes(0));
+  const double gathers = scenario.strategy.reshard_after_forward ? 2 : 1;
+  return compute * (2 * gathers) + compute + reduced;
+}
+
 // Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Fused products accumulate into an
 // fp32 buffer in place: one more read and the wider write. Elsewhere a kernel of its own reads the product's result and
-// the buffer and writes the buffer. Nothing where gradients are reduced and freed each micro-batch.
+// the buffer and writes the buffer. FSDP reduces and frees gradients each micro-batch.
 Bytes accumulation_bytes(const Scenario& scenario) {
   const Strategy& strategy = scenario.strategy;
   const bool by_layer = strategy.sharding == Sharding::zero3 || strategy.sharding == Sharding::hybrid;
-  if (by_layer && strategy.mesh.pipeline == 1) return Bytes(0);
+  if (by_layer && strategy.mesh.pipeline == 1) return sharding_copies(scenario);
   const Bytes buffer = state_bytes(scenario.workload).gradient;
   const Bytes written = element_size(scenario.workload.precision.compute);
   const bool fused = strategy.fused_gradient_accumulation && buffer >= Bytes(4);

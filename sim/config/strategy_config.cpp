@@ -126,6 +126,8 @@ std::vector<StrategyKey> execution_rows() {
                             "sequence parallel: keep the shard of a gathered input and gather again backward"),
       boolean_key<Strategy>("divides_messages", &Strategy::divides_messages,
                             "a stage sends 1/tp of the hidden state and gathers it there"),
+      boolean_key<Strategy>("per_parameter_sharding", &Strategy::per_parameter_sharding,
+                            "zero3 and hybrid make FSDP2's copies around their collectives, not FSDP1's"),
       boolean_key<Strategy>("fused_gradient_accumulation", &Strategy::fused_gradient_accumulation,
                             "weight-gradient products add to an fp32 gradient buffer themselves"),
       boolean_key<Strategy>("fused_loss", &Strategy::fused_loss, "loss in chunks: no full logits kept"),
