@@ -56,11 +56,19 @@ Bytes selective_bytes(const LayerProgram& program, const Strategy& strategy, con
   return execution.activation_element * elements;
 }
 
-// Logits in flight beside what the loss keeps: the 16-bit logits and their gradient; eager PyTorch also holds an fp32
-// copy forward and an fp32 gradient backward.
-Bytes loss_extra(const Sums& sums, KernelStyle style) {
-  const double fp32_copy = style == KernelStyle::eager || style == KernelStyle::nanotron ? 2 : 0;
-  return sums.logits * (1 + fp32_copy);
+// Copies of the logits in flight beside what the loss keeps, in 16-bit logits.
+struct LossCopies {
+  double forward = 1;
+  double backward = 1;
+};
+
+// The 16-bit logits and their gradient; Megatron-LM's loss works in place. Eager PyTorch adds an fp32 copy forward, and
+// two fp32 gradients backward (of the loss and of log_softmax). Its loss on divided logits holds two fp32 copies
+// forward and three backward (torch/distributed/tensor/parallel/loss.py).
+LossCopies loss_copies(KernelStyle style, bool divided) {
+  if (style == KernelStyle::nanotron) return {3, 1};
+  if (style != KernelStyle::eager) return {1, 1};
+  return divided ? LossCopies{5, 6} : LossCopies{3, 4};
 }
 
 }  // namespace
@@ -70,11 +78,12 @@ BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Stra
   const Sums sums = sum_up(program, execution, tokens, sequence);
   BlockMemory memory;
   if (role == BlockRole::head) {
-    const Bytes loss = strategy.fused_loss ? Bytes(0) : loss_extra(sums, execution.style);
+    const LossCopies copies =
+        strategy.fused_loss ? LossCopies{0, 0} : loss_copies(execution.style, strategy.mesh.tensor > 1);
     memory.kept = strategy.fused_loss ? sums.linear_inputs * 2 : sums.kept;
     memory.kept_for_weights = sums.linear_inputs;
-    memory.forward_extra = loss;
-    memory.backward_extra = loss;
+    memory.forward_extra = sums.logits * copies.forward;
+    memory.backward_extra = sums.logits * copies.backward;
     return memory;
   }
   const Bytes in_flight = sums.widest * 2;  // the widest gradient and the one that it makes
