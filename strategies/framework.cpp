@@ -24,6 +24,8 @@ Strategy framework_defaults(FrameworkKind framework) {
       strategy.overlap_parameter_gather = true;
       strategy.overlap_pipeline = true;
       strategy.per_parameter_sharding = true;
+      strategy.reorders_sequence_shards =
+          true;  // Shard(1): torch/distributed/_functional_collectives.py chunks and joins
       strategy.loss_kernels =
           KernelStyle::eager;              // apply_compile compiles the transformer blocks alone (December 2024)
       strategy.peak = PeakKind::reserved;  // train.py reports max_memory_reserved

@@ -115,8 +115,9 @@ struct Strategy {
   bool synchronous_pipeline = false;     // the host waits for the device at every pipeline send or receive
   bool keeps_input_shards =
       false;  // sequence parallel: a gathered input is kept as its shard and gathered again backward
-  bool divides_messages = false;        // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
-  bool per_parameter_sharding = false;  // zero3, hybrid: FSDP2's copies around its collectives, not FSDP1's
+  bool divides_messages = false;  // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
+  bool reorders_sequence_shards = false;     // sequence parallel with the batch outermost: gathers and scatters copy
+  bool per_parameter_sharding = false;       // zero3, hybrid: FSDP2's copies around its collectives, not FSDP1's
   bool fused_gradient_accumulation = false;  // weight-gradient products add to an fp32 gradient buffer themselves
   bool fused_loss = false;                   // loss in chunks: no full logits kept
   KernelStyle kernels = KernelStyle::megatron_fused;

@@ -51,6 +51,7 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   context.tokens = lowering.tokens;
   context.sequence = lowering.sequence;
   context.sequences = lowering.sequences;
+  context.reorders_sequence_shards = scenario.strategy.reorders_sequence_shards && scenario.strategy.micro_batch > 1;
   context.accumulation = accumulation_bytes(scenario);
   return context;
 }

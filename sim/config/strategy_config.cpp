@@ -126,6 +126,8 @@ std::vector<StrategyKey> execution_rows() {
                             "sequence parallel: keep the shard of a gathered input and gather again backward"),
       boolean_key<Strategy>("divides_messages", &Strategy::divides_messages,
                             "a stage sends 1/tp of the hidden state and gathers it there"),
+      boolean_key<Strategy>("reorders_sequence_shards", &Strategy::reorders_sequence_shards,
+                            "sequence parallel with the batch outermost: gathers and scatters copy the tensor"),
       boolean_key<Strategy>("per_parameter_sharding", &Strategy::per_parameter_sharding,
                             "zero3 and hybrid make FSDP2's copies around their collectives, not FSDP1's"),
       boolean_key<Strategy>("fused_gradient_accumulation", &Strategy::fused_gradient_accumulation,

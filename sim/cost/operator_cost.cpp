@@ -11,9 +11,11 @@ bool quantised(const Operator& op, const Precision& precision) {
 
 namespace {
 
-// Bytes moved to quantise one element of a product's input: read for the scale, read and written for the cast, and a
-// second, transposed copy for the backward product (Transformer Engine's and torchao's float8 linears).
-constexpr double quantise_bytes = 2 + 2 + 1 + 1;
+// Bytes moved to quantise one element with one scale for its tensor: 16 bits read for the maximum, 16 read and 8
+// written for the cast. A second cast for the other operand layout of the weight gradient knows the maximum already.
+// (torchao's dynamically scaled float8 linear keeps the 16-bit input; Transformer Engine casts and transposes.)
+constexpr double quantise_bytes = 2 + 2 + 1;
+constexpr double requantise_bytes = 2 + 1;
 // Row-wise scales need an fp32 maximum for each row and column: one more read of the tensor each way.
 constexpr double rowwise_extra_bytes = 4;
 
@@ -38,12 +40,15 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   const double weights = op.in_features * op.out_features * experts;
   add(cost.weight_gradient, memory_bound_time(device, context.accumulation * weights, 0), cost.ground);
   if (type == context.precision.compute) return;
-  const double per_element = quantise_bytes + (context.precision.fp8_rowwise_scaling ? rowwise_extra_bytes : 0);
+  const double extra = context.precision.fp8_rowwise_scaling ? rowwise_extra_bytes : 0;
   const bool casts_shard = context.precision.fp8_activation_gather && op.split == TensorSplit::column;
   const double cast_share =
       casts_shard ? 1 / static_cast<double>(context.groups[static_cast<std::size_t>(Axis::tensor)].ranks) : 1;
-  const Bytes forward = Bytes(per_element) * (rows * experts * op.in_features * cast_share + weights);
-  const Bytes backward = Bytes(per_element) * (rows * experts * op.out_features);
+  const double inputs = rows * experts * op.in_features;
+  const double outputs = rows * experts * op.out_features;
+  const Bytes forward = Bytes(quantise_bytes + extra) * (inputs * cast_share + weights);
+  const Bytes backward =
+      Bytes(quantise_bytes + 1 + extra) * outputs + Bytes(requantise_bytes) * (inputs * cast_share + weights);
   add(cost.forward, memory_bound_time(device, forward, 4), cost.ground);
   add(cost.input_gradient, memory_bound_time(device, backward, 2), cost.ground);
   cost.forward_kernels += 4;

@@ -162,7 +162,9 @@ class PassBuilder {
     }
     const CollectivePrice price = collective_time(*context_.network, {kind, shape_of(layout), bytes});
     ground = price.ground;
-    return price.time;
+    const bool reorders = context_.reorders_sequence_shards && communication.axis == Axis::tensor &&
+                          communication.hiding != Hiding::operators && kind != CollectiveKind::all_reduce;
+    return reorders ? price.time + memory_bound_time(*context_.device, bytes * 2, 1).time : price.time;
   }
 
   static void tally(Price& price, Seconds time, Ground ground) {

@@ -35,10 +35,11 @@ struct CostContext {
   Execution execution;
   Precision precision;
   HostCost host;
-  double tokens = 0;     // of one micro-batch on this rank
-  double sequence = 0;   // full length
-  double sequences = 0;  // of one micro-batch
-  Bytes accumulation;    // moved for each element to add a micro-batch's weight gradient to its buffer
+  double tokens = 0;                      // of one micro-batch on this rank
+  double sequence = 0;                    // full length
+  double sequences = 0;                   // of one micro-batch
+  bool reorders_sequence_shards = false;  // gathers and scatters of the sequence copy the whole tensor (Strategy)
+  Bytes accumulation;                     // moved for each element to add a micro-batch's weight gradient to its buffer
 };
 
 // Device time by kind; `exposed` by Axis. The sum of all is the time on the stream.
