@@ -84,13 +84,21 @@ class Lowerer {
     const bool releases = sharding_.gathers_by_layer() && last_use && action.pass != Pass::input_gradient;
     const bool gathers = sharding_.gathers_by_layer() && !sharding_.keeps_gathered();
     const bool holds = sharding_.accumulates_unsharded() && holds_weight_gradient(action);
+    const auto gather_of = [&](std::size_t i, const std::vector<TaskId>& done) -> std::optional<TaskId> {
+      if (!gathers || share_.is_root(units[i])) return std::nullopt;
+      const auto gather = traffic_.gather(rank, stage, i, action, done);
+      if (gather && !done.empty() && strategy_.backward_prefetch == BackwardPrefetch::post)
+        lowering_.graph.programs[rank].depend(reference(rank, done.back()));
+      return gather;
+    };
     std::vector<TaskId> done;
+    std::optional<TaskId> gather = gather_of(units.size() - 1, done);
     for (std::size_t i = units.size(); i-- > 0;) {
-      std::optional<TaskId> gather;
-      if (gathers && !share_.is_root(units[i])) gather = traffic_.gather(rank, stage, i, action, done);
       done.push_back(write_pass(rank, action, {stage, i, i + 1}, gather));
       if (releases) traffic_.release(rank, units[i]);
       if (holds) traffic_.hold_gradients(rank, stage, i);
+      // The next unit's gather goes out before this one's reduction.
+      gather = i > 0 ? gather_of(i - 1, done) : std::nullopt;
       if (reduces) traffic_.reduce_unit(rank, action, units[i], done.back(), i == 0);
     }
   }

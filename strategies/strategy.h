@@ -60,6 +60,18 @@ inline constexpr auto enum_names<Recompute> = std::to_array<EnumName<Recompute>>
     {Recompute::full, "full"},
 });
 
+// When FSDP asks for the next layer's parameters in the backward pass (torch.distributed.fsdp.BackwardPrefetch).
+enum class BackwardPrefetch {
+  pre,  // before the gradients of the present layer: the gather runs beside them
+  post  // after them: the gather runs beside the reduction alone
+};
+
+template <>
+inline constexpr auto enum_names<BackwardPrefetch> = std::to_array<EnumName<BackwardPrefetch>>({
+    {BackwardPrefetch::pre, "pre"},
+    {BackwardPrefetch::post, "post"},
+});
+
 enum class ScheduleKind { gpipe, one_f_one_b, interleaved, zb_h1, zb_h2 };
 
 template <>
@@ -116,6 +128,7 @@ struct Strategy {
   bool keeps_input_shards =
       false;  // sequence parallel: a gathered input is kept as its shard and gathered again backward
   bool divides_messages = false;  // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
+  BackwardPrefetch backward_prefetch = BackwardPrefetch::pre;  // zero3, hybrid
   bool reorders_sequence_shards = false;     // sequence parallel with the batch outermost: gathers and scatters copy
   bool per_parameter_sharding = false;       // zero3, hybrid: FSDP2's copies around its collectives, not FSDP1's
   bool fused_gradient_accumulation = false;  // weight-gradient products add to an fp32 gradient buffer themselves

@@ -118,6 +118,7 @@ constexpr SourceConvention fully_sharded(std::string_view words, KernelStyle ker
 constexpr SourceConvention mosaic_pretrained(SourceConvention c) {
   c.attention = AttentionKernel::flash_triton;
   c.loss_kernels = KernelStyle::compiled;
+  c.backward_prefetch = BackwardPrefetch::post;  // composer.utils.FSDPConfig
   return c;
 }
 
@@ -259,6 +260,7 @@ Strategy conventional_strategy(const SourceConvention& convention) {
   set(strategy.overlap_pipeline, convention.overlap_pipeline);
   set(strategy.synchronous_pipeline, convention.synchronous_pipeline);
   if (convention.loss_kernels) strategy.loss_kernels = convention.loss_kernels;
+  set(strategy.backward_prefetch, convention.backward_prefetch);
   set(strategy.overlap_tensor, convention.overlap_tensor);
   set(strategy.overlap_weight_gradient, convention.overlap_weight_gradient);
   set(strategy.sequence_parallel, convention.sequence_parallel);

@@ -25,6 +25,7 @@ struct SourceConvention {
   std::optional<AttentionKernel> attention;
   std::optional<bool> dropout;
   std::optional<bool> data_overlap;  // gradient reduce and parameter gather
+  std::optional<BackwardPrefetch> backward_prefetch;
   std::optional<bool> overlap_pipeline;
   std::optional<bool> synchronous_pipeline;
   std::optional<bool> overlap_tensor;

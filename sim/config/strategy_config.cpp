@@ -126,6 +126,9 @@ std::vector<StrategyKey> execution_rows() {
                             "sequence parallel: keep the shard of a gathered input and gather again backward"),
       boolean_key<Strategy>("divides_messages", &Strategy::divides_messages,
                             "a stage sends 1/tp of the hidden state and gathers it there"),
+      enum_key<BackwardPrefetch, Strategy>("backward_prefetch", &Strategy::backward_prefetch,
+                                           "zero3 and hybrid ask for the next layer's parameters before (pre) or after "
+                                           "(post) the gradients of the present one"),
       boolean_key<Strategy>("reorders_sequence_shards", &Strategy::reorders_sequence_shards,
                             "sequence parallel with the batch outermost: gathers and scatters copy the tensor"),
       boolean_key<Strategy>("per_parameter_sharding", &Strategy::per_parameter_sharding,
