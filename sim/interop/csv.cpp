@@ -145,6 +145,8 @@ CsvTable CsvTable::read(const std::filesystem::path& path) {
   const std::string name = path.string();
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) throw InputError({name, 0, 0}, "no such file", "an existing CSV file");
+  if (std::filesystem::is_directory(path, ignored))
+    throw InputError({name, 0, 0}, "not a file but a directory", "a CSV file");
   if (!std::filesystem::is_regular_file(path, ignored)) throw InputError({name, 0, 0}, "not a file", "a CSV file");
   const auto size = std::filesystem::file_size(path, ignored);
   if (ignored) throw InputError({name, 0, 0}, "cannot be read", "a readable CSV file");

@@ -1,0 +1,195 @@
+// What a user gets wrong: each is refused with exit code 2, at its place, at once and in little memory.
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/catch.h"
+#include "tests/cli/program.h"
+
+using namespace echelon;
+
+namespace {
+
+// A scenario that runs, with one line exchanged.
+std::string scenario(const std::string& line = "", const std::string& instead = "") {
+  std::string text =
+      "echelon: 1\n"
+      "name: test\n"
+      "model:\n"
+      "  layers: 12\n"
+      "  hidden: 768\n"
+      "  heads: 12\n"
+      "  vocabulary: 50304\n"
+      "cluster:\n"
+      "  profile: dgx-a100-80g\n"
+      "  gpus: 8\n"
+      "workload:\n"
+      "  sequence_length: 1024\n"
+      "  global_batch: 64\n"
+      "  precision: bf16\n"
+      "strategy:\n"
+      "  framework: megatron\n"
+      "  micro_batch: 1\n";
+  if (line.empty()) return text;
+  const std::size_t at = text.find(line);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, line.size(), instead);
+}
+
+struct BadText {
+  const char* line;                // of the good scenario
+  const char* instead;             // what stands there
+  const char* place;               // ":line:column:" of the complaint
+  std::vector<const char*> words;  // that the complaint has
+};
+
+void refuse(const std::vector<std::string>& arguments, const std::vector<const char*>& words) {
+  const ProgramRun run = run_program(arguments);
+  CAPTURE(arguments, run.output);
+  CHECK(run.exit_code == 2);
+  CHECK(run.seconds < 1);
+  CHECK(run.megabytes < 200);
+  for (const char* word : words) CHECK(run.output.find(word) != std::string::npos);
+}
+
+std::string random_bytes(std::size_t count) {
+  std::mt19937_64 random(20260101);
+  std::string bytes(count, '\0');
+  for (char& byte : bytes) byte = static_cast<char>(random());
+  return bytes;
+}
+
+std::string yaml_bomb() {
+  std::string text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  for (int level = 1; level < 12; ++level) {
+    const std::string below = "*a" + std::to_string(level - 1);
+    std::string items = below;
+    for (int i = 1; i < 10; ++i) items += ", " + below;
+    const std::string name = "a" + std::to_string(level);
+    text += name + ": &" + name + " [" + items + "]\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("the scenario that the bad ones are made of runs") {
+  const ScratchFolder scratch;
+  const ProgramRun run = run_program({"run", scratch.file("good.yaml", scenario())});
+  CAPTURE(run.output);
+  CHECK(run.exit_code == 0);
+}
+
+TEST_CASE("a wrong line of a scenario is named with what would be right") {
+  const std::vector<BadText> table = {
+      {"  hidden: 768\n", "  hiden: 768\n", ":5:3:", {"hiden", "hidden"}},
+      {"  hidden: 768\n", "  hidden: .nan\n", ":5:11:", {"hidden"}},
+      {"  hidden: 768\n", "  hidden: .inf\n", ":5:11:", {"hidden"}},
+      {"  hidden: 768\n", "  hidden: -768\n", ":5:11:", {"hidden"}},
+      {"  hidden: 768\n", "  hidden: 1e400\n", ":5:11:", {"hidden"}},
+      {"  hidden: 768\n", "  hidden: 99999999999999999999\n", ":5:11:", {"hidden"}},
+      {"  hidden: 768\n", "  hidden: wide\n", ":5:11:", {"hidden"}},
+      {"  hidden: 768\n", "  hidden: [768]\n", ":5:11:", {"hidden"}},
+      {"  hidden: 768\n", "  hidden: 768\n  hidden: 768\n", ":6:3:", {"hidden"}},
+      {"  hidden: 768\n", "", ":4:3:", {"hidden", "missing"}},
+      {"  precision: bf16\n", "  precision: bf61\n", ":14:14:", {"bf61", "bf16"}},
+      {"  profile: dgx-a100-80g\n", "  profile: dgx-a100-80\n", ":9:12:", {"dgx-a100-80g"}},
+      {"strategy:\n", "stratgey:\n", ":15:1:", {"stratgey", "strategy"}},
+      {"  global_batch: 64\n", "  global_batch: 0\n", ":13:17:", {"global_batch"}},
+      {"  layers: 12\n", "  layers: 12: 13\n", ":4:", {}},
+      {"  layers: 12\n", "  layers: &a [*a]\n", ":4:", {}},
+  };
+  const ScratchFolder scratch;
+  for (const BadText& bad : table) {
+    const std::string path = scratch.file("bad.yaml", scenario(bad.line, bad.instead));
+    std::vector<const char*> words = bad.words;
+    const std::string place = path + bad.place;
+    words.push_back(place.c_str());
+    refuse({"run", path}, words);
+  }
+}
+
+TEST_CASE("a strategy that cannot be is refused with a number that can") {
+  const ScratchFolder scratch;
+  const std::string path = scratch.file("good.yaml", scenario());
+  refuse({"run", path, "--set", "strategy.tensor_parallel=5"}, {"tensor_parallel"});
+  refuse({"run", path, "--set", "strategy.tensor_parallel=2", "--set", "strategy.data_parallel=8"}, {"data_parallel"});
+}
+
+TEST_CASE("a workload that the strategy cannot run ends with 1 and a number that would do") {
+  const ScratchFolder scratch;
+  const std::string path = scratch.file("good.yaml", scenario());
+  const auto refused = [&](std::vector<std::string> overrides, const char* words) {
+    std::vector<std::string> arguments = {"run", path};
+    for (std::string& text : overrides) {
+      arguments.emplace_back("--set");
+      arguments.push_back(std::move(text));
+    }
+    const ProgramRun run = run_program(arguments);
+    CAPTURE(run.output);
+    CHECK(run.exit_code == 1);
+    CHECK(run.output.find(words) != std::string::npos);
+  };
+  refused({"strategy.micro_batch=3"}, "2 would do");
+  refused({"strategy.pipeline_parallel=8", "model.layers=4"}, "4 would do");
+  refused({"model.layers=13", "strategy.pipeline_parallel=2"}, "would do");
+}
+
+TEST_CASE("--set names what it does not know") {
+  const ScratchFolder scratch;
+  const std::string path = scratch.file("good.yaml", scenario());
+  refuse({"run", path, "--set", "strategy.tensor_paralel=2"}, {"tensor_paralel", "tensor_parallel"});
+  refuse({"run", path, "--set", "strategy.tensor_parallel=many"}, {"many"});
+  refuse({"run", path, "--set", "strategy.tensor_parallel"}, {"strategy.tensor_parallel"});
+}
+
+TEST_CASE("files that are no scenarios") {
+  const ScratchFolder scratch;
+  refuse({"run", scratch.file("empty.yaml", "")}, {"empty.yaml"});
+  refuse({"run", scratch.path().string()}, {"directory"});
+  refuse({"run", (scratch.path() / "none.yaml").string()}, {"none.yaml"});
+  constexpr std::size_t ten_megabytes = 10'000'000;
+  refuse({"run", scratch.file("noise.yaml", random_bytes(ten_megabytes))}, {"noise.yaml"});
+  refuse({"run", scratch.file("noise.yaml", random_bytes(100'000))}, {"noise.yaml"});
+  refuse({"run", scratch.file("bomb.yaml", yaml_bomb())}, {"bomb.yaml"});
+}
+
+TEST_CASE("model shapes that are not whole") {
+  const ScratchFolder scratch;
+  const std::string by_file = scenario("model:\n  layers: 12\n  hidden: 768\n  heads: 12\n  vocabulary: 50304\n",
+                                       "model:\n  huggingface: config.json\n");
+  const std::string path = scratch.file("scenario.yaml", by_file);
+  scratch.file("config.json", R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama"})");
+  refuse({"run", path}, {"config.json:1:", "hidden_size"});
+  scratch.file("config.json", R"({"model_type": "lama", "hidden_size": 64})");
+  refuse({"run", path}, {"config.json:1:", "lama", "llama"});
+  scratch.file("config.json", R"({"model_type": )");
+  refuse({"run", path}, {"config.json:1:"});
+}
+
+TEST_CASE("truth tables") {
+  const ScratchFolder scratch;
+  const std::string head =
+      "id,source,model,layers,hidden,heads,vocab,seq_len,gpu,gpus,gpus_per_node,dp,tp,pp,precision,micro_batch,"
+      "global_batch,iter_time_s\n";
+  const std::string row = "a-1,test,gpt,12,768,12,50304,1024,A100-SXM-80GB,8,8,8,1,1,bf16,1,64,0.5\n";
+  refuse({"validate", scratch.file("short.csv", head + "a-1,test\n")}, {"short.csv:2:"});
+  refuse({"validate", scratch.file("noise.csv", random_bytes(1'000'000))}, {"noise.csv"});
+  refuse({"validate", scratch.path().string()}, {"directory"});
+  refuse({"validate", scratch.file("empty.csv", "")}, {"empty.csv"});
+  refuse({"validate", scratch.file("word.csv", head + "a-1,test,gpt,twelve" + row.substr(15))}, {"word.csv:2:"});
+  std::string windows = "\xEF\xBB\xBF" + head + row;
+  for (std::size_t at = 0; (at = windows.find('\n', at)) != std::string::npos; at += 2) windows.insert(at, "\r");
+  const ProgramRun run = run_program({"validate", scratch.file("windows.csv", windows)});
+  CAPTURE(run.output);
+  CHECK(run.exit_code == 0);
+}
+
+TEST_CASE("commands and options") {
+  refuse({"rnu"}, {});
+  refuse({"run"}, {});
+  refuse({"run", "--jsn", "x.yaml"}, {});
+  refuse({"models", "llama-3.1-8"}, {"llama-3.1-8b"});
+  refuse({"profiles", "dgx-h10"}, {"dgx-h100"});
+}

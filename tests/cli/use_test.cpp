@@ -1,0 +1,68 @@
+// What a user does right.
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+
+#include "tests/catch.h"
+#include "tests/cli/program.h"
+
+using namespace echelon;
+
+namespace {
+
+const std::string source = ECHELON_SOURCE_DIR;
+const std::string published = source + "/scenarios/published/";
+
+}  // namespace
+
+TEST_CASE("run --json prints the fields that other tools read") {
+  const ProgramRun run = run_program({"run", published + "megatron-sc21-175b.yaml", "--json"});
+  REQUIRE(run.exit_code == 0);
+  const auto json = nlohmann::json::parse(run.output);
+  for (const char* field :
+       {"iteration_time_s", "iteration_time_low_s", "iteration_time_high_s", "tokens_per_s", "tokens_per_s_per_gpu",
+        "samples_per_s", "mfu", "hfu", "bubble_fraction", "time_breakdown_s", "memory", "provenance"})
+    CHECK(json.contains(field));
+  double sum = 0;
+  for (const auto& part : json["time_breakdown_s"]) sum += part.get<double>();
+  CHECK(sum == Approx(json["iteration_time_s"].get<double>()));
+}
+
+TEST_CASE("run --strict refuses what has no measured ground") {
+  const ProgramRun run = run_program({"run", published + "deepseek-v3-gb200.yaml", "--strict"});
+  CAPTURE(run.output);
+  CHECK(run.exit_code != 0);
+  CHECK(run.output.find("measured") != std::string::npos);
+}
+
+TEST_CASE("run --operators shows where the time of a layer comes from") {
+  const ProgramRun run = run_program({"run", published + "korthikanti-175b.yaml", "--operators"});
+  CHECK(run.exit_code == 0);
+  CHECK(run.output.find("attention_output") != std::string::npos);
+}
+
+TEST_CASE("models and profiles are listed and shown") {
+  for (const char* command : {"models", "profiles"}) CHECK(run_program({command}).exit_code == 0);
+  CHECK(run_program({"models", "llama-3.1-8b"}).output.find("8.030") != std::string::npos);
+  CHECK(run_program({"profiles", "dgx-h100"}).output.find("H100") != std::string::npos);
+}
+
+TEST_CASE("validate filters, and prints JSON and Markdown") {
+  const std::string table = source + "/scenarios/truth/torchtitan.csv";
+  const ProgramRun run = run_program({"validate", table, "--filter", "pp=1", "--json"});
+  REQUIRE(run.exit_code == 0);
+  const auto json = nlohmann::json::parse(run.output);
+  CHECK(json["rows"].size() > 5);
+  CHECK(run_program({"validate", table, "--markdown"}).output.rfind("| rows", 0) == 0);
+}
+
+TEST_CASE("data are found by name through ECHELON_DATA") {
+  const ScratchFolder scratch;
+  std::filesystem::create_directories(scratch.path() / "hardware_profiles");
+  std::filesystem::copy(source + "/hardware_profiles/dgx-h100.yaml",
+                        scratch.path() / "hardware_profiles" / "my-own-box.yaml");
+  const ProgramRun run = run_program({"profiles", "my-own-box"}, "/", scratch.path().string());
+  CAPTURE(run.output);
+  CHECK(run.exit_code == 0);
+}
