@@ -78,5 +78,5 @@ TEST_CASE("a bad number is refused with its column and place") {
 
 TEST_CASE("a missing file and a folder are refused") {
   CHECK(message_of([] { CsvTable::read("no/such.csv"); }) == "no/such.csv: no such file; an existing CSV file");
-  CHECK(message_of([] { CsvTable::read("."); }) == ".: not a file; a CSV file");
+  CHECK(message_of([] { CsvTable::read("."); }) == ".: not a file but a directory; a CSV file");
 }
