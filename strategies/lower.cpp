@@ -78,7 +78,9 @@ class Lowerer {
     const auto& units = share_.units(stage);
     const bool last_use = !sharding_.gathers_once() || action.micro_batch + 1 >= lowering_.micro_batches;
     const bool releases = sharding_.gathers_by_layer() && last_use && action.pass != Pass::input_gradient;
-    const bool gathers = sharding_.gathers_by_layer() && !sharding_.keeps_gathered();
+    // Weight gradients need no weights.
+    const bool gathers =
+        sharding_.gathers_by_layer() && !sharding_.keeps_gathered() && action.pass != Pass::weight_gradient;
     std::vector<TaskId> done;
     for (std::size_t i = units.size(); i-- > 0;) {
       std::optional<TaskId> gather;
