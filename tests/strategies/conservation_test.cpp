@@ -4,6 +4,7 @@
 #include <array>
 
 #include "strategies/mesh.h"
+#include "strategies/state.h"
 #include "tests/catch.h"
 #include "tests/strategies/random_case.h"
 
@@ -160,10 +161,38 @@ TEST_CASE("memory that tasks take is given back, and none that is not held") {
   });
 }
 
-TEST_CASE("a rank's resident parameters, gradients and states are its share of the stage's") {
+TEST_CASE("resident state is the stage's, divided as the sharding says") {
+  // Of a dense model: parameters, gradients and states lie whole or divided by the ranks of the data and context axes
+  // (hybrid: of a shard group); ZeRO's table 1, arXiv:1910.02054.
+  struct Divided {
+    Sharding sharding;
+    bool parameters;
+    bool gradients;
+    bool optimizer;
+  };
+  static constexpr Divided table[] = {{Sharding::none, false, false, false},
+                                      {Sharding::zero1, false, false, true},
+                                      {Sharding::zero2, false, true, true},
+                                      {Sharding::zero3, true, true, true},
+                                      {Sharding::hybrid, true, true, true}};
   for_random_lowerings(4, [](const testing::Case& one, const Lowering& lowering) {
-    for (const MemoryByCategory& resident : lowering.resident)
-      for (const Bytes& bytes : resident) CHECK(bytes >= Bytes(0));
-    CHECK(lowering.resident.size() == static_cast<std::size_t>(one.strategy.mesh.pipeline));
+    if (one.model.experts > 0) return;
+    const Strategy& strategy = one.strategy;
+    std::int64_t ranks = strategy.mesh.data * strategy.mesh.context;
+    if (strategy.sharding == Sharding::hybrid)
+      ranks = std::min(ranks, strategy.shard_ranks > 0 ? strategy.shard_ranks : one.placement.gpus_per_node);
+    Divided divided = table[static_cast<std::size_t>(strategy.sharding)];
+    if (strategy.sharding == Sharding::zero2) divided.parameters = strategy.zero2_divides_parameters;
+    const StateBytes bytes = state_bytes(one.workload);
+    for (std::size_t p = 0; p < lowering.resident.size(); ++p) {
+      const auto check = [&](MemoryCategory category, Bytes element, bool is_divided) {
+        const Bytes whole = element * lowering.parameters[p];
+        CHECK(lowering.resident[p][static_cast<std::size_t>(category)].value() ==
+              Approx(whole.value() / (is_divided ? static_cast<double>(ranks) : 1)));
+      };
+      check(MemoryCategory::parameters, bytes.weight, divided.parameters);
+      check(MemoryCategory::gradients, bytes.gradient, divided.gradients);
+      check(MemoryCategory::optimizer, bytes.optimizer, divided.optimizer);
+    }
   });
 }
