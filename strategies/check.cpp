@@ -11,83 +11,149 @@ namespace echelon {
 
 namespace {
 
-// The largest divisor of `whole` that is at most `wanted`.
-std::int64_t divisor_below(std::int64_t whole, std::int64_t wanted) {
-  for (std::int64_t candidate = std::min(whole, wanted); candidate > 1; --candidate)
-    if (whole % candidate == 0) return candidate;
-  return 1;
+using Refusal = std::optional<Infeasible>;
+
+template <class... Args>
+Infeasible refuse(fmt::format_string<Args...> text, Args&&... args) {
+  return Infeasible{fmt::format(text, std::forward<Args>(args)...)};
 }
 
-using Refusal = std::optional<Infeasible>;
+// The largest number from `wanted` down that `fits`; 1 always does.
+template <class Fits>
+std::int64_t largest_below(std::int64_t wanted, const Fits& fits) {
+  std::int64_t candidate = std::max<std::int64_t>(1, wanted);
+  while (candidate > 1 && !fits(candidate)) --candidate;
+  return candidate;
+}
+
+// The largest divisor of `whole` that is at most `wanted`.
+std::int64_t divisor_below(std::int64_t whole, std::int64_t wanted) {
+  return largest_below(std::min(whole, wanted), [whole](std::int64_t candidate) { return whole % candidate == 0; });
+}
 
 Refusal check_mesh(const Strategy& strategy, const Placement& placement) {
   const Mesh& mesh = strategy.mesh;
   const std::int64_t ranks = mesh.ranks();
-  if (ranks != placement.gpus)
-    return Infeasible{
-        fmt::format("data {} x tensor {} x pipeline {} x context {} = {} ranks, but the cluster has {} GPUs; "
-                    "data_parallel {} would do",
-                    mesh.data, mesh.tensor, mesh.pipeline, mesh.context, ranks, placement.gpus,
-                    std::max<std::int64_t>(1, placement.gpus / (mesh.tensor * mesh.pipeline * mesh.context)))};
-  const std::int64_t expert_ranks = mesh.data * mesh.context * mesh.tensor / expert_tensor_degree(mesh);
-  if (mesh.expert > 1 && expert_ranks % mesh.expert != 0)
-    return Infeasible{
-        fmt::format("expert_parallel {} does not divide the {} ranks that hold a stage's experts; {} would do",
-                    mesh.expert, expert_ranks, divisor_below(expert_ranks, mesh.expert))};
-  return std::nullopt;
+  if (ranks == placement.gpus) return std::nullopt;
+  const std::int64_t replica = mesh.tensor * mesh.pipeline * mesh.context;
+  const std::int64_t replicas = std::max<std::int64_t>(1, placement.gpus / replica);
+  const std::string remedy = placement.gpus == replica * replicas
+                                 ? fmt::format("data_parallel {} would do", replicas)
+                                 : fmt::format("gpus {} and data_parallel {} would do", replica * replicas, replicas);
+  return refuse("data {} x tensor {} x pipeline {} x context {} = {} ranks, but the cluster has {} GPUs; {}", mesh.data,
+                mesh.tensor, mesh.pipeline, mesh.context, ranks, placement.gpus, remedy);
 }
 
-Refusal check_model(const Model& model, const Strategy& strategy) {
+Refusal check_experts(const Model& model, const Strategy& strategy) {
   const Mesh& mesh = strategy.mesh;
-  if (mesh.tensor > 1 && model.heads > 0 && mesh.tensor > model.heads)
-    return Infeasible{fmt::format("tensor_parallel {} is more than the model's {} attention heads; {} would do",
-                                  mesh.tensor, model.heads, divisor_below(model.heads, mesh.tensor))};
-  if (mesh.tensor > 1 && model.heads > 0 && model.heads % mesh.tensor != 0)
-    return Infeasible{fmt::format("tensor_parallel {} does not divide the model's {} attention heads; {} would do",
-                                  mesh.tensor, model.heads, divisor_below(model.heads, mesh.tensor))};
+  const std::int64_t stage_ranks = mesh.data * mesh.context * mesh.tensor;
+  const std::int64_t expert_tensor = expert_tensor_degree(mesh);
   if (mesh.expert > 1 && model.experts == 0)
-    return Infeasible{fmt::format("expert_parallel {} for a model without experts; 1 would do", mesh.expert)};
-  if (mesh.expert > 1 && model.experts % mesh.expert != 0)
-    return Infeasible{fmt::format("expert_parallel {} does not divide the model's {} experts; {} would do", mesh.expert,
-                                  model.experts, divisor_below(model.experts, mesh.expert))};
-  return std::nullopt;
+    return refuse("expert_parallel {} for a model without experts; expert_parallel 1 would do", mesh.expert);
+  if (model.experts == 0) return std::nullopt;
+  if (stage_ranks % expert_tensor != 0)
+    return refuse(
+        "expert_tensor_parallel {} does not divide the {} ranks of a stage; expert_tensor_parallel {} would do",
+        expert_tensor, stage_ranks, divisor_below(stage_ranks, expert_tensor));
+  // Without sequence parallelism tensor ranks hold the same tokens, and experts that they do not share would get each
+  // token once from every one of them (Megatron-LM asks for sequence parallelism here).
+  if (expert_tensor != mesh.tensor && !strategy.sequence_parallel)
+    return refuse(
+        "expert_tensor_parallel {} beside tensor_parallel {} needs sequence_parallel; sequence_parallel true or "
+        "expert_tensor_parallel {} would do",
+        expert_tensor, mesh.tensor, mesh.tensor);
+  const std::int64_t expert_ranks = stage_ranks / expert_tensor;
+  const auto fits = [&](std::int64_t degree) { return expert_ranks % degree == 0 && model.experts % degree == 0; };
+  if (fits(mesh.expert)) return std::nullopt;
+  return refuse(
+      "expert_parallel {} does not divide the model's {} experts and the {} ranks that hold a stage's; expert_parallel "
+      "{} would do",
+      mesh.expert, model.experts, expert_ranks, largest_below(mesh.expert, fits));
+}
+
+// Megatron-Core shares a key-value head among the ranks that need it (attention.py, get_query_key_value_tensors); the
+// others assert that there is one for each (nanotron, models/qwen.py) or fail on it (torchtitan, issue 2574).
+bool shares_key_value_heads(FrameworkKind framework) {
+  return framework == FrameworkKind::megatron || framework == FrameworkKind::deepspeed;
+}
+
+Refusal check_heads(const Model& model, const Strategy& strategy) {
+  const std::int64_t tensor = strategy.mesh.tensor;
+  if (tensor == 1 || model.heads == 0) return std::nullopt;
+  const auto kv_fit = [&](std::int64_t degree) {
+    return model.kv_heads % degree == 0 || (degree % model.kv_heads == 0 && shares_key_value_heads(strategy.framework));
+  };
+  const auto fits = [&](std::int64_t degree) {
+    return model.heads % degree == 0 && (model.kv_heads == 0 || kv_fit(degree));
+  };
+  if (fits(tensor)) return std::nullopt;
+  const std::int64_t would_do = largest_below(std::min(tensor, model.heads), fits);
+  if (model.heads % tensor != 0)
+    return refuse("tensor_parallel {} does not divide the model's {} attention heads; tensor_parallel {} would do",
+                  tensor, model.heads, would_do);
+  return refuse("tensor_parallel {} does not divide the model's {} key-value heads{}; tensor_parallel {} would do",
+                tensor, model.kv_heads,
+                shares_key_value_heads(strategy.framework) ? ", nor they it" : ", which this framework does not share",
+                would_do);
 }
 
 Refusal check_batch(const Workload& workload, const Strategy& strategy) {
   const std::int64_t replicas = strategy.mesh.data;
   if (workload.global_batch % replicas != 0)
-    return Infeasible{fmt::format("global_batch {} is not a multiple of data_parallel {}; {} would do",
-                                  workload.global_batch, replicas,
-                                  std::max(replicas, workload.global_batch / replicas * replicas))};
+    return refuse("global_batch {} is not a multiple of data_parallel {}; global_batch {} would do",
+                  workload.global_batch, replicas, std::max(replicas, workload.global_batch / replicas * replicas));
   const std::int64_t per_replica = workload.global_batch / replicas;
   if (per_replica % strategy.micro_batch != 0)
-    return Infeasible{
-        fmt::format("micro_batch {} does not divide the {} sequences of each data-parallel rank; {} would do",
-                    strategy.micro_batch, per_replica, divisor_below(per_replica, strategy.micro_batch))};
-  if (workload.sequence_length % (2 * strategy.mesh.context) != 0 && strategy.mesh.context > 1)
-    return Infeasible{
-        fmt::format("context_parallel {} needs a sequence length that is a multiple of {}, not {}; {} would do",
-                    strategy.mesh.context, 2 * strategy.mesh.context, workload.sequence_length,
-                    workload.sequence_length / (2 * strategy.mesh.context) * 2 * strategy.mesh.context)};
+    return refuse("micro_batch {} does not divide the {} sequences of each data-parallel rank; micro_batch {} would do",
+                  strategy.micro_batch, per_replica, divisor_below(per_replica, strategy.micro_batch));
+  const std::int64_t slices = 2 * strategy.mesh.context;  // two for each rank, so that causal work is even
+  if (strategy.mesh.context > 1 && workload.sequence_length % slices != 0)
+    return refuse(
+        "context_parallel {} needs a sequence length that is a multiple of {}, not {}; sequence_length {} would do",
+        strategy.mesh.context, slices, workload.sequence_length,
+        std::max(slices, workload.sequence_length / slices * slices));
   return std::nullopt;
 }
 
-Refusal check_pipeline(const Model& model, const Workload& workload, const Strategy& strategy) {
+Refusal check_sharding(const Strategy& strategy, const Placement& placement) {
+  if (strategy.sharding != Sharding::hybrid) return std::nullopt;
+  const std::int64_t ranks = data_with_context_layout(strategy.mesh, placement.gpus_per_node).ranks;
+  const std::int64_t shared =
+      std::min(ranks, strategy.shard_ranks > 0 ? strategy.shard_ranks : placement.gpus_per_node);
+  if (ranks % shared == 0) return std::nullopt;
+  return refuse("hybrid sharding over {} ranks does not divide the {} data-parallel ranks; shard_ranks {} would do",
+                shared, ranks, divisor_below(ranks, shared));
+}
+
+Refusal check_stages(const Model& model, const Strategy& strategy) {
+  if (auto reason = chunk_refusal(strategy.schedule, strategy.virtual_stages)) return Infeasible{*reason};
   if (auto reason = stage_refusal(static_cast<std::int64_t>(model.layers.size()), strategy)) return Infeasible{*reason};
-  const std::int64_t micro_batches = workload.global_batch / strategy.mesh.data / strategy.micro_batch;
-  const ScheduleShape shape{strategy.mesh.pipeline, micro_batches, strategy.virtual_stages};
-  if (auto reason = schedule_refusal(strategy.schedule, shape)) return Infeasible{*reason};
   return std::nullopt;
+}
+
+Refusal check_schedule(const Workload& workload, const Strategy& strategy) {
+  const std::int64_t all_replicas = strategy.mesh.data * strategy.micro_batch;  // sequences of a micro-batch of each
+  const ScheduleShape shape{strategy.mesh.pipeline, workload.global_batch / all_replicas, strategy.virtual_stages};
+  const std::int64_t fitting = fitting_micro_batches(strategy.schedule, shape);
+  if (fitting == shape.micro_batches) return std::nullopt;
+  return refuse(
+      "schedule {} needs micro-batches in multiples of pipeline_parallel {}, not {}; global_batch {} would do",
+      name_of(strategy.schedule), shape.ranks, shape.micro_batches, fitting * all_replicas);
 }
 
 }  // namespace
 
 std::optional<Infeasible> check_strategy(const Model& model, const Workload& workload, const Strategy& strategy,
                                          const Placement& placement) {
+  // What the model demands comes first, then what depends on the degrees that it leaves: advice that was followed stays
+  // good.
+  if (auto refusal = check_heads(model, strategy)) return refusal;
+  if (auto refusal = check_stages(model, strategy)) return refusal;
   if (auto refusal = check_mesh(strategy, placement)) return refusal;
-  if (auto refusal = check_model(model, strategy)) return refusal;
+  if (auto refusal = check_experts(model, strategy)) return refusal;
+  if (auto refusal = check_sharding(strategy, placement)) return refusal;
   if (auto refusal = check_batch(workload, strategy)) return refusal;
-  return check_pipeline(model, workload, strategy);
+  return check_schedule(workload, strategy);
 }
 
 }  // namespace echelon

@@ -19,6 +19,7 @@ Strategy framework_defaults(FrameworkKind framework) {
     case FrameworkKind::torchtitan:  // torchtitan job configuration defaults: FSDP2, selective recompute
       strategy.kernels = KernelStyle::eager;
       strategy.sharding = Sharding::zero3;
+      strategy.zero2_divides_parameters = true;  // reshard_after_forward: never
       strategy.recompute = Recompute::selective_ops;
       strategy.overlap_gradient_reduce = true;
       strategy.overlap_parameter_gather = true;
@@ -38,6 +39,7 @@ Strategy framework_defaults(FrameworkKind framework) {
     case FrameworkKind::fsdp:  // PyTorch FullyShardedDataParallel: FULL_SHARD, backward prefetch
       strategy.kernels = KernelStyle::eager;
       strategy.sharding = Sharding::zero3;
+      strategy.zero2_divides_parameters = true;  // ShardingStrategy.SHARD_GRAD_OP (PyTorch FSDP documentation)
       strategy.overlap_gradient_reduce = true;
       strategy.overlap_parameter_gather = true;
       break;

@@ -82,7 +82,9 @@ class Lowerer {
     const auto& units = share_.units(stage);
     const bool last_use = !sharding_.gathers_once() || action.micro_batch + 1 >= lowering_.micro_batches;
     const bool releases = sharding_.gathers_by_layer() && last_use && action.pass != Pass::input_gradient;
-    const bool gathers = sharding_.gathers_by_layer() && !sharding_.keeps_gathered();
+    // Weight gradients need no weights.
+    const bool gathers =
+        sharding_.gathers_by_layer() && !sharding_.keeps_gathered() && action.pass != Pass::weight_gradient;
     const bool holds = sharding_.accumulates_unsharded() && holds_weight_gradient(action);
     const auto gather_of = [&](std::size_t i, const std::vector<TaskId>& done) -> std::optional<TaskId> {
       if (!gathers || share_.is_root(units[i])) return std::nullopt;

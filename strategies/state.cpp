@@ -40,6 +40,11 @@ StateBytes state_bytes(const Workload& workload) {
   return {element_size(workload.precision.compute), gradient, Bytes(4) + moment + gradient_copy};
 }
 
+Sharding state_sharding(const Strategy& strategy) {
+  const bool divides_all = strategy.sharding == Sharding::zero2 && strategy.zero2_divides_parameters;
+  return divides_all ? Sharding::zero3 : strategy.sharding;
+}
+
 ShardedState sharded_state(double elements, const StateBytes& bytes, Sharding sharding, double ranks) {
   const double weight_ranks = sharding == Sharding::zero3 || sharding == Sharding::hybrid ? ranks : 1;
   const double gradient_ranks = sharding == Sharding::zero2 ? ranks : weight_ranks;

@@ -23,6 +23,9 @@ struct StateBytes {
 };
 StateBytes state_bytes(const Workload& workload);
 
+// Which of the state lies divided: zero3 also where zero2 divides parameters.
+Sharding state_sharding(const Strategy& strategy);
+
 struct ShardedState {
   Bytes parameters;
   Bytes gradients;

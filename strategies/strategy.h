@@ -31,7 +31,7 @@ struct Mesh {
 enum class Sharding {  // of data-parallel state
   none,                // every rank keeps all: DDP, ZeRO-0
   zero1,               // optimizer states divided (Megatron's distributed optimizer, ZeRO-1)
-  zero2,               // and gradients (FSDP shard_grad_op)
+  zero2,               // and gradients
   zero3,               // and parameters (FSDP full_shard)
   hybrid               // zero3 inside groups of `shard_ranks`, replicated across them (HSDP)
 };
@@ -115,8 +115,10 @@ struct Strategy {
   std::int64_t last_stage_layers = 0;
   bool sequence_parallel = false;
   Sharding sharding = Sharding::none;
-  std::int64_t shard_ranks = 0;       // hybrid: ranks that share one copy; 0 = the GPUs of a node
-  bool reshard_after_forward = true;  // zero3/hybrid: gather parameters again for the backward pass
+  std::int64_t shard_ranks = 0;           // hybrid: ranks that share one copy; 0 = the GPUs of a node
+  bool reshard_after_forward = true;      // zero3/hybrid: gather parameters again for the backward pass
+  bool zero2_divides_parameters = false;  // zero2 is FSDP's shard_grad_op: zero3 that keeps what it gathered from the
+                                          // forward to the end of the backward pass
   Recompute recompute = Recompute::none;
   std::int64_t recompute_layers = 0;  // full: only this many layers of each chunk; 0 = all
   bool overlap_gradient_reduce = false;

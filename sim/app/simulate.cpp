@@ -22,7 +22,8 @@ Bytes sharding_copies(const Scenario& scenario) {
   const Bytes reduced = element_size(scenario.workload.precision.gradient_reduce);
   if (!scenario.strategy.per_parameter_sharding)
     return compute * 2 + (reduced > compute ? compute + reduced : Bytes(0));
-  const double gathers = scenario.strategy.reshard_after_forward ? 2 : 1;
+  const bool once = !scenario.strategy.reshard_after_forward || scenario.strategy.sharding == Sharding::zero2;
+  const double gathers = once ? 1 : 2;
   return compute * (2 * gathers) + compute + reduced;
 }
 
@@ -31,7 +32,8 @@ Bytes sharding_copies(const Scenario& scenario) {
 // the buffer and writes the buffer. FSDP reduces and frees gradients each micro-batch.
 Bytes accumulation_bytes(const Scenario& scenario) {
   const Strategy& strategy = scenario.strategy;
-  const bool by_layer = strategy.sharding == Sharding::zero3 || strategy.sharding == Sharding::hybrid;
+  const Sharding sharding = state_sharding(strategy);
+  const bool by_layer = sharding == Sharding::zero3 || sharding == Sharding::hybrid;
   if (by_layer && strategy.mesh.pipeline == 1) return sharding_copies(scenario);
   const Bytes buffer = state_bytes(scenario.workload).gradient;
   const Bytes written = element_size(scenario.workload.precision.compute);

@@ -131,6 +131,8 @@ std::vector<StrategyKey> execution_rows() {
                                            "(post) the gradients of the present one"),
       boolean_key<Strategy>("reorders_sequence_shards", &Strategy::reorders_sequence_shards,
                             "sequence parallel with the batch outermost: gathers and scatters copy the tensor"),
+      boolean_key<Strategy>("zero2_divides_parameters", &Strategy::zero2_divides_parameters,
+                            "zero2 is FSDP's shard_grad_op: zero3 that gathers once a micro-batch"),
       boolean_key<Strategy>("per_parameter_sharding", &Strategy::per_parameter_sharding,
                             "zero3 and hybrid make FSDP2's copies around their collectives, not FSDP1's"),
       boolean_key<Strategy>("fused_gradient_accumulation", &Strategy::fused_gradient_accumulation,

@@ -8,12 +8,15 @@
 namespace echelon {
 
 DataSharding::DataSharding(const LoweringInput& input, std::int64_t micro_batches)
-    : strategy_(input.strategy), workload_(input.workload), micro_batches_(micro_batches) {
+    : strategy_(input.strategy),
+      workload_(input.workload),
+      sharding_(state_sharding(input.strategy)),
+      micro_batches_(micro_batches) {
   const std::int64_t gpus_per_node = input.placement.gpus_per_node;
   data_ = data_with_context_layout(strategy_.mesh, gpus_per_node);
   expert_ = expert_data_layout(strategy_.mesh, gpus_per_node);
   shard_ = data_;
-  if (strategy_.sharding != Sharding::hybrid) return;
+  if (sharding_ != Sharding::hybrid) return;
   const std::int64_t wanted = strategy_.shard_ranks > 0 ? strategy_.shard_ranks : gpus_per_node;
   shard_.ranks = std::min(data_.ranks, wanted);
   shard_.ranks_per_node = std::min(shard_.ranks, data_.ranks_per_node);
@@ -21,11 +24,15 @@ DataSharding::DataSharding(const LoweringInput& input, std::int64_t micro_batche
 }
 
 bool DataSharding::gathers_by_layer() const {
-  return (strategy_.sharding == Sharding::zero3 || strategy_.sharding == Sharding::hybrid) && shard_.ranks > 1;
+  return (sharding_ == Sharding::zero3 || sharding_ == Sharding::hybrid) && shard_.ranks > 1;
+}
+
+bool DataSharding::keeps_gathered() const {
+  return gathers_once() || !strategy_.reshard_after_forward || strategy_.sharding == Sharding::zero2;
 }
 
 bool DataSharding::updates_sharded_weights() const {
-  return (strategy_.sharding == Sharding::zero1 || strategy_.sharding == Sharding::zero2) && data_.ranks > 1;
+  return (sharding_ == Sharding::zero1 || sharding_ == Sharding::zero2) && data_.ranks > 1;
 }
 
 bool DataSharding::gathers_in_forward(std::int32_t micro_batch) const {
@@ -33,7 +40,7 @@ bool DataSharding::gathers_in_forward(std::int32_t micro_batch) const {
 }
 
 bool DataSharding::reduces_every_micro_batch() const {
-  return (gathers_by_layer() && !gathers_once()) || (strategy_.sharding == Sharding::zero2 && data_.ranks > 1);
+  return (gathers_by_layer() && !gathers_once()) || (sharding_ == Sharding::zero2 && data_.ranks > 1);
 }
 
 bool DataSharding::reduces_after_each_backward() const {
@@ -67,9 +74,9 @@ CollectiveChain DataSharding::gather_chain(double dense, double routed) const {
 
 CollectiveChain DataSharding::reduce_chain(double dense, double routed) const {
   const Bytes element = element_size(workload_.precision.gradient_reduce);
-  if (strategy_.sharding == Sharding::none) return chain(CollectiveKind::all_reduce, element, data_, dense, routed);
+  if (sharding_ == Sharding::none) return chain(CollectiveKind::all_reduce, element, data_, dense, routed);
   CollectiveChain result = chain(CollectiveKind::reduce_scatter, element, shard_, dense, routed);
-  if (strategy_.sharding == Sharding::hybrid && replica_.ranks > 1)
+  if (sharding_ == Sharding::hybrid && replica_.ranks > 1)
     result.calls.push_back(
         {CollectiveKind::all_reduce, replica_, element * (dense / static_cast<double>(shard_.ranks)), 1});
   return result;
@@ -80,14 +87,14 @@ double DataSharding::expert_shards() const {
 }
 
 double DataSharding::owned_elements(const StageState& state) const {
-  if (strategy_.sharding == Sharding::none) return state.dense + state.routed;
+  if (sharding_ == Sharding::none) return state.dense + state.routed;
   return state.dense / static_cast<double>(shard_.ranks) + state.routed / expert_shards();
 }
 
 MemoryByCategory DataSharding::resident_memory(const StageState& state) const {
   const StateBytes bytes = state_bytes(workload_);
-  const ShardedState dense = sharded_state(state.dense, bytes, strategy_.sharding, static_cast<double>(shard_.ranks));
-  const ShardedState routed = sharded_state(state.routed, bytes, strategy_.sharding, expert_shards());
+  const ShardedState dense = sharded_state(state.dense, bytes, sharding_, static_cast<double>(shard_.ranks));
+  const ShardedState routed = sharded_state(state.routed, bytes, sharding_, expert_shards());
   MemoryByCategory memory{};
   const auto at = [&memory](MemoryCategory category) -> Bytes& { return memory[static_cast<std::size_t>(category)]; };
   at(MemoryCategory::parameters) = dense.parameters + routed.parameters;

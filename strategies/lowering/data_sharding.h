@@ -6,6 +6,7 @@
 //   zero1, zero2   reduce-scatter of gradients, all-gather of the updated parameters
 //   zero3, hybrid  all-gather of each layer's parameters before use, reduce-scatter of its gradients after; hybrid then
 //                  all-reduces the shards across its replicas
+//   shard_grad_op  (zero2 that divides parameters) as zero3, but what the forward pass gathered serves the backward too
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ class DataSharding {
   // A pipeline keeps the gathered parameters and the unreduced gradients through all its micro-batches (torchtitan and
   // PyTorch's pipelining turn resharding and reduction off until the last backward).
   bool gathers_once() const { return strategy_.mesh.pipeline > 1; }
-  bool keeps_gathered() const { return gathers_once() || !strategy_.reshard_after_forward; }
+  bool keeps_gathered() const;
   // Such a pipeline adds up whole gradients, in the format that they are reduced in (FSDP2's accumulated gradient).
   bool accumulates_unsharded() const { return gathers_by_layer() && gathers_once(); }
   Bytes unsharded_gradients(double elements) const;
@@ -55,6 +56,7 @@ class DataSharding {
 
   const Strategy& strategy_;
   const Workload& workload_;
+  Sharding sharding_ = Sharding::none;  // of the state
   std::int64_t micro_batches_ = 0;
   GroupLayout data_;     // replicas of a dense parameter
   GroupLayout expert_;   // replicas of a routed expert's parameter

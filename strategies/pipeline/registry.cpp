@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "strategies/pipeline/schedule.h"
@@ -24,17 +25,15 @@ const ScheduleRow& schedule_row(ScheduleKind kind) {
   fail_check("kind in registry", __FILE__, __LINE__, "a schedule without a row");
 }
 
-std::optional<std::string> schedule_refusal(ScheduleKind kind, const ScheduleShape& shape) {
-  const ScheduleRow& row = schedule_row(kind);
-  if (!row.many_chunks && shape.chunks > 1)
-    return fmt::format("schedule {} has one chunk a rank, not virtual_stages {}; use interleaved or virtual_stages 1",
-                       name_of(kind), shape.chunks);
-  if (row.micro_batches_fill_groups && shape.chunks > 1 && shape.micro_batches % shape.ranks != 0) {
-    const std::int64_t fewer = shape.micro_batches / shape.ranks * shape.ranks;
-    return fmt::format("schedule {} needs micro-batches in multiples of pipeline_parallel {}, not {}; {} would do",
-                       name_of(kind), shape.ranks, shape.micro_batches, fewer > 0 ? fewer : shape.ranks);
-  }
-  return std::nullopt;
+std::optional<std::string> chunk_refusal(ScheduleKind kind, std::int64_t chunks) {
+  if (chunks == 1 || schedule_row(kind).many_chunks) return std::nullopt;
+  return fmt::format("schedule {} has one chunk a rank, not {}; schedule interleaved or virtual_stages 1 would do",
+                     name_of(kind), chunks);
+}
+
+std::int64_t fitting_micro_batches(ScheduleKind kind, const ScheduleShape& shape) {
+  if (!schedule_row(kind).micro_batches_fill_groups || shape.chunks == 1) return shape.micro_batches;
+  return std::max(shape.ranks, shape.micro_batches / shape.ranks * shape.ranks);
 }
 
 }  // namespace echelon

@@ -45,7 +45,11 @@ struct ScheduleRow {
 };
 const ScheduleRow& schedule_row(ScheduleKind kind);
 
-// Why the schedule cannot have this shape, with the number that would do; nothing where it can.
-std::optional<std::string> schedule_refusal(ScheduleKind kind, const ScheduleShape& shape);
+// Why the schedule cannot have this many chunks a rank, with what would do; nothing where it can.
+std::optional<std::string> chunk_refusal(ScheduleKind kind, std::int64_t chunks);
+
+// The number of micro-batches that the schedule can have on these ranks and chunks: the shape's where they fit, else
+// the next fewer, or the fewest.
+std::int64_t fitting_micro_batches(ScheduleKind kind, const ScheduleShape& shape);
 
 }  // namespace echelon

@@ -24,34 +24,111 @@ bool even_with_ends(std::int64_t layers, std::int64_t stages) {
   return (layers + 2) % stages == 0;
 }
 
+// Layers of the stages between fixed ends: each of them holds at least one, and Megatron-LM's as many as the others.
+bool ends_fit(std::int64_t layers, const Strategy& strategy) {
+  const std::int64_t stages = stage_count(strategy);
+  const std::int64_t first = strategy.first_stage_layers;
+  const std::int64_t last = strategy.last_stage_layers;
+  if (stages == 1) return (first == 0 || first == layers) && (last == 0 || last == layers);
+  const std::int64_t left = layers - first - last;
+  const std::int64_t open = stages - (first > 0) - (last > 0);
+  if (open == 0) return left == 0;
+  return left >= open && (!demands_even_stages(strategy.framework) || left % open == 0);
+}
+
+bool has_fixed_ends(const Strategy& strategy) {
+  return strategy.first_stage_layers > 0 || strategy.last_stage_layers > 0;
+}
+
+bool stages_fit(std::int64_t layers, const Strategy& strategy) {
+  if (has_fixed_ends(strategy)) return ends_fit(layers, strategy);
+  const std::int64_t stages = stage_count(strategy);
+  if (stages > layers) return false;
+  return !demands_even_stages(strategy.framework) || layers % stages == 0 || even_with_ends(layers, stages);
+}
+
+// Looks for one number that makes the layers fit with all others as they are.
+class Remedies {
+ public:
+  Remedies(std::int64_t layers, const Strategy& strategy) : layers_(layers), strategy_(strategy) {}
+
+  // The nearest value below, down to `least`, else above, up to the number of layers.
+  template <class Member>
+  void try_number(const char* name, const Member& member, std::int64_t near, std::int64_t least) {
+    for (std::int64_t value = std::min(near, layers_); value >= least; --value)
+      if (try_value(name, member, value)) return;
+    for (std::int64_t value = near + 1; value <= layers_; ++value)
+      if (try_value(name, member, value)) return;
+  }
+
+  // The next lower value, down to `least`, that divides the layers; where none does, the next that fits.
+  template <class Member>
+  void try_fewer(const char* name, const Member& member, std::int64_t least) {
+    Strategy changed = strategy_;
+    const std::int64_t most = member(changed) - 1;
+    for (member(changed) = most; member(changed) >= least; --member(changed))
+      if (layers_ % stage_count(changed) == 0 && try_value(name, member, member(changed))) return;
+    for (std::int64_t value = most; value >= least; --value)
+      if (try_value(name, member, value)) return;
+  }
+
+  // "a 3 or b 4 would do"
+  std::string text() const { return text_.empty() ? last_resort() : text_ + " would do"; }
+
+ private:
+  template <class Member>
+  bool try_value(const char* name, const Member& member, std::int64_t value) {
+    Strategy changed = strategy_;
+    member(changed) = value;
+    if (!stages_fit(layers_, changed)) return false;
+    text_ += fmt::format("{}{} {}", text_.empty() ? "" : " or ", name, value);
+    return true;
+  }
+
+  // The most ranks that divide the layers evenly among them.
+  std::string last_resort() const {
+    Strategy plain = strategy_;
+    plain.virtual_stages = 1;
+    plain.first_stage_layers = plain.last_stage_layers = 0;
+    while (!stages_fit(layers_, plain)) --plain.mesh.pipeline;
+    return fmt::format(
+        "pipeline_parallel {} and virtual_stages 1 and first_stage_layers 0 and last_stage_layers 0 would do",
+        plain.mesh.pipeline);
+  }
+
+  std::int64_t layers_ = 0;
+  const Strategy& strategy_;
+  std::string text_;
+};
+
+constexpr auto first_layers = [](Strategy& strategy) -> std::int64_t& { return strategy.first_stage_layers; };
+constexpr auto last_layers = [](Strategy& strategy) -> std::int64_t& { return strategy.last_stage_layers; };
+constexpr auto chunks = [](Strategy& strategy) -> std::int64_t& { return strategy.virtual_stages; };
+constexpr auto ranks = [](Strategy& strategy) -> std::int64_t& { return strategy.mesh.pipeline; };
+
 }  // namespace
 
 std::optional<std::string> stage_refusal(std::int64_t layers, const Strategy& strategy) {
+  if (stages_fit(layers, strategy)) return std::nullopt;
   const std::int64_t stages = stage_count(strategy);
-  if (stages > layers)
+  const std::string shape = fmt::format("pipeline_parallel {} x virtual_stages {} = {} stages", strategy.mesh.pipeline,
+                                        strategy.virtual_stages, stages);
+  Remedies remedies(layers, strategy);
+  if (has_fixed_ends(strategy)) {
+    if (strategy.last_stage_layers > 0)
+      remedies.try_number("last_stage_layers", last_layers, strategy.last_stage_layers, 1);
+    if (strategy.first_stage_layers > 0)
+      remedies.try_number("first_stage_layers", first_layers, strategy.first_stage_layers, 1);
     return fmt::format(
-        "pipeline_parallel {} x virtual_stages {} = {} stages, more than the model's {} layers; {} would do",
-        strategy.mesh.pipeline, strategy.virtual_stages, stages, layers, layers);
-  const std::int64_t fixed = strategy.first_stage_layers + strategy.last_stage_layers;
-  if (fixed > 0) {
-    const std::int64_t free_stages = stages - (strategy.first_stage_layers > 0) - (strategy.last_stage_layers > 0);
-    if (fixed > layers || (free_stages > 0 && (layers - fixed) / free_stages < 1) ||
-        (free_stages == 0 && fixed != layers))
-      return fmt::format(
-          "first_stage_layers {} and last_stage_layers {} leave {} of {} layers for {} stages; "
-          "each stage needs at least one",
-          strategy.first_stage_layers, strategy.last_stage_layers, layers - fixed, layers, free_stages);
-    return std::nullopt;
+        "first_stage_layers {} and last_stage_layers {} of {} layers leave no {}share for the others of {}; {}",
+        strategy.first_stage_layers, strategy.last_stage_layers, layers,
+        demands_even_stages(strategy.framework) ? "even " : "", shape, remedies.text());
   }
-  if (demands_even_stages(strategy.framework) && layers % stages != 0 && !even_with_ends(layers, stages)) {
-    std::int64_t fewer = strategy.mesh.pipeline;
-    while (fewer > 1 && layers % (fewer * strategy.virtual_stages) != 0) --fewer;
-    return fmt::format(
-        "{} layers do not divide into {} stages; pipeline_parallel {} would do, or first_stage_layers and "
-        "last_stage_layers",
-        layers, stages, fewer);
-  }
-  return std::nullopt;
+  remedies.try_fewer("pipeline_parallel", ranks, strategy.mesh.pipeline > 1 ? 2 : 1);
+  remedies.try_fewer("virtual_stages", chunks, 1);
+  if (stages > layers) return fmt::format("{}, more than the model's {} layers; {}", shape, layers, remedies.text());
+  remedies.try_number("last_stage_layers", last_layers, layers / stages, 1);
+  return fmt::format("{} layers do not divide into {}; {}", layers, shape, remedies.text());
 }
 
 std::vector<std::int64_t> layers_by_stage(std::int64_t layers, const Strategy& strategy) {

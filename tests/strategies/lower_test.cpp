@@ -4,6 +4,7 @@
 #include "strategies/block_memory.h"
 #include "strategies/intra/intra.h"
 #include "tests/catch.h"
+#include "tests/strategies/lowered.h"
 
 using namespace echelon;
 
@@ -70,6 +71,49 @@ TEST_CASE("what cannot be is refused with the number that would do") {
   strategy.mesh.pipeline = 1;
   strategy.micro_batch = 3;
   CHECK(refusal(strategy, 1).find("2 would do") != std::string::npos);
+}
+
+TEST_CASE("FSDP's shard_grad_op gathers for the forward pass alone and divides all state") {
+  // PyTorch FSDP documentation, ShardingStrategy.SHARD_GRAD_OP: parameters are unsharded before the forward, stay so
+  // until the backward is done, and are sharded outside of computation.
+  Workload workload;
+  workload.sequence_length = 32;
+  workload.global_batch = 4;
+  workload.optimizer_variant = OptimizerVariant::pytorch;
+  Strategy strategy = framework_defaults(FrameworkKind::fsdp);
+  strategy.sharding = Sharding::zero2;
+  strategy.mesh.data = 2;
+  const auto lowering = std::get<Lowering>(lower(testing::tiny_gpt(3), workload, strategy, {2, 8}));
+  // fp32 parameters, gradients and two moments of 4 bytes each, halved.
+  const double elements = lowering.parameters[0];
+  const auto resident = [&](MemoryCategory category) {
+    return lowering.resident[0][static_cast<std::size_t>(category)].value();
+  };
+  CHECK(resident(MemoryCategory::parameters) == Approx(elements * 4 / 2));
+  CHECK(resident(MemoryCategory::gradients) == Approx(elements * 4 / 2));
+  CHECK(resident(MemoryCategory::optimizer) == Approx(elements * 8 / 2));
+  // Embedding, three layers and head, each gathered once in both micro-batches, and held all at once in bf16.
+  const Program& program = lowering.graph.programs[0];
+  int gathers = 0;
+  bool in_backward = false;
+  for (const Task& task : program.tasks) {
+    if (task.kind == TaskKind::forward) in_backward = false;
+    if (task.kind == TaskKind::backward) in_backward = true;
+    if (task.kind != TaskKind::parameter_gather) continue;
+    ++gathers;
+    if (task.layer > 0) CHECK_FALSE(in_backward);
+  }
+  CHECK(gathers == 2 * 5);
+  double held = 0;
+  double most = 0;
+  for (const MemoryEffect& effect : program.effects)
+    if (effect.category == MemoryCategory::parameters)
+      most = std::max(most, held += (effect.at_start + effect.at_end).value());
+  CHECK(most == Approx(elements * 2));
+  // DeepSpeed's ZeRO-2 keeps parameters whole.
+  strategy.zero2_divides_parameters = false;
+  const auto whole = std::get<Lowering>(lower(testing::tiny_gpt(3), workload, strategy, {2, 8}));
+  CHECK(whole.resident[0][static_cast<std::size_t>(MemoryCategory::parameters)].value() == Approx(elements * 4));
 }
 
 TEST_CASE("model FLOPs are the closed form") {

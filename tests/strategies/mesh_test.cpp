@@ -53,6 +53,7 @@ TEST_CASE("stages that cannot be are refused with a number that would do") {
   Strategy strategy;
   strategy.mesh.pipeline = 8;
   CHECK(stage_refusal(4, strategy).value().find("4 would do") != std::string::npos);
-  CHECK(stage_refusal(12, strategy).value().find("pipeline_parallel 6 would do") != std::string::npos);
+  CHECK(stage_refusal(12, strategy).value().find("pipeline_parallel 6 or last_stage_layers 5 would do") !=
+        std::string::npos);
   CHECK_FALSE(stage_refusal(16, strategy).has_value());
 }

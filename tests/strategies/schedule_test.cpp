@@ -75,7 +75,10 @@ TEST_CASE("micro-batches in flight") {
 }
 
 TEST_CASE("a shape that a schedule cannot have is refused with one that it can") {
-  CHECK(schedule_refusal(ScheduleKind::one_f_one_b, {4, 8, 2}).value().find("virtual_stages 1") != std::string::npos);
-  CHECK(schedule_refusal(ScheduleKind::interleaved, {4, 10, 2}).value().find("8 would do") != std::string::npos);
-  CHECK_FALSE(schedule_refusal(ScheduleKind::interleaved, {4, 8, 2}).has_value());
+  CHECK(chunk_refusal(ScheduleKind::one_f_one_b, 2).value().find("virtual_stages 1 would do") != std::string::npos);
+  CHECK_FALSE(chunk_refusal(ScheduleKind::interleaved, 2).has_value());
+  CHECK(fitting_micro_batches(ScheduleKind::interleaved, {4, 10, 2}) == 8);
+  CHECK(fitting_micro_batches(ScheduleKind::interleaved, {4, 3, 2}) == 4);
+  CHECK(fitting_micro_batches(ScheduleKind::interleaved, {4, 8, 2}) == 8);
+  CHECK(fitting_micro_batches(ScheduleKind::one_f_one_b, {4, 3, 1}) == 3);
 }

@@ -1,0 +1,198 @@
+// What no strategy can change: the work that a batch takes, the parameters of the model, and that memory taken is given
+// back. Checked on random strategies with a fixed seed.
+#include <algorithm>
+#include <array>
+
+#include "strategies/mesh.h"
+#include "strategies/state.h"
+#include "tests/catch.h"
+#include "tests/strategies/random_case.h"
+
+using namespace echelon;
+
+namespace {
+
+constexpr int wanted_cases = 400;
+
+// Calls `check` with cases that lower, and their lowering.
+template <class Check>
+void for_random_lowerings(std::uint64_t seed, const Check& check) {
+  testing::CaseSource source(seed);
+  for (int found = 0; found < wanted_cases;) {
+    const testing::Case one = source.next();
+    const auto outcome = lower(one.model, one.workload, one.strategy, one.placement);
+    if (!std::holds_alternative<Lowering>(outcome)) continue;
+    ++found;
+    INFO(describe(one));
+    check(one, std::get<Lowering>(outcome));
+  }
+}
+
+// FLOPs by pass direction: forward, input gradient, weight gradient.
+using PassFlops = std::array<double, 3>;
+
+void add(PassFlops& sum, const OperatorFlops& flops, Pass pass, double times) {
+  if (pass == Pass::forward) sum[0] += flops.forward.value() * times;
+  if (pass == Pass::backward || pass == Pass::input_gradient) sum[1] += flops.backward_input.value() * times;
+  if (pass == Pass::backward || pass == Pass::weight_gradient) sum[2] += flops.backward_weight.value() * times;
+}
+
+// Of all ranks and micro-batches, without what runs again.
+PassFlops lowered_flops(const testing::Case& one, const Lowering& lowering) {
+  const Mesh& mesh = one.strategy.mesh;
+  const double ranks_of_a_stage = static_cast<double>(mesh.data * mesh.tensor * mesh.context);
+  PassFlops sum{};
+  for (const Program& program : lowering.graph.programs)
+    for (const Task& task : program.tasks) {
+      const auto* work = std::get_if<ComputeWork>(&lowering.works[static_cast<std::size_t>(task.work)]);
+      if (work == nullptr) continue;
+      for (const LayerRun& run : work->runs)
+        for (const Step& step : lowering.blocks[static_cast<std::size_t>(run.block)].steps)
+          if (const auto* op = std::get_if<Operator>(&step))
+            add(sum, executed_flops(*op, lowering.tokens, lowering.sequence, one.strategy.attention), run.pass,
+                run.count * ranks_of_a_stage);
+    }
+  return sum;
+}
+
+// Operators that no tensor-parallel rank divides (router, latent down-projections) run tp times, but for sequence
+// parallelism, where each rank runs them on its share of the tokens.
+double copies_of(const Operator& op, const Strategy& strategy) {
+  const bool whole = op.split == TensorSplit::none || op.split == TensorSplit::replicated;
+  return whole && !strategy.sequence_parallel ? static_cast<double>(strategy.mesh.tensor) : 1;
+}
+
+PassFlops model_flops_by_pass(const testing::Case& one) {
+  const double tokens = static_cast<double>(one.workload.global_batch * one.workload.sequence_length);
+  const double sequence = static_cast<double>(one.workload.sequence_length);
+  std::vector<std::int32_t> blocks = one.model.layers;
+  blocks.push_back(one.model.embedding);
+  blocks.push_back(one.model.head);
+  PassFlops sum{};
+  for (const std::int32_t block : blocks) {
+    const OperatorGraph& graph = one.model.blocks[static_cast<std::size_t>(block)].graph;
+    for (const auto vertex : boost::make_iterator_range(vertices(graph))) {
+      const OperatorFlops flops = executed_flops(graph[vertex], tokens, sequence, one.strategy.attention);
+      const double copies = copies_of(graph[vertex], one.strategy);
+      add(sum, flops, Pass::forward, copies);
+      add(sum, flops, Pass::backward, copies);
+    }
+  }
+  return sum;
+}
+
+// Elements of an operator's parameters that tensor parallelism divides: the weights of products and tables and whatever
+// lies between column and row splits; norms, routers, position tables and the biases of row splits are whole
+// everywhere.
+double divided_elements(const Operator& op) {
+  switch (op.split) {
+    case TensorSplit::none:
+    case TensorSplit::replicated:
+      return 0;
+    case TensorSplit::row:
+      return std::min(op.parameters, op.in_features * op.out_features * static_cast<double>(op.experts));
+    default:
+      return op.parameters;
+  }
+}
+
+// Elements over all ranks: dense ones once for each data and context rank, experts once for each rank of their own
+// data-parallel group; a tied table once more for the last stage of a pipeline.
+double expected_elements(const testing::Case& one) {
+  const Mesh& mesh = one.strategy.mesh;
+  const double stage_ranks = static_cast<double>(mesh.data * mesh.context * mesh.tensor);
+  const auto of_block = [&](std::int32_t block) {
+    double sum = 0;
+    const OperatorGraph& graph = one.model.blocks[static_cast<std::size_t>(block)].graph;
+    for (const auto vertex : boost::make_iterator_range(vertices(graph))) {
+      const Operator& op = graph[vertex];
+      const double degree = static_cast<double>(op.routed ? expert_tensor_degree(mesh) : mesh.tensor);
+      const double experts = op.routed ? static_cast<double>(mesh.expert) : 1;
+      const double divided = divided_elements(op);
+      sum += (divided / degree + op.parameters - divided) / experts * stage_ranks;
+    }
+    return sum;
+  };
+  double sum = of_block(one.model.embedding) + of_block(one.model.head);
+  if (one.model.tied_embeddings && mesh.pipeline > 1) sum += of_block(one.model.embedding);
+  for (const std::int32_t layer : one.model.layers) sum += of_block(layer);
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("every split of a model executes the same FLOPs") {
+  for_random_lowerings(1, [](const testing::Case& one, const Lowering& lowering) {
+    const PassFlops expected = model_flops_by_pass(one);
+    const PassFlops executed = lowered_flops(one, lowering);
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK(executed[i] == Approx(expected[i]).epsilon(1e-9));
+  });
+}
+
+TEST_CASE("parameters of all ranks are the model's times their copies") {
+  for_random_lowerings(2, [](const testing::Case& one, const Lowering& lowering) {
+    const Mesh& mesh = one.strategy.mesh;
+    double held = 0;
+    for (const double elements : lowering.parameters)
+      held += elements * static_cast<double>(mesh.data * mesh.context * mesh.tensor);
+    CHECK(held == Approx(expected_elements(one)).epsilon(1e-9));
+    if (mesh.ranks() == 1) CHECK(held == Approx(parameter_count(one.model)).epsilon(1e-9));
+  });
+}
+
+TEST_CASE("memory that tasks take is given back, and none that is not held") {
+  for_random_lowerings(3, [](const testing::Case&, const Lowering& lowering) {
+    for (const Program& program : lowering.graph.programs) {
+      std::array<double, memory_category_count> held{};
+      std::array<double, memory_category_count> most{};
+      std::array<double, memory_category_count> least{};
+      for (const MemoryEffect& effect : program.effects) {
+        const auto category = static_cast<std::size_t>(effect.category);
+        CHECK(effect.transient >= Bytes(0));
+        held[category] += (effect.at_start + effect.at_end).value();
+        most[category] = std::max(most[category], held[category]);
+        least[category] = std::min(least[category], held[category]);
+      }
+      for (std::size_t category = 0; category < memory_category_count; ++category) {
+        CHECK(std::abs(held[category]) <= 1e-9 * most[category]);
+        CHECK(least[category] >= -1e-9 * most[category]);
+      }
+    }
+  });
+}
+
+TEST_CASE("resident state is the stage's, divided as the sharding says") {
+  // Of a dense model: parameters, gradients and states lie whole or divided by the ranks of the data and context axes
+  // (hybrid: of a shard group); ZeRO's table 1, arXiv:1910.02054.
+  struct Divided {
+    Sharding sharding;
+    bool parameters;
+    bool gradients;
+    bool optimizer;
+  };
+  static constexpr Divided table[] = {{Sharding::none, false, false, false},
+                                      {Sharding::zero1, false, false, true},
+                                      {Sharding::zero2, false, true, true},
+                                      {Sharding::zero3, true, true, true},
+                                      {Sharding::hybrid, true, true, true}};
+  for_random_lowerings(4, [](const testing::Case& one, const Lowering& lowering) {
+    if (one.model.experts > 0) return;
+    const Strategy& strategy = one.strategy;
+    std::int64_t ranks = strategy.mesh.data * strategy.mesh.context;
+    if (strategy.sharding == Sharding::hybrid)
+      ranks = std::min(ranks, strategy.shard_ranks > 0 ? strategy.shard_ranks : one.placement.gpus_per_node);
+    Divided divided = table[static_cast<std::size_t>(strategy.sharding)];
+    if (strategy.sharding == Sharding::zero2) divided.parameters = strategy.zero2_divides_parameters;
+    const StateBytes bytes = state_bytes(one.workload);
+    for (std::size_t p = 0; p < lowering.resident.size(); ++p) {
+      const auto check = [&](MemoryCategory category, Bytes element, bool is_divided) {
+        const Bytes whole = element * lowering.parameters[p];
+        CHECK(lowering.resident[p][static_cast<std::size_t>(category)].value() ==
+              Approx(whole.value() / (is_divided ? static_cast<double>(ranks) : 1)));
+      };
+      check(MemoryCategory::parameters, bytes.weight, divided.parameters);
+      check(MemoryCategory::gradients, bytes.gradient, divided.gradients);
+      check(MemoryCategory::optimizer, bytes.optimizer, divided.optimizer);
+    }
+  });
+}

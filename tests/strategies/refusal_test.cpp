@@ -1,0 +1,100 @@
+// A refusal names a number that would do: following the advice must lead to a strategy that runs.
+#include <map>
+#include <regex>
+#include <set>
+
+#include "tests/catch.h"
+#include "tests/strategies/random_case.h"
+
+using namespace echelon;
+
+namespace {
+
+using testing::Case;
+
+// Where each number that a refusal may name belongs.
+std::int64_t& number_named(const std::string& name, Case& one) {
+  Strategy& strategy = one.strategy;
+  const std::map<std::string, std::int64_t*> numbers = {
+      {"gpus", &one.placement.gpus},
+      {"data_parallel", &strategy.mesh.data},
+      {"tensor_parallel", &strategy.mesh.tensor},
+      {"pipeline_parallel", &strategy.mesh.pipeline},
+      {"expert_parallel", &strategy.mesh.expert},
+      {"expert_tensor_parallel", &strategy.mesh.expert_tensor},
+      {"micro_batch", &strategy.micro_batch},
+      {"virtual_stages", &strategy.virtual_stages},
+      {"first_stage_layers", &strategy.first_stage_layers},
+      {"last_stage_layers", &strategy.last_stage_layers},
+      {"shard_ranks", &strategy.shard_ranks},
+      {"global_batch", &one.workload.global_batch},
+      {"sequence_length", &one.workload.sequence_length},
+  };
+  INFO(name);
+  REQUIRE(numbers.count(name) == 1);
+  return *numbers.at(name);
+}
+
+// The alternatives that a refusal offers: "...; a 1 and b 2 or c 3 would do" are two.
+std::vector<std::string> alternatives(const std::string& reason) {
+  static const std::regex advice("; (.*) would do$");
+  std::smatch found;
+  INFO(reason);
+  REQUIRE(std::regex_search(reason, found, advice));
+  const std::string all = found[1];
+  static const std::regex either(" or ");
+  return {std::sregex_token_iterator(all.begin(), all.end(), either, -1), std::sregex_token_iterator()};
+}
+
+// Changes what one alternative names, and counts it.
+void follow(const std::string& alternative, Case& one, std::map<std::string, int>& followed) {
+  static const std::regex change("([a-z_]+) ([0-9]+|true|interleaved)");
+  for (std::sregex_iterator i(alternative.begin(), alternative.end(), change); i != std::sregex_iterator(); ++i) {
+    const std::string name = (*i)[1];
+    ++followed[name];
+    const std::string value = (*i)[2];
+    if (name == "sequence_parallel")
+      one.strategy.sequence_parallel = true;
+    else if (name == "schedule")
+      one.strategy.schedule = ScheduleKind::interleaved;
+    else
+      number_named(name, one) = std::stoll(value);
+  }
+}
+
+// The words of a reason without its numbers and its advice.
+std::string subject(const std::string& reason) {
+  static const std::regex number("[0-9]+");
+  return std::regex_replace(reason.substr(0, reason.find(';')), number, "#");
+}
+
+}  // namespace
+
+TEST_CASE("whoever follows the advice of refusals ends with a strategy that lowers") {
+  testing::CaseSource source(5);
+  std::mt19937_64 random(5);
+  std::map<std::string, int> followed;
+  for (int refused = 0; refused < 1000;) {
+    Case one = source.next();
+    auto outcome = lower(one.model, one.workload, one.strategy, one.placement);
+    refused += std::holds_alternative<Infeasible>(outcome) ? 1 : 0;
+    std::string history = testing::describe(one);
+    std::set<std::string> subjects;
+    while (std::holds_alternative<Infeasible>(outcome)) {
+      const std::string& reason = std::get<Infeasible>(outcome).reason;
+      history += "\n" + reason;
+      INFO(history);
+      REQUIRE(subjects.insert(subject(reason)).second);  // advice that was followed settles its matter
+      const auto offered = alternatives(reason);
+      follow(offered[random() % offered.size()], one, followed);
+      outcome = lower(one.model, one.workload, one.strategy, one.placement);
+    }
+  }
+  for (const char* const name :
+       {"gpus", "data_parallel", "tensor_parallel", "pipeline_parallel", "expert_parallel", "expert_tensor_parallel",
+        "micro_batch", "virtual_stages", "first_stage_layers", "last_stage_layers", "shard_ranks", "global_batch",
+        "sequence_length", "sequence_parallel", "schedule"}) {
+    INFO(name);
+    CHECK(followed[name] > 0);
+  }
+}
