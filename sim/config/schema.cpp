@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sim/config/profile_config.h"
 #include "sim/config/scenario_keys.h"
 
 namespace echelon {
@@ -21,6 +22,10 @@ std::string schema_document(const std::string& title, const std::string& type) {
 
 std::string scenario_schema() {
   return schema_document("echelon scenario", object_type_of(scenario_keys()));
+}
+
+std::string profile_schema() {
+  return schema_document("echelon hardware profile", profile_type());
 }
 
 }  // namespace echelon

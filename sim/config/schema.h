@@ -10,5 +10,7 @@ namespace echelon {
 
 // scenarios/schema/scenario.schema.json
 std::string scenario_schema();
+// scenarios/schema/profile.schema.json, of hardware_profiles/*.yaml
+std::string profile_schema();
 
 }  // namespace echelon

@@ -8,14 +8,17 @@
 
 namespace echelon {
 
-TEST_CASE("the committed schema is what the tables say", "[config]") {
-  const std::string file = std::string(ECHELON_SOURCE_DIR) + "/scenarios/schema/scenario.schema.json";
-  if (std::getenv("ECHELON_APPROVE")) std::ofstream(file) << scenario_schema();
-  std::ifstream stream(file);
-  std::ostringstream text;
-  text << stream.rdbuf();
-  INFO("run this test with ECHELON_APPROVE=1 and review the difference");
-  CHECK(text.str() == scenario_schema());
+TEST_CASE("the committed schemas are what the tables say", "[config]") {
+  const std::string folder = std::string(ECHELON_SOURCE_DIR) + "/scenarios/schema/";
+  const auto matches = [&](const std::string& name, const std::string& schema) {
+    const std::string file = folder + name;
+    if (std::getenv("ECHELON_APPROVE")) std::ofstream(file) << schema;
+    std::ostringstream text;
+    text << std::ifstream(file).rdbuf();
+    CHECK(text.str() == schema);
+  };
+  matches("scenario.schema.json", scenario_schema());
+  matches("profile.schema.json", profile_schema());
 }
 
 }  // namespace echelon
