@@ -76,6 +76,7 @@ class Lowerer {
 
   void write_backward_by_layer(std::size_t rank, std::size_t stage, const Action& action, bool reduces) {
     const auto& units = share_.units(stage);
+    const bool accumulates = sharding_.accumulates_whole() && action.pass != Pass::input_gradient;
     const bool last_use = !sharding_.gathers_once() || action.micro_batch + 1 >= lowering_.micro_batches;
     const bool releases = sharding_.gathers_by_layer() && last_use && action.pass != Pass::input_gradient;
     // Weight gradients need no weights.
@@ -87,6 +88,7 @@ class Lowerer {
       if (gathers && !share_.is_root(units[i])) gather = traffic_.gather(rank, stage, i, action, done);
       done.push_back(write_pass(rank, action, {stage, i, i + 1}, gather));
       if (releases) traffic_.release(rank, units[i]);
+      if (accumulates) traffic_.accumulate(rank, stage, i);
       if (reduces) traffic_.reduce_unit(rank, action, units[i], done.back(), i == 0);
     }
   }

@@ -116,6 +116,51 @@ TEST_CASE("FSDP's shard_grad_op gathers for the forward pass alone and divides a
   CHECK(whole.resident[0][static_cast<std::size_t>(MemoryCategory::parameters)].value() == Approx(elements * 4));
 }
 
+TEST_CASE("the last stage's copy of a tied table is a table, and its gradients are reduced with the rest") {
+  Workload workload;
+  workload.sequence_length = 32;
+  workload.global_batch = 8;
+  Strategy strategy;
+  strategy.mesh.data = 2;
+  strategy.mesh.pipeline = 2;
+  const Model model = testing::tiny_gpt(4);
+  for (const bool overlap : {false, true}) {
+    strategy.overlap_gradient_reduce = overlap;
+    const auto lowering = std::get<Lowering>(lower(model, workload, strategy, {4, 8}));
+    CHECK(lowering.parameters[0] + lowering.parameters[1] == Approx(parameter_count(model) + 128 * 64));
+    // fp32 all-reduces: the data-parallel ones of all parameters, and one of the table between the two stages.
+    for (std::size_t rank = 0; rank < 2; ++rank) {
+      double bytes = 0;
+      for (const Task& task : lowering.graph.programs[rank].tasks)
+        if (const auto* chain = std::get_if<CollectiveChain>(&lowering.works[static_cast<std::size_t>(task.work)]))
+          for (const CollectiveWork& call : chain->calls) bytes += call.bytes.value();
+      CHECK(bytes == Approx(4 * (lowering.parameters[rank] + 128 * 64)));
+    }
+  }
+}
+
+TEST_CASE("a pipeline of sharded stages adds up whole gradients until its last micro-batch") {
+  // PyTorch FSDP2 with set_requires_gradient_sync(False), as torch.distributed.pipelining calls it until the last
+  // backward pass: gradients accumulate unsharded, in the format in which they are reduced.
+  Workload workload;
+  workload.sequence_length = 32;
+  workload.global_batch = 8;
+  workload.precision.gradient_reduce = DataType::fp32;
+  Strategy strategy = framework_defaults(FrameworkKind::torchtitan);
+  strategy.mesh.data = 2;
+  strategy.mesh.pipeline = 2;
+  const auto lowering = std::get<Lowering>(lower(testing::tiny_gpt(4), workload, strategy, {4, 8}));
+  for (std::size_t rank = 0; rank < 2; ++rank) {
+    double held = 0;
+    double most = 0;
+    for (const MemoryEffect& effect : lowering.graph.programs[rank].effects)
+      if (effect.category == MemoryCategory::gradients)
+        most = std::max(most, held += (effect.at_start + effect.at_end).value());
+    CHECK(most == Approx(4 * lowering.parameters[rank]));
+    CHECK(held == Approx(0).margin(1e-6));
+  }
+}
+
 TEST_CASE("model FLOPs are the closed form") {
   // arXiv:2205.05198, appendix A: 72 B L s h^2 (1 + s/6h + V/12hL).
   const Model model = gpt_175b();
