@@ -80,12 +80,12 @@ class Lowerer {
 
   void write_backward_by_layer(std::size_t rank, std::size_t stage, const Action& action, bool reduces) {
     const auto& units = share_.units(stage);
+    const bool accumulates = sharding_.accumulates_whole() && action.pass != Pass::input_gradient;
     const bool last_use = !sharding_.gathers_once() || action.micro_batch + 1 >= lowering_.micro_batches;
     const bool releases = sharding_.gathers_by_layer() && last_use && action.pass != Pass::input_gradient;
     // Weight gradients need no weights.
     const bool gathers =
         sharding_.gathers_by_layer() && !sharding_.keeps_gathered() && action.pass != Pass::weight_gradient;
-    const bool holds = sharding_.accumulates_unsharded() && holds_weight_gradient(action);
     const auto gather_of = [&](std::size_t i, const std::vector<TaskId>& done) -> std::optional<TaskId> {
       if (!gathers || share_.is_root(units[i])) return std::nullopt;
       const auto gather = traffic_.gather(rank, stage, i, action, done);
@@ -98,7 +98,7 @@ class Lowerer {
     for (std::size_t i = units.size(); i-- > 0;) {
       done.push_back(write_pass(rank, action, {stage, i, i + 1}, gather));
       if (releases) traffic_.release(rank, units[i]);
-      if (holds) traffic_.hold_gradients(rank, stage, i);
+      if (accumulates) traffic_.accumulate(rank, stage, i);
       // The next unit's gather goes out before this one's reduction.
       gather = i > 0 ? gather_of(i - 1, done) : std::nullopt;
       if (reduces) traffic_.reduce_unit(rank, action, units[i], done.back(), i == 0);

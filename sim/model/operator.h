@@ -57,7 +57,7 @@ enum class TensorSplit {
   row,         // linear: input features divided; its output is a partial sum
   inner,       // pointwise work or attention between a column and a row split: its width or heads divided
   vocabulary,  // embedding table, output projection or loss divided by vocabulary rows
-  replicated,  // whole on every rank and on every token, also with sequence parallelism (MLA down-projections, router)
+  replicated,  // a weight that is whole on every rank (MLA down-projections, router); tokens are divided as for `none`
 };
 
 enum class AttentionKernel {

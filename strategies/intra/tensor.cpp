@@ -54,6 +54,7 @@ class TensorPass {
         gather_inputs(vertex, op);
         if (keeps_input_shards()) op.saved_input_share = 1 / degree;
       }
+      if (op.kind == OperatorKind::attention && op.split == TensorSplit::inner) gather_shared_heads(op, degree);
       shrink(op, degree);
     }
     program_.steps.emplace_back(op);
@@ -83,6 +84,21 @@ class TensorPass {
       gather.backward = CollectiveKind::all_reduce;
     }
     if (gather.hiding == Hiding::none && strategy_.overlap_weight_gradient) gather.hiding = Hiding::weight_gradient;
+    program_.steps.emplace_back(gather);
+  }
+
+  // With fewer key-value heads than ranks a rank's columns of the joint projection hold no head of their own: queries,
+  // keys and values are gathered whole, and each rank picks what it needs (Megatron-Core attention.py,
+  // get_query_key_value_tensors).
+  void gather_shared_heads(const Operator& attention, double degree) {
+    const AttentionShape& shape = attention.attention;
+    if (static_cast<double>(shape.kv_heads) >= degree) return;
+    const std::int64_t width =
+        shape.heads * shape.qk_head_dim + shape.kv_heads * (shape.qk_head_dim + shape.v_head_dim);
+    Communication gather = tensor_communication(attention, static_cast<double>(width));
+    gather.hiding = Hiding::none;
+    gather.forward = CollectiveKind::all_gather;
+    gather.backward = CollectiveKind::reduce_scatter;
     program_.steps.emplace_back(gather);
   }
 
@@ -152,7 +168,9 @@ class TensorPass {
     op.parameters /= degree;
     op.state_flops /= degree;
     op.attention.heads = divide(op.attention.heads);
-    op.attention.kv_heads = divide(op.attention.kv_heads);  // replicated where there are fewer than ranks
+    op.attention.kv_heads = divide(op.attention.kv_heads);  // one where ranks share it
+    if (op.kind == OperatorKind::rotary)
+      op.width = static_cast<double>((op.attention.heads + op.attention.kv_heads) * op.attention.qk_head_dim);
   }
 
   const Block& block_;

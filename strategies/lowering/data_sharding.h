@@ -25,9 +25,10 @@ class DataSharding {
   // PyTorch's pipelining turn resharding and reduction off until the last backward).
   bool gathers_once() const { return strategy_.mesh.pipeline > 1; }
   bool keeps_gathered() const;
-  // Such a pipeline adds up whole gradients, in the format that they are reduced in (FSDP2's accumulated gradient).
-  bool accumulates_unsharded() const { return gathers_by_layer() && gathers_once(); }
-  Bytes unsharded_gradients(double elements) const;
+  // Whether whole gradients add up over the micro-batches until they are reduced: in a pipeline. Else each
+  // micro-batch's are reduced at once.
+  bool accumulates_whole() const { return gathers_by_layer() && gathers_once(); }
+  Bytes unsharded_gradients(double elements) const;  // in the format that they are reduced in
   // ZeRO-1 and ZeRO-2 gather the weights that the optimizer updated, once an iteration.
   bool updates_sharded_weights() const;
   // Whether a forward pass of `micro_batch` waits for parameter gathers layer by layer.

@@ -22,7 +22,7 @@ DataTraffic::DataTraffic(const LoweringInput& input, const StageShare& share, co
 
 void DataTraffic::begin_rank() {
   gathered_.clear();
-  held_.clear();
+  accumulated_.clear();
   open_dense_ = open_routed_ = 0;
 }
 
@@ -30,9 +30,7 @@ std::optional<TaskId> DataTraffic::gather(std::size_t rank, std::size_t stage, s
                                           const std::vector<TaskId>& passes) {
   const StageUnit& unit = share_.units(stage)[index];
   if (sharding_.gathers_by_layer() && sharding_.gathers_once()) {
-    bool& has_it = gathered_[std::make_pair(stage, index)];
-    if (has_it) return std::nullopt;
-    has_it = true;
+    if (!gathered_.insert({stage, index}).second) return std::nullopt;
   }
   Task task = task_of(action, TaskKind::parameter_gather,
                       strategy_.overlap_parameter_gather ? Stream::data : Stream::compute, gather_work(unit));
@@ -60,13 +58,20 @@ void DataTraffic::release(std::size_t rank, const StageUnit& unit) {
   into_.graph.programs[rank].effect({MemoryCategory::parameters, Bytes(0), Bytes(0), -gathered_bytes(unit)});
 }
 
-void DataTraffic::hold_gradients(std::size_t rank, std::size_t stage, std::size_t index) {
-  bool& holds = held_[std::make_pair(stage, index)];
-  if (holds) return;
-  holds = true;
+void DataTraffic::accumulate(std::size_t rank, std::size_t stage, std::size_t index) {
+  if (!accumulated_.insert({stage, index}).second) return;
   const BlockFacts& facts = share_.facts(share_.units(stage)[index]);
-  into_.graph.programs[rank].effect(
-      {MemoryCategory::gradients, Bytes(0), sharding_.unsharded_gradients(facts.dense + facts.routed), Bytes(0)});
+  const Bytes whole = sharding_.unsharded_gradients(facts.dense + facts.routed);
+  into_.graph.programs[rank].effect({MemoryCategory::gradients, Bytes(0), whole, Bytes(0)});
+}
+
+// For the reduction that was appended last: whole gradients go when it ends.
+void DataTraffic::hold_until_reduced(Program& program, double elements) const {
+  const Bytes whole = sharding_.unsharded_gradients(elements);
+  if (sharding_.accumulates_whole())
+    program.effect({MemoryCategory::gradients, Bytes(0), Bytes(0), -whole});
+  else if (sharding_.gathers_by_layer())
+    program.effect({MemoryCategory::gradients, whole, Bytes(0), Bytes(0)});
 }
 
 void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last) {
@@ -78,13 +83,7 @@ void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const Stag
   const TaskId id =
       program.append(task_of(action, TaskKind::gradient_reduce, Stream::data, reduce_work(open_dense_, open_routed_)));
   program.depend(reference(rank, pass));
-  if (sharding_.gathers_by_layer()) {  // the unsharded gradients live until they are reduced
-    const Bytes full = sharding_.unsharded_gradients(open);
-    if (sharding_.accumulates_unsharded())
-      program.effect({MemoryCategory::gradients, Bytes(0), Bytes(0), -full});
-    else
-      program.effect({MemoryCategory::gradients, full, Bytes(0), Bytes(0)});
-  }
+  hold_until_reduced(program, open);
   last_reduction_[rank] = id;
   open_dense_ = open_routed_ = 0;
 }
@@ -97,8 +96,9 @@ WorkId DataTraffic::reduce_work(double dense, double routed) {
 
 void DataTraffic::reduce_stage(std::size_t rank, std::size_t stage, const Action& action) {
   const StageState state = share_.stage_state(stage);
-  into_.graph.programs[rank].append(
-      task_of(action, TaskKind::gradient_reduce, Stream::compute, reduce_work(state.dense, state.routed)));
+  Program& program = into_.graph.programs[rank];
+  program.append(task_of(action, TaskKind::gradient_reduce, Stream::compute, reduce_work(state.dense, state.routed)));
+  hold_until_reduced(program, state.dense + state.routed);
 }
 
 std::optional<TaskId> DataTraffic::last_reduction(std::size_t rank) const {

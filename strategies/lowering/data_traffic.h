@@ -1,13 +1,15 @@
 // The tasks of data parallelism: parameter gathers before a unit's passes, gradient reductions after them, and the
 // memory of gathered parameters and unsharded gradients. What is gathered and reduced, and when, is data_sharding's.
 //
-// Order of calls for each rank: begin_rank, then gather, release, reduce_unit and reduce_stage along its schedule.
+// Order of calls for each rank: begin_rank, then gather, release, accumulate, reduce_unit and reduce_stage along its
+// schedule.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -29,8 +31,9 @@ class DataTraffic {
   // The gathered parameters of the unit go when the task that was appended last ends.
   void release(std::size_t rank, const StageUnit& unit);
 
-  // The unit's whole gradients exist from the task that was appended last on, if they did not before.
-  void hold_gradients(std::size_t rank, std::size_t stage, std::size_t index);
+  // The task that was appended last adds to the whole gradients of unit `index` of the stage; they lie in memory from
+  // the first time on, until they are reduced.
+  void accumulate(std::size_t rank, std::size_t stage, std::size_t index);
   // Adds a unit's gradients, complete after `pass`, to the open bucket and reduces it when it is full; whole units
   // where parameters are gathered by layer. `last`: no further unit follows.
   void reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last);
@@ -44,6 +47,7 @@ class DataTraffic {
   WorkId gather_work(const StageUnit& unit);
   WorkId reduce_work(double dense, double routed);
   Bytes gathered_bytes(const StageUnit& unit) const;
+  void hold_until_reduced(Program& program, double elements) const;
 
   const Strategy& strategy_;
   const Workload& workload_;
@@ -52,10 +56,11 @@ class DataTraffic {
   Lowering& into_;
   std::map<std::int32_t, WorkId> gather_works_;  // by block
   std::map<std::pair<double, double>, WorkId> reduce_works_;
-  std::map<std::pair<std::size_t, std::size_t>, bool> gathered_;  // of this rank, by stage and unit
-  std::map<std::pair<std::size_t, std::size_t>, bool> held_;      // of this rank, by stage and unit
-  std::map<std::size_t, TaskId> last_reduction_;                  // by rank
-  double open_dense_ = 0;                                         // of the open bucket
+  // Of this rank, by stage and unit.
+  std::set<std::pair<std::size_t, std::size_t>> gathered_;
+  std::set<std::pair<std::size_t, std::size_t>> accumulated_;
+  std::map<std::size_t, TaskId> last_reduction_;  // by rank
+  double open_dense_ = 0;                         // of the open bucket
   double open_routed_ = 0;
 };
 

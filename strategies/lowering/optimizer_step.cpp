@@ -27,9 +27,9 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   if (sharding_.reduces_at_the_end()) {
     program.append(task_of(closing, TaskKind::gradient_reduce, Stream::compute,
                            add_work(into_, sharding_.reduce_chain(state.dense, state.routed))));
-    if (sharding_.accumulates_unsharded())
+    if (sharding_.accumulates_whole())
       program.effect(
-          {MemoryCategory::gradients, Bytes(0), Bytes(0), -sharding_.unsharded_gradients(elements_of_chunks(rank))});
+          {MemoryCategory::gradients, Bytes(0), Bytes(0), -sharding_.unsharded_gradients(state.dense + state.routed)});
   }
   add_tied_gradients(rank, closing);
   const OptimizerWork update{sharding_.owned_elements(state), optimizer_traffic(input_.workload), state.tensors};
@@ -41,15 +41,6 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
                            add_work(into_, sharding_.gather_chain(state.dense, state.routed))));
   into_.parameters.push_back(state.dense + state.routed);
   into_.resident.push_back(sharding_.resident_memory(state));
-}
-
-double OptimizerStep::elements_of_chunks(std::size_t rank) const {
-  double elements = 0;
-  for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk) {
-    const StageState state = share_.stage_state(share_.stage_of(rank, chunk));
-    elements += state.dense + state.routed;
-  }
-  return elements;
 }
 
 // The gradient norm is reduced over all ranks before any optimizer step.
@@ -66,12 +57,12 @@ void OptimizerStep::wait_for_all_ranks(std::size_t rank) {
 // First and last stage hold copies of a tied table and add up their gradients.
 void OptimizerStep::add_tied_gradients(std::size_t rank, const Action& closing) {
   const auto ranks = into_.graph.programs.size();
-  if (!input_.model.tied_embeddings || ranks == 1 || (rank != 0 && rank + 1 != ranks)) return;
+  if (share_.tied_table() == 0 || (rank != 0 && rank + 1 != ranks)) return;
   if (tied_work_ < 0) {
     const Mesh& mesh = input_.strategy.mesh;
     const bool same_node = axis_stride(mesh, Axis::pipeline) * mesh.pipeline <= input_.placement.gpus_per_node;
     const GroupLayout pair{2, same_node ? 2 : 1};
-    const Bytes bytes = element_size(input_.workload.precision.gradient_reduce) * share_.embedding().dense;
+    const Bytes bytes = element_size(input_.workload.precision.gradient_reduce) * share_.tied_table();
     tied_work_ = add_work(into_, CollectiveChain{{{CollectiveKind::all_reduce, pair, bytes, 1}}});
   }
   into_.graph.programs[rank].append(task_of(closing, TaskKind::gradient_reduce, Stream::compute, tied_work_));

@@ -19,7 +19,6 @@ class OptimizerStep {
   void append(std::size_t rank, std::optional<TaskId> last_reduction);
 
  private:
-  double elements_of_chunks(std::size_t rank) const;
   void add_tied_gradients(std::size_t rank, const Action& closing);
   void wait_for_all_ranks(std::size_t rank);
 

@@ -19,6 +19,13 @@ void count_parameters(const LayerProgram& program, BlockFacts& facts) {
   }
 }
 
+double table_elements(const LayerProgram& embedding) {
+  for (const Step& step : embedding.steps)
+    if (const Operator* op = std::get_if<Operator>(&step); op != nullptr && op->kind == OperatorKind::embedding)
+      return op->parameters;
+  return 0;
+}
+
 }  // namespace
 
 Lowering describe_ranks(const LoweringInput& input) {
@@ -67,6 +74,10 @@ void StageShare::describe_blocks(const Lowering& described) {
     facts.memory_without = memory(Recompute::none);
     facts_.push_back(facts);
   }
+  // The last stage of a pipeline needs a table of its own for a tied output projection.
+  if (!input_.model.tied_embeddings || strategy.mesh.pipeline == 1) return;
+  tied_table_ = table_elements(described.blocks[static_cast<std::size_t>(input_.model.embedding)]);
+  facts_[static_cast<std::size_t>(input_.model.head)].dense += tied_table_;
 }
 
 void StageShare::lay_stages() {
@@ -108,20 +119,14 @@ StageState StageShare::stage_state(std::size_t stage) const {
   return state;
 }
 
-// The last stage of a pipeline needs a table of its own for a tied output projection.
-bool StageShare::holds_tied_copy(const StageUnit& unit) const {
-  return input_.model.tied_embeddings && input_.strategy.mesh.pipeline > 1 && unit.block == input_.model.head;
-}
-
 StageState StageShare::rank_state(std::size_t rank) const {
   StageState state;
-  for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk)
-    for (const StageUnit& unit : stages_[stage_of(rank, chunk)]) {
-      state.dense += facts(unit).dense;
-      state.routed += facts(unit).routed;
-      state.tensors += facts(unit).tensors;
-      if (holds_tied_copy(unit)) state.dense += embedding().dense;
-    }
+  for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk) {
+    const StageState stage = stage_state(stage_of(rank, chunk));
+    state.dense += stage.dense;
+    state.routed += stage.routed;
+    state.tensors += stage.tensors;
+  }
   return state;
 }
 

@@ -30,7 +30,7 @@ struct StageUnit {
 
 // One rank's share of a block.
 struct BlockFacts {
-  double dense = 0;            // parameters outside routed experts
+  double dense = 0;            // parameters outside routed experts; the head's with its copy of a tied table
   double routed = 0;           // parameters of routed experts
   double tensors = 0;          // parameter tensors
   BlockMemory memory;          // with the strategy's recompute
@@ -56,21 +56,21 @@ class StageShare {
 
   const BlockFacts& facts(const StageUnit& unit) const { return facts_[static_cast<std::size_t>(unit.block)]; }
   const BlockMemory& memory(const StageUnit& unit) const;
-  const BlockFacts& embedding() const { return facts_[static_cast<std::size_t>(input_.model.embedding)]; }
+  // Elements of the table that the first and last stage of a pipeline hold a copy of each; 0 where none is tied.
+  double tied_table() const { return tied_table_; }
   // Embedding and head form FSDP's root group: gathered at the start of the forward pass and kept to the end of the
   // backward.
   bool is_root(const StageUnit& unit) const;
 
   StageState stage_state(std::size_t stage) const;
-  // All chunks of a rank, with the second copy of a tied table where it has one.
   StageState rank_state(std::size_t rank) const;
 
  private:
   void describe_blocks(const Lowering& described);
   void lay_stages();
-  bool holds_tied_copy(const StageUnit& unit) const;
 
   LoweringInput input_;
+  double tied_table_ = 0;
   std::vector<BlockFacts> facts_;               // by block of the model
   std::vector<std::vector<StageUnit>> stages_;  // first to last, in the order of the forward pass
 };

@@ -57,6 +57,85 @@ TEST_CASE("activation bytes of a layer are Korthikanti's") {
   CHECK(layer_bytes(8, false, Recompute::full).value() == Approx(2 * sbh).epsilon(0.001));
 }
 
+TEST_CASE("more tensor ranks than key-value heads share them by gathering queries, keys and values") {
+  // Megatron-Core attention.py, get_query_key_value_tensors: the weight of the joint projection stays divided by
+  // columns, its output is gathered from all ranks (backward: reduce-scattered), and each rank goes on with its query
+  // heads and the one key-value head that they need.
+  TransformerSpec spec;
+  spec.layers = 1;
+  spec.hidden = 128;
+  spec.heads = 8;
+  spec.kv_heads = 2;
+  spec.vocabulary = 64;
+  spec.position_kind = PositionKind::rotary;
+  const Model model = build_transformer(spec);
+  const Block& layer = model.blocks[static_cast<std::size_t>(model.layers[0])];
+  struct Found {
+    Operator qkv;
+    Operator rotary;
+    Operator attention;
+    std::vector<Communication> communications;
+  };
+  const auto split = [&](std::int64_t tensor) {
+    Strategy strategy;
+    strategy.mesh.tensor = tensor;
+    Found found;
+    for (const Step& step : local_program(layer, strategy).steps) {
+      if (const auto* communication = std::get_if<Communication>(&step)) {
+        found.communications.push_back(*communication);
+        continue;
+      }
+      const auto& op = std::get<Operator>(step);
+      if (op.name == "qkv") found.qkv = op;
+      if (op.kind == OperatorKind::rotary) found.rotary = op;
+      if (op.kind == OperatorKind::attention) found.attention = op;
+    }
+    return found;
+  };
+  // Heads of 16 features: 8 x 16 of queries, 2 x 16 of keys, as many of values = 192 columns.
+  const Found two = split(2);
+  const Found four = split(4);
+  CHECK(two.qkv.out_features == 96);
+  CHECK(four.qkv.out_features == 48);
+  CHECK(four.qkv.parameters == Approx((128 + 1) * 48));
+  CHECK(four.attention.attention.heads == 2);
+  CHECK(four.attention.attention.kv_heads == 1);
+  CHECK(two.rotary.width == (4 + 1) * 16);
+  CHECK(four.rotary.width == (2 + 1) * 16);
+  // One collective more than where each rank has heads of its own.
+  REQUIRE(four.communications.size() == two.communications.size() + 1);
+  const Communication& gather = four.communications[1];
+  CHECK(gather.forward == CollectiveKind::all_gather);
+  CHECK(gather.backward == CollectiveKind::reduce_scatter);
+  CHECK(gather.width == 192);
+  CHECK(gather.row_share == 1);
+}
+
+TEST_CASE("key-value heads that a framework cannot share are refused") {
+  TransformerSpec spec;
+  spec.layers = 2;
+  spec.hidden = 192;
+  spec.heads = 12;
+  spec.kv_heads = 4;
+  spec.vocabulary = 64;
+  const Model model = build_transformer(spec);
+  const auto reason = [&](FrameworkKind framework, std::int64_t tensor) {
+    Workload workload;
+    workload.sequence_length = 64;
+    workload.global_batch = 8;
+    Strategy strategy = framework_defaults(framework);
+    strategy.mesh.tensor = tensor;
+    const auto refusal = check_strategy(model, workload, strategy, {tensor, 8});
+    return refusal ? refusal->reason : "";
+  };
+  CHECK(reason(FrameworkKind::megatron, 4).empty());
+  CHECK(reason(FrameworkKind::megatron, 12).empty());
+  CHECK(reason(FrameworkKind::torchtitan, 4).empty());
+  CHECK(reason(FrameworkKind::torchtitan, 12).find("tensor_parallel 4 would do") != std::string::npos);
+  CHECK(reason(FrameworkKind::nanotron, 12).find("tensor_parallel 4 would do") != std::string::npos);
+  CHECK(reason(FrameworkKind::megatron, 6).find("tensor_parallel 4 would do") != std::string::npos);  // neither way
+}
+
 TEST_CASE("what cannot be is refused with the number that would do") {
   Strategy strategy;
   strategy.mesh.tensor = 8;
@@ -114,6 +193,51 @@ TEST_CASE("FSDP's shard_grad_op gathers for the forward pass alone and divides a
   strategy.zero2_divides_parameters = false;
   const auto whole = std::get<Lowering>(lower(testing::tiny_gpt(3), workload, strategy, {2, 8}));
   CHECK(whole.resident[0][static_cast<std::size_t>(MemoryCategory::parameters)].value() == Approx(elements * 4));
+}
+
+TEST_CASE("the last stage's copy of a tied table is a table, and its gradients are reduced with the rest") {
+  Workload workload;
+  workload.sequence_length = 32;
+  workload.global_batch = 8;
+  Strategy strategy;
+  strategy.mesh.data = 2;
+  strategy.mesh.pipeline = 2;
+  const Model model = testing::tiny_gpt(4);
+  for (const bool overlap : {false, true}) {
+    strategy.overlap_gradient_reduce = overlap;
+    const auto lowering = std::get<Lowering>(lower(model, workload, strategy, {4, 8}));
+    CHECK(lowering.parameters[0] + lowering.parameters[1] == Approx(parameter_count(model) + 128 * 64));
+    // fp32 all-reduces: the data-parallel ones of all parameters, and one of the table between the two stages.
+    for (std::size_t rank = 0; rank < 2; ++rank) {
+      double bytes = 0;
+      for (const Task& task : lowering.graph.programs[rank].tasks)
+        if (const auto* chain = std::get_if<CollectiveChain>(&lowering.works[static_cast<std::size_t>(task.work)]))
+          for (const CollectiveWork& call : chain->calls) bytes += call.bytes.value();
+      CHECK(bytes == Approx(4 * (lowering.parameters[rank] + 128 * 64)));
+    }
+  }
+}
+
+TEST_CASE("a pipeline of sharded stages adds up whole gradients until its last micro-batch") {
+  // PyTorch FSDP2 with set_requires_gradient_sync(False), as torch.distributed.pipelining calls it until the last
+  // backward pass: gradients accumulate unsharded, in the format in which they are reduced.
+  Workload workload;
+  workload.sequence_length = 32;
+  workload.global_batch = 8;
+  workload.precision.gradient_reduce = DataType::fp32;
+  Strategy strategy = framework_defaults(FrameworkKind::torchtitan);
+  strategy.mesh.data = 2;
+  strategy.mesh.pipeline = 2;
+  const auto lowering = std::get<Lowering>(lower(testing::tiny_gpt(4), workload, strategy, {4, 8}));
+  for (std::size_t rank = 0; rank < 2; ++rank) {
+    double held = 0;
+    double most = 0;
+    for (const MemoryEffect& effect : lowering.graph.programs[rank].effects)
+      if (effect.category == MemoryCategory::gradients)
+        most = std::max(most, held += (effect.at_start + effect.at_end).value());
+    CHECK(most == Approx(4 * lowering.parameters[rank]));
+    CHECK(held == Approx(0).margin(1e-6));
+  }
 }
 
 TEST_CASE("model FLOPs are the closed form") {
