@@ -69,3 +69,23 @@ TEST_CASE("a pair on two nodes is not priced as NVLink, and nothing costs nothin
   CHECK(time_of(network, CollectiveKind::all_reduce, {8, 8}, 0) == Seconds(0));
   CHECK(point_to_point_time(network, false, Bytes(1e6), 8) > point_to_point_time(network, true, Bytes(1e6), 8));
 }
+
+TEST_CASE("where bandwidths were measured by number of nodes, prices pass through them") {
+  Network network = eight_by_eight();
+  const double bytes = 256.0 * 1024 * 1024;
+  network.scaling = {Bytes(bytes),
+                     {{2, gigabytes_per_second(150), gigabytes_per_second(100)},
+                      {8, gigabytes_per_second(50), gigabytes_per_second(40)}}};
+  const auto gather = [&](std::int64_t nodes, double size) {
+    return time_of(network, CollectiveKind::all_gather, {8 * nodes, 8}, size).value();
+  };
+  CHECK(gather(2, bytes) == Approx(bytes * 15 / 16 / 100e9));
+  CHECK(gather(8, bytes) == Approx(bytes * 63 / 64 / 40e9));
+  CHECK(time_of(network, CollectiveKind::all_reduce, {64, 8}, bytes).value() == Approx(bytes * 2 * 63 / 64 / 50e9));
+  CHECK(gather(4, bytes) > gather(2, bytes));
+  CHECK(gather(4, bytes) < gather(8, bytes));
+  CHECK(gather(16, bytes) > gather(8, bytes));  // the last factor, over more nodes
+  Network plain = eight_by_eight();
+  CHECK(time_of(network, CollectiveKind::all_gather, {8, 8}, bytes) ==
+        time_of(plain, CollectiveKind::all_gather, {8, 8}, bytes));  // inside a node nothing changes
+}

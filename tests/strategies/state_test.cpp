@@ -45,3 +45,18 @@ TEST_CASE("PyTorch keeps fp32 parameters, gradients and moments") {
   workload.optimizer_variant = OptimizerVariant::pytorch;
   CHECK(bytes_per_parameter(workload, Sharding::zero3, 8) == Approx(16.0 / 8));
 }
+
+TEST_CASE("device memory that an Adam step moves, kernel by kernel") {
+  Workload workload;
+  workload.precision.compute = DataType::fp16;
+  workload.precision.gradient = DataType::fp16;
+  // copy to fp32 2 + 4, unscale 8, norm 4, clip 8, Adam 4 + 24, copy to the weight 4 + 2, zero 2
+  CHECK(optimizer_traffic(workload).value() == 62);
+  workload.precision.compute = DataType::bf16;
+  workload.precision.gradient = DataType::fp32;
+  // norm 4, clip 8, Adam 28, copy to the weight 6, zero 4
+  CHECK(optimizer_traffic(workload).value() == 50);
+  workload.optimizer_variant = OptimizerVariant::pytorch;
+  // norm 4, clip 8, and 80 operation by operation
+  CHECK(optimizer_traffic(workload).value() == 92);
+}
