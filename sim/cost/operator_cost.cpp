@@ -80,6 +80,7 @@ void cost_flash_attention(const Operator& op, const CostContext& context, Operat
   work.v_head_dim = static_cast<double>(shape.v_head_dim);
   work.attended_keys = mean_attended_keys(shape, context.sequence);
   work.causal = shape.causal;
+  if (context.execution.style == KernelStyle::transformer_engine) work.implementation = AttentionImplementation::cudnn;
   const Priced forward = attention_time(*context.device, context.precision.compute, work, AttentionPass::forward);
   const Priced backward = attention_time(*context.device, context.precision.compute, work, AttentionPass::backward);
   const AttentionKernel kernel = context.execution.attention;
