@@ -25,6 +25,7 @@ Strategy framework_defaults(FrameworkKind framework) {
       strategy.overlap_parameter_gather = true;
       strategy.overlap_pipeline = true;
       strategy.per_parameter_sharding = true;
+      strategy.repeats_kv_heads = true;  // models/llama/model.py: repeat_kv
       strategy.reorders_sequence_shards =
           true;  // Shard(1): torch/distributed/_functional_collectives.py chunks and joins
       strategy.loss_kernels =

@@ -138,6 +138,7 @@ struct Strategy {
   KernelStyle kernels = KernelStyle::megatron_fused;
   std::optional<KernelStyle> loss_kernels;  // of the output projection's block; none: as `kernels`
   AttentionKernel attention = AttentionKernel::flash;
+  bool repeats_kv_heads = false;  // keys and values are copied for each query head before fused attention
   bool dropout = false;
   PeakKind peak = PeakKind::allocated;
 };

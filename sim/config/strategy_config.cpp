@@ -129,6 +129,8 @@ std::vector<StrategyKey> execution_rows() {
       enum_key<BackwardPrefetch, Strategy>("backward_prefetch", &Strategy::backward_prefetch,
                                            "zero3 and hybrid ask for the next layer's parameters before (pre) or after "
                                            "(post) the gradients of the present one"),
+      boolean_key<Strategy>("repeats_kv_heads", &Strategy::repeats_kv_heads,
+                            "keys and values are copied for each query head before fused attention"),
       boolean_key<Strategy>("reorders_sequence_shards", &Strategy::reorders_sequence_shards,
                             "sequence parallel with the batch outermost: gathers and scatters copy the tensor"),
       boolean_key<Strategy>("zero2_divides_parameters", &Strategy::zero2_divides_parameters,

@@ -111,6 +111,14 @@ void cost_unfused_attention(const Operator& op, const CostContext& context, Oper
   cost.backward_kernels += 2;
 }
 
+// The gradient of a table is dense: zeroed in the compute type, filled by the scatter that traffic() counts, and added
+// to its buffer as a product's is.
+void cost_table_gradient(const Operator& op, const CostContext& context, OperatorCost& cost) {
+  const double elements = op.in_features * op.out_features;
+  const Bytes moved = (element_size(context.precision.compute) + context.accumulation) * elements;
+  cost.weight_gradient += memory_bound_time(*context.device, moved, 1).time;
+}
+
 }  // namespace
 
 OperatorCost operator_cost(const Operator& op, const CostContext& context) {
@@ -121,6 +129,7 @@ OperatorCost operator_cost(const Operator& op, const CostContext& context) {
   cost.backward_kernels = moved.backward.kernels;
   const bool product = op.kind == OperatorKind::linear || op.kind == OperatorKind::attention;
   if (op.kind == OperatorKind::linear) cost_linear(op, context, cost);
+  if (op.kind == OperatorKind::embedding) cost_table_gradient(op, context, cost);
   if (op.kind == OperatorKind::attention) {
     if (context.execution.attention == AttentionKernel::unfused)
       cost_unfused_attention(op, context, cost);

@@ -99,6 +99,21 @@ bool has_bias(const Operator& op) {
 
 }  // namespace
 
+namespace {
+
+// Copies of keys and values for every query head: read once, written for each; the backward pass sums them up again.
+void add_repeated_heads(const Operator& op, double rows, Bytes element, OperatorTraffic& moved) {
+  const AttentionShape& shape = op.attention;
+  if (shape.kv_heads >= shape.heads) return;
+  const double width = static_cast<double>((shape.heads + shape.kv_heads) * (shape.qk_head_dim + shape.v_head_dim));
+  for (Traffic* part : {&moved.forward, &moved.backward}) {
+    part->moved += element * (rows * width);
+    part->kernels += 2;
+  }
+}
+
+}  // namespace
+
 OperatorTraffic traffic(const Operator& op, double tokens, double sequence, const Execution& execution) {
   const double rows = tokens * op.row_share;
   Passes passes = passes_of(op.kind, execution.style);
@@ -138,7 +153,10 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
     default:
       break;
   }
-  return from_passes(passes, elements, execution.activation_element);
+  OperatorTraffic moved = from_passes(passes, elements, execution.activation_element);
+  if (op.kind == OperatorKind::attention && execution.repeats_kv_heads)
+    add_repeated_heads(op, rows, execution.activation_element, moved);
+  return moved;
 }
 
 namespace {
@@ -148,7 +166,7 @@ SavedActivations saved_attention(const Operator& op, double rows, double sequenc
   const double heads = static_cast<double>(shape.heads);
   const double qk = static_cast<double>(shape.qk_head_dim);
   const double v = static_cast<double>(shape.v_head_dim);
-  const double kv_heads = static_cast<double>(shape.kv_heads);
+  const double kv_heads = execution.repeats_kv_heads ? heads : static_cast<double>(shape.kv_heads);
   const Bytes element = execution.activation_element;
   Bytes kept = element * rows * (heads * qk + kv_heads * (qk + v));
   if (execution.attention != AttentionKernel::unfused) {

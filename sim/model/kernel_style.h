@@ -34,6 +34,7 @@ struct Execution {
   AttentionKernel attention = AttentionKernel::flash;
   Bytes activation_element{2};    // bytes of one activation element
   Bytes linear_input_element{2};  // bytes of a saved input of a linear layer: 1 where fp8 products keep the cast copy
+  bool repeats_kv_heads = false;  // keys and values are copied for each query head before fused attention
   bool dropout = false;           // keeps one-byte masks and runs dropout kernels
 };
 

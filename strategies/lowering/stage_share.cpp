@@ -40,6 +40,7 @@ Lowering describe_ranks(const LoweringInput& input) {
   execution.style = strategy.kernels;
   execution.attention = strategy.attention;
   execution.dropout = strategy.dropout;
+  execution.repeats_kv_heads = strategy.repeats_kv_heads;
   execution.activation_element = element_size(precision.compute);
   execution.linear_input_element = std::min(execution.activation_element, element_size(precision.matrix));
   lowering.sequence = static_cast<double>(input.workload.sequence_length);
