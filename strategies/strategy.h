@@ -125,6 +125,7 @@ struct Strategy {
   bool overlap_parameter_gather = false;
   bool overlap_pipeline = false;         // sends and receives run beside compute
   bool overlap_tensor = false;           // tensor-parallel collectives hidden behind their matrix products (async TP)
+  double overlap_tensor_share = 1;       // of what those products could hide
   bool overlap_weight_gradient = false;  // tensor-parallel collectives of the backward pass run beside weight gradients
   bool synchronous_pipeline = false;     // the host waits for the device at every pipeline send or receive
   bool keeps_input_shards =

@@ -53,6 +53,7 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   context.tokens = lowering.tokens;
   context.sequence = lowering.sequence;
   context.sequences = lowering.sequences;
+  context.tensor_overlap_share = scenario.strategy.overlap_tensor_share;
   context.reorders_sequence_shards = scenario.strategy.reorders_sequence_shards && scenario.strategy.micro_batch > 1;
   context.accumulation = accumulation_bytes(scenario);
   return context;

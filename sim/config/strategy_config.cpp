@@ -118,6 +118,8 @@ std::vector<StrategyKey> execution_rows() {
                             "pipeline sends and receives run beside compute"),
       boolean_key<Strategy>("overlap_tensor", &Strategy::overlap_tensor,
                             "tensor-parallel collectives hidden behind their matrix products (async TP)"),
+      number_key<Strategy>("overlap_tensor_share", 0, 1, &Strategy::overlap_tensor_share,
+                           "share of what those products could hide that they do hide"),
       boolean_key<Strategy>("overlap_weight_gradient", &Strategy::overlap_weight_gradient,
                             "tensor-parallel collectives of the backward pass run beside weight gradients"),
       boolean_key<Strategy>("synchronous_pipeline", &Strategy::synchronous_pipeline,

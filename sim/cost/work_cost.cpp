@@ -162,8 +162,8 @@ class PassBuilder {
     }
     const CollectivePrice price = collective_time(*context_.network, {kind, shape_of(layout), bytes});
     ground = price.ground;
-    const bool reorders = context_.reorders_sequence_shards && communication.axis == Axis::tensor &&
-                          communication.hiding != Hiding::operators && kind != CollectiveKind::all_reduce;
+    const bool reorders =
+        context_.reorders_sequence_shards && communication.axis == Axis::tensor && kind != CollectiveKind::all_reduce;
     return reorders ? price.time + memory_bound_time(*context_.device, bytes * 2, 1).time : price.time;
   }
 
@@ -180,9 +180,11 @@ class PassBuilder {
   // The part of a collective that `cover` does not hide; while both run, compute loses the overlap slowdown.
   void expose(Price& price, std::size_t i, Seconds time, Seconds cover, Seconds host) const {
     if (time <= Seconds(0)) return;
-    const Seconds hidden = std::min(time, cover);
+    const Communication& communication = *steps_[i].communication;
+    const bool pipelined = communication.axis == Axis::tensor && communication.hiding == Hiding::operators;
+    const Seconds hidden = std::min(time, cover) * (pipelined ? context_.tensor_overlap_share : 1);
     const Seconds shown = time - hidden + hidden * (context_.device->overlap_slowdown - 1);
-    price.exposed[static_cast<std::size_t>(steps_[i].communication->axis)] += shown;
+    price.exposed[static_cast<std::size_t>(communication.axis)] += shown;
     tally(price, shown, steps_[i].ground);
     price.host += host * collective_kernels;
   }
