@@ -109,38 +109,46 @@ struct Strategy {
   FrameworkKind framework = FrameworkKind::megatron;
   Mesh mesh;
   std::int64_t micro_batch = 1;  // sequences of one micro-batch of one data-parallel rank
+
+  // Pipeline.
   ScheduleKind schedule = ScheduleKind::one_f_one_b;
   std::int64_t virtual_stages = 1;      // chunks a rank (interleaved)
   std::int64_t first_stage_layers = 0;  // layers of the first pipeline stage; 0 = even
   std::int64_t last_stage_layers = 0;
+  bool overlap_pipeline = false;      // sends and receives run beside compute
+  bool synchronous_pipeline = false;  // the host waits for the device at every pipeline send or receive
+  bool divides_messages = false;      // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
+
+  // Tensor and sequence parallelism.
   bool sequence_parallel = false;
+  bool overlap_tensor = false;            // collectives hidden behind their matrix products (asynchronous TP)
+  double overlap_tensor_share = 1;        // of what those products could hide
+  bool overlap_weight_gradient = false;   // collectives of the backward pass run beside weight gradients
+  bool keeps_input_shards = false;        // a gathered input is kept as its shard and gathered again backward
+  bool reorders_sequence_shards = false;  // the batch is outermost: gathers and scatters of the sequence copy
+
+  // Data parallelism.
   Sharding sharding = Sharding::none;
   std::int64_t shard_ranks = 0;           // hybrid: ranks that share one copy; 0 = the GPUs of a node
-  bool reshard_after_forward = true;      // zero3/hybrid: gather parameters again for the backward pass
+  bool reshard_after_forward = true;      // zero3, hybrid: gather parameters again for the backward pass
   bool zero2_divides_parameters = false;  // zero2 is FSDP's shard_grad_op: zero3 that keeps what it gathered from the
                                           // forward to the end of the backward pass
-  Recompute recompute = Recompute::none;
-  std::int64_t recompute_layers = 0;  // full: only this many layers of each chunk; 0 = all
+  BackwardPrefetch backward_prefetch = BackwardPrefetch::pre;  // zero3, hybrid
+  bool per_parameter_sharding = false;  // zero3, hybrid: FSDP2's copies around its collectives, not FSDP1's
   bool overlap_gradient_reduce = false;
   bool overlap_parameter_gather = false;
-  bool overlap_pipeline = false;         // sends and receives run beside compute
-  bool overlap_tensor = false;           // tensor-parallel collectives hidden behind their matrix products (async TP)
-  double overlap_tensor_share = 1;       // of what those products could hide
-  bool overlap_weight_gradient = false;  // tensor-parallel collectives of the backward pass run beside weight gradients
-  bool synchronous_pipeline = false;     // the host waits for the device at every pipeline send or receive
-  bool keeps_input_shards =
-      false;  // sequence parallel: a gathered input is kept as its shard and gathered again backward
-  bool divides_messages = false;  // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
-  BackwardPrefetch backward_prefetch = BackwardPrefetch::pre;  // zero3, hybrid
-  bool reorders_sequence_shards = false;     // sequence parallel with the batch outermost: gathers and scatters copy
-  bool per_parameter_sharding = false;       // zero3, hybrid: FSDP2's copies around its collectives, not FSDP1's
-  bool fused_gradient_accumulation = false;  // weight-gradient products add to an fp32 gradient buffer themselves
-  bool fused_loss = false;                   // loss in chunks: no full logits kept
+
+  // What runs again, and how kernels run.
+  Recompute recompute = Recompute::none;
+  std::int64_t recompute_layers = 0;  // full: only this many layers of each chunk; 0 = all
   KernelStyle kernels = KernelStyle::megatron_fused;
   std::optional<KernelStyle> loss_kernels;  // of the output projection's block; none: as `kernels`
   AttentionKernel attention = AttentionKernel::flash;
-  bool repeats_kv_heads = false;  // keys and values are copied for each query head before fused attention
+  bool repeats_kv_heads = false;             // keys and values are copied for each query head before fused attention
+  bool fused_gradient_accumulation = false;  // weight-gradient products add to an fp32 gradient buffer themselves
+  bool fused_loss = false;                   // loss in chunks: no full logits kept
   bool dropout = false;
+
   PeakKind peak = PeakKind::allocated;
 };
 
