@@ -112,6 +112,18 @@ void add_repeated_heads(const Operator& op, double rows, Bytes element, Operator
   }
 }
 
+// A step of ring attention merges its output into the running one in fp32 (cast, two differences, a product: 38 bytes
+// an element) and adds its gradients of queries, keys and values to fp32 ones (cast and sum: 18 bytes each; PyTorch
+// torch/distributed/tensor/experimental/_attention.py). Causal balance halves what a step touches of keys or queries,
+// which is not taken off.
+void add_merges(const Operator& op, double rows, OperatorTraffic& moved) {
+  const double elements = rows * static_cast<double>(op.attention.heads * op.attention.v_head_dim) * op.merged_partials;
+  moved.forward.moved += Bytes(38) * elements;
+  moved.forward.kernels += 5 * op.merged_partials;
+  moved.backward.moved += Bytes(3 * 18) * elements;
+  moved.backward.kernels += 6 * op.merged_partials;
+}
+
 }  // namespace
 
 OperatorTraffic traffic(const Operator& op, double tokens, double sequence, const Execution& execution) {
@@ -156,6 +168,7 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
   OperatorTraffic moved = from_passes(passes, elements, execution.activation_element);
   if (op.kind == OperatorKind::attention && execution.repeats_kv_heads)
     add_repeated_heads(op, rows, execution.activation_element, moved);
+  if (op.kind == OperatorKind::attention && op.merged_partials > 0) add_merges(op, rows, moved);
   return moved;
 }
 

@@ -100,6 +100,7 @@ struct Operator {
   bool root_mean_square = false;  // norm: RMSNorm, for which eager PyTorch had no kernel of its own
   bool transposed_of = false;     // linear: shares the embedding's table (tied); has no weight of its own
   AttentionShape attention;       // attention and rotary only
+  double merged_partials = 0;     // attention: partial results merged into the first (steps of a ring)
   double parameters = 0;          // trainable elements held by this rank for this operator, biases included
   double state_flops = 0;         // state_space: forward FLOPs of a row
 };

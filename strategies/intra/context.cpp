@@ -6,7 +6,7 @@ void context_parallel(LayerProgram& program, const Strategy& strategy) {
   if (strategy.mesh.context <= 1) return;
   std::vector<Step> steps;
   for (Step& step : program.steps) {
-    const Operator* op = std::get_if<Operator>(&step);
+    Operator* op = std::get_if<Operator>(&step);
     if (op != nullptr && op->kind == OperatorKind::attention) {
       Communication ring;
       ring.axis = Axis::context;
@@ -16,6 +16,7 @@ void context_parallel(LayerProgram& program, const Strategy& strategy) {
       ring.repeats = static_cast<double>(strategy.mesh.context - 1);
       ring.backward_repeats = 2 * ring.repeats;  // keys and values, and their gradients
       ring.hiding = Hiding::operators;
+      op->merged_partials = ring.repeats;
       steps.emplace_back(ring);
     }
     steps.push_back(std::move(step));
