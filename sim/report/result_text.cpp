@@ -41,7 +41,8 @@ class Page {
  public:
   explicit Page(bool color) : color_(color) {}
 
-  void line(const std::string& text) { text_ += text + "\n"; }
+  // Adds a line without the spaces that pad its end.
+  void line(const std::string& text) { text_ += text.substr(0, text.find_last_not_of(' ') + 1) + "\n"; }
   void heading(const std::string& text) { line(color_ ? "\033[1m" + text + "\033[0m" : text); }
   void warning(const std::string& text) { line((color_ ? "\033[33mwarning:\033[0m " : "warning: ") + text); }
   std::string take() { return std::move(text_); }
@@ -64,7 +65,7 @@ void write_totals(Page& page, const Result& result, const TextHeading& heading) 
   page.line(fmt::format("  throughput     {:>12} tokens/s, {} tokens/s/GPU, {:.2f} sequences/s",
                         grouped(result.tokens_per_second()), grouped(result.tokens_per_second_per_gpu()),
                         result.samples_per_second()));
-  page.line(fmt::format("  utilisation    {:>11.1f}% MFU ({:.0f} TFLOP/s/GPU), {:.1f} % HFU ({:.0f} TFLOP/s/GPU)",
+  page.line(fmt::format("  utilisation    {:>10.1f} % MFU ({:.0f} TFLOP/s/GPU), {:.1f} % HFU ({:.0f} TFLOP/s/GPU)",
                         100 * result.mfu(), result.model_rate_per_gpu() / teraflops(1), 100 * result.hfu(),
                         result.hardware_rate_per_gpu() / teraflops(1)));
   const double peak = result.memory.peak / gibibytes(1);
@@ -83,7 +84,7 @@ void write_breakdown(Page& page, const Result& result) {
     const Seconds part = result.breakdown.*column.part;
     const double share = part / result.iteration;
     if (share < 0.0005) continue;
-    page.line(fmt::format("  {:<11} {:>11} {:>5.1f}% {} {}", column.name, duration(part), 100 * share, bar(share),
+    page.line(fmt::format("  {:<11} {:>11} {:>5.1f} % {} {}", column.name, duration(part), 100 * share, bar(share),
                           column.meaning));
   }
 }
@@ -94,7 +95,7 @@ void write_memory(Page& page, const Result& result) {
     const Bytes bytes = result.memory.by_category[static_cast<std::size_t>(category.value)];
     if (bytes < Bytes(1)) continue;
     const double share = bytes / result.memory.capacity;
-    page.line(fmt::format("  {:<13} {:>9.2f} GiB {:>5.1f}% {}", category.name, bytes / gibibytes(1), 100 * share,
+    page.line(fmt::format("  {:<13} {:>9.2f} GiB {:>5.1f} % {}", category.name, bytes / gibibytes(1), 100 * share,
                           bar(share)));
   }
 }
