@@ -64,7 +64,7 @@ enum class AttentionKernel {
   unfused,
   flash,        // FlashAttention-2 or what the device's curves hold in its place
   flash_1,      // the first FlashAttention
-  flash_triton  // its first implementation in Triton
+  flash_triton  // its first implementation in Triton, as llm-foundry calls it
 };
 
 template <>
