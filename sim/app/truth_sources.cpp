@@ -146,7 +146,7 @@ constexpr SourceConvention nanotron(std::string_view words, std::string_view rea
   c.gradient = DataType::fp32;
   c.gradient_reduce = DataType::fp32;
   c.optimizer = OptimizerVariant::megatron;  // bf16 weights, fp32 gradients, fp32 master copy in the optimizer
-  c.peak = PeakKind::allocated;
+  c.peak = PeakKind::reserved;
   c.first_stage_peak = true;
   c.reason = reason;
   return c;
@@ -156,7 +156,7 @@ constexpr SourceConvention nanotron(std::string_view words, std::string_view rea
 constexpr auto conventions = std::to_array<SourceConvention>({
     nanotron("nanotron",
              "nanotron: REDUCE_SCATTER tensor parallelism, flash attention, fp32 gradient accumulation; the "
-             "receiver reads each tensor's shape on the host (nanotron p2p.py); memory is that of world rank 0"),
+             "receiver reads each tensor's shape on the host (nanotron p2p.py); memory is what world rank 0 reserved"),
     torchtitan("torchtitan",
                "torchtitan: FSDP2 with fp32 shards, bf16 gathers, fp32 reduces; memory is max_memory_reserved"),
     mosaic_pretrained(fully_sharded(
