@@ -91,6 +91,12 @@ double DataSharding::owned_elements(const StageState& state) const {
   return state.dense / static_cast<double>(shard_.ranks) + state.routed / expert_shards();
 }
 
+// nanotron's trainer.py wraps the model in PyTorch's DistributedDataParallel unless it shards the optimizer; the
+// reducer's buckets hold every gradient once more, beside the fp32 sums.
+bool DataSharding::keeps_buckets() const {
+  return strategy_.framework == FrameworkKind::nanotron && sharding_ == Sharding::none;
+}
+
 MemoryByCategory DataSharding::resident_memory(const StageState& state) const {
   const StateBytes bytes = state_bytes(workload_);
   const ShardedState dense = sharded_state(state.dense, bytes, sharding_, static_cast<double>(shard_.ranks));
@@ -100,6 +106,7 @@ MemoryByCategory DataSharding::resident_memory(const StageState& state) const {
   at(MemoryCategory::parameters) = dense.parameters + routed.parameters;
   at(MemoryCategory::gradients) = dense.gradients + routed.gradients;
   at(MemoryCategory::optimizer) = dense.optimizer + routed.optimizer;
+  if (keeps_buckets()) at(MemoryCategory::gradients) += compute_weight(workload_) * (state.dense + state.routed);
   return memory;
 }
 

@@ -53,6 +53,7 @@ class DataSharding {
   CollectiveChain chain(CollectiveKind kind, Bytes element, const GroupLayout& group, double dense,
                         double routed) const;
   bool reduces_every_micro_batch() const;
+  bool keeps_buckets() const;
   double expert_shards() const;
 
   const Strategy& strategy_;

@@ -184,7 +184,9 @@ TEST_CASE("resident state is the stage's, divided as the sharding says") {
       ranks = std::min(ranks, strategy.shard_ranks > 0 ? strategy.shard_ranks : one.placement.gpus_per_node);
     Divided divided = table[static_cast<std::size_t>(strategy.sharding)];
     if (strategy.sharding == Sharding::zero2) divided.parameters = strategy.zero2_divides_parameters;
-    const StateBytes bytes = state_bytes(one.workload);
+    StateBytes bytes = state_bytes(one.workload);
+    if (strategy.framework == FrameworkKind::nanotron && strategy.sharding == Sharding::none)
+      bytes.gradient += compute_weight(one.workload);  // the reducer's buckets
     for (std::size_t p = 0; p < lowering.resident.size(); ++p) {
       const auto check = [&](MemoryCategory category, Bytes element, bool is_divided) {
         const Bytes whole = element * lowering.parameters[p];
