@@ -189,29 +189,50 @@ CollectivePrice unscaled_time(const Network& network, const CollectiveCall& call
   return price;
 }
 
-// Measured time over the model's at one measured number of nodes.
-double scaling_at(const Network& network, const ScalingPoint& point, CollectiveKind kind) {
-  const bool reduces = kind == CollectiveKind::all_reduce;
-  const GroupShape group{point.nodes * network.gpus_per_node, network.gpus_per_node};
-  const CollectiveCall call{reduces ? kind : CollectiveKind::all_gather, group, network.scaling.bytes};
-  const ByteRate bus = reduces ? point.all_reduce_bus : point.gather_bus;
-  const Seconds measured = call.bytes * bus_factor(call.kind, static_cast<double>(group.ranks)) / bus;
-  return measured / unscaled_time(network, call).time;
+// The measurement of one number of nodes: all ranks of those nodes in one group.
+CollectiveCall measured_call(const Network& network, const ScalingPoint& point, CollectiveKind kind) {
+  return {kind, {point.nodes * network.gpus_per_node, network.gpus_per_node}, network.scaling.bytes};
 }
 
-// The factor on a collective's time over `nodes`; the ends of the measurements serve beyond them.
-double scaling_factor(const Network& network, CollectiveKind kind, double nodes) {
+Seconds transfer_time(const CollectiveCall& call, ByteRate bus) {
+  return call.bytes * bus_factor(call.kind, static_cast<double>(call.group.ranks)) / bus;
+}
+
+// How much longer an all-reduce takes than the model says.
+double factor_at(const Network& network, const ScalingPoint& point) {
+  const CollectiveCall call = measured_call(network, point, CollectiveKind::all_reduce);
+  return transfer_time(call, point.all_reduce_bus) / unscaled_time(network, call).time;
+}
+
+// Seconds that a ring of gathers or scatters waits at each of its steps, if its links are as fast as the model's.
+double wait_at(const Network& network, const ScalingPoint& point) {
+  const CollectiveCall call = measured_call(network, point, CollectiveKind::all_gather);
+  const Seconds waits = transfer_time(call, point.gather_bus) - transfer_time(call, facts_of(network, call.group).bus);
+  return std::max(0.0, waits.value() / static_cast<double>(call.group.ranks - 1));
+}
+
+// `value` of the measured points, over the logarithm of the nodes; the ends of the measurements serve beyond them.
+template <class Value>
+double interpolated(const Network& network, double nodes, const Value& value) {
   const std::vector<ScalingPoint>& points = network.scaling.points;
-  if (points.empty() || nodes <= 1) return 1;
   const auto above = std::find_if(points.begin(), points.end(),
                                   [&](const ScalingPoint& point) { return static_cast<double>(point.nodes) >= nodes; });
-  if (above == points.begin()) return scaling_at(network, points.front(), kind);
-  if (above == points.end()) return scaling_at(network, points.back(), kind);
+  if (above == points.begin()) return value(network, points.front());
+  if (above == points.end()) return value(network, points.back());
   const ScalingPoint& below = *std::prev(above);
   const double from = std::log2(static_cast<double>(below.nodes));
   const double to = std::log2(static_cast<double>(above->nodes));
   const double share = (std::log2(nodes) - from) / (to - from);
-  return std::lerp(scaling_at(network, below, kind), scaling_at(network, *above, kind), share);
+  return std::lerp(value(network, below), value(network, *above), share);
+}
+
+Seconds scaled_to_measured(const Network& network, const CollectiveCall& call, Seconds time) {
+  const GroupFacts facts = facts_of(network, call.group);
+  if (network.scaling.points.empty() || facts.nodes <= 1) return time;
+  if (call.kind != CollectiveKind::all_gather && call.kind != CollectiveKind::reduce_scatter)
+    return time * interpolated(network, facts.nodes, factor_at);
+  const Seconds waits(interpolated(network, facts.nodes, wait_at) * (facts.ranks - 1));
+  return std::max(time, transfer_time(call, facts.bus) + waits);
 }
 
 }  // namespace
@@ -220,7 +241,7 @@ CollectivePrice collective_time(const Network& network, const CollectiveCall& ca
   if (call.group.ranks <= 1 || call.bytes <= Bytes(0))
     return {Seconds(0), CollectiveAlgorithm::ring, CollectiveProtocol::simple, Ground::measured};
   CollectivePrice price = unscaled_time(network, call);
-  price.time *= scaling_factor(network, call.kind, facts_of(network, call.group).nodes);
+  price.time = scaled_to_measured(network, call, price.time);
   return price;
 }
 
