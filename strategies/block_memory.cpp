@@ -56,6 +56,17 @@ Bytes selective_bytes(const LayerProgram& program, const Strategy& strategy, con
   return execution.activation_element * elements;
 }
 
+// What the forward pass hands to its reduce-scatters.
+Bytes held_bytes(const LayerProgram& program, const Strategy& strategy, const Execution& execution, double tokens) {
+  double elements = 0;
+  if (strategy.holds_collective_buffers)
+    for (const Step& step : program.steps)
+      if (const auto* part = std::get_if<Communication>(&step);
+          part != nullptr && part->forward == CollectiveKind::reduce_scatter)
+        elements += tokens * part->row_share * part->width;
+  return execution.activation_element * elements;
+}
+
 // Copies of the logits in flight beside what the loss keeps, in 16-bit logits.
 struct LossCopies {
   double forward = 1;
@@ -86,6 +97,7 @@ BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Stra
     memory.backward_extra = sums.logits * copies.backward;
     return memory;
   }
+  memory.held = held_bytes(program, strategy, execution, tokens);
   const Bytes in_flight = sums.widest * 2;  // the widest gradient and the one that it makes
   memory.kept_for_weights = sums.linear_inputs;
   memory.forward_extra = sums.widest;

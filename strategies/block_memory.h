@@ -12,6 +12,7 @@ struct BlockMemory {
   Bytes kept;              // from the forward to the end of the backward pass
   Bytes kept_for_weights;  // the part that the weight gradient still needs after the input gradient
   Bytes forward_extra;     // more than `kept` while the forward runs
+  Bytes held;              // full tensors that the forward pass hands to reduce-scatters
   Bytes backward_extra;    // more than `kept` while the backward runs: recomputed activations, gradients in flight
 };
 

@@ -38,7 +38,8 @@ Strategy framework_defaults(FrameworkKind framework) {
     case FrameworkKind::deepspeed:  // DeepSpeed config-json: overlap_comm is on for ZeRO-3, off below
       strategy.kernels = KernelStyle::megatron_fused;
       strategy.sharding = Sharding::zero1;
-      strategy.keeps_input_shards = true;  // through Megatron-LM's layers
+      strategy.keeps_input_shards = true;   // through Megatron-LM's layers
+      strategy.keeps_stage_outputs = true;  // runtime/pipe/engine.py: pipe_buffers["outputs"]
       break;
     case FrameworkKind::fsdp:  // PyTorch FullyShardedDataParallel: FULL_SHARD, backward prefetch
       strategy.kernels = KernelStyle::eager;
@@ -49,6 +50,12 @@ Strategy framework_defaults(FrameworkKind framework) {
       break;
     case FrameworkKind::nanotron:  // nanotron config defaults: REDUCE_SCATTER tensor parallelism, fp32 accumulation
       strategy.kernels = KernelStyle::nanotron;
+      strategy.keeps_input_shards = true;  // parallelism_config.py: tp_recompute_allgather
+      strategy.holds_collective_buffers = true;
+      strategy.overlap_weight_gradient = true;  // tensor_parallel/functional.py, asynchronous
+      strategy.overlap_gradient_reduce = true;  // trainer.py: DistributedDataParallel, unless the optimizer is sharded
+      strategy.reduce_bucket_elements = 25 * 1048576.0 / 2;  // its bucket_cap_mb, in bf16 gradients
+      strategy.copies_list_by_tensor = true;                 // distributed.py: all_gather_coalesced
       strategy.sequence_parallel = true;
       break;
   }

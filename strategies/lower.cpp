@@ -31,7 +31,10 @@ class Lowerer {
     lowering_.graph.programs.resize(ranks);
     for (std::size_t rank = 0; rank < ranks; ++rank) write_rank(rank);
     messages_.resolve();
-    for (std::size_t rank = 0; rank < ranks; ++rank) step_.append(rank, traffic_.last_reduction(rank));
+    for (std::size_t rank = 0; rank < ranks; ++rank) {
+      step_.append(rank, traffic_.last_reduction(rank));
+      lowering_.held.push_back(share_.held(rank));
+    }
     return std::move(lowering_);
   }
 

@@ -31,6 +31,9 @@ struct Lowering {
   TaskGraph graph;
   std::vector<MemoryByCategory> resident;  // by program: bytes held all through the iteration
   std::vector<double> parameters;          // by program: elements that one rank of the stage computes with
+  // By program: buffers of one forward pass that the allocator cannot use again until the device has passed them
+  // (Strategy::holds_collective_buffers); beside what the ledger counts.
+  std::vector<Bytes> held;
 };
 
 // What the lowering needs to know of the machine.

@@ -117,6 +117,7 @@ struct Strategy {
   std::int64_t last_stage_layers = 0;
   bool overlap_pipeline = false;      // sends and receives run beside compute
   bool synchronous_pipeline = false;  // the host waits for the device at every pipeline send or receive
+  bool keeps_stage_outputs = false;   // what a stage sent on stays until its backward pass
   bool divides_messages = false;      // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
 
   // Tensor and sequence parallelism.
@@ -126,6 +127,9 @@ struct Strategy {
   bool overlap_weight_gradient = false;   // collectives of the backward pass run beside weight gradients
   bool keeps_input_shards = false;        // a gathered input is kept as its shard and gathered again backward
   bool reorders_sequence_shards = false;  // the batch is outermost: gathers and scatters of the sequence copy
+  // What a collective reads stays reserved until the device has run it, and the host runs a forward pass ahead of the
+  // device (record_stream in PyTorch's ProcessGroupNCCL).
+  bool holds_collective_buffers = false;
 
   // Data parallelism.
   Sharding sharding = Sharding::none;
@@ -137,6 +141,10 @@ struct Strategy {
   bool per_parameter_sharding = false;  // zero3, hybrid: FSDP2's copies around its collectives, not FSDP1's
   bool overlap_gradient_reduce = false;
   bool overlap_parameter_gather = false;
+  // Gradients that are reduced in one call beside the backward pass (Megatron-LM distributed_data_parallel_config.py:
+  // bucket_size = max(40,000,000, 1,000,000 * data-parallel size)).
+  double reduce_bucket_elements = 40e6;
+  bool copies_list_by_tensor = false;  // zero1: collectives on lists of tensors, after the last backward pass
 
   // What runs again, and how kernels run.
   Recompute recompute = Recompute::none;

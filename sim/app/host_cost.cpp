@@ -9,15 +9,16 @@ namespace echelon {
 //   nanotron  nanotron_ultrascale-0028, -0029, -0077, -0078, -0129, -0130 (AWS p5)
 // The rest are the usual cost of a PyTorch operator, 5-10 us of dispatch and launch, not tuned.
 HostCost host_cost(const Strategy& strategy) {
+  constexpr Seconds operator_cost = microseconds(8);
   switch (strategy.framework) {
     case FrameworkKind::megatron:
     case FrameworkKind::deepspeed:
-      return {microseconds(50), microseconds(41.5)};
+      return {microseconds(50), microseconds(41.5), operator_cost};
     case FrameworkKind::nanotron:
-      return {microseconds(100), microseconds(75)};
+      return {microseconds(100), microseconds(75), operator_cost};
     case FrameworkKind::fsdp:
     case FrameworkKind::torchtitan:
-      return {microseconds(8), microseconds(6)};
+      return {operator_cost, microseconds(6), operator_cost};
   }
   return {};
 }

@@ -49,12 +49,16 @@ StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, con
   memory.device = allocated + fragmentation + communication + context_bytes;
   memory.peak = allocated;
   if (scenario.strategy.peak == PeakKind::allocated) return memory;
-  memory.peak += fragmentation;
+  // Short of memory, the allocator waits for the device and takes the held buffers back.
+  const Bytes room = std::max(Bytes(0), scenario.profile.device.memory - memory.device);
+  const Bytes held = std::min(lowering.held[rank], room);
+  memory.peak += fragmentation + held;
   at(MemoryCategory::fragmentation) = fragmentation;
+  at(MemoryCategory::communication) = held;
   if (scenario.strategy.peak == PeakKind::reserved) return memory;
-  at(MemoryCategory::communication) = communication;
+  at(MemoryCategory::communication) += communication;
   at(MemoryCategory::framework) = context_bytes;
-  memory.peak = memory.device;
+  memory.peak = memory.device + held;
   return memory;
 }
 

@@ -274,6 +274,12 @@ Price WorkPricer::price_collectives(const CollectiveChain& chain) const {
     price.exposed[static_cast<std::size_t>(Axis::data)] += time;
     price.by_ground[static_cast<std::size_t>(one.ground)] += time;
   }
+  if (chain.copies.moved > Bytes(0)) {
+    const Priced moved = memory_bound_time(*context_.device, chain.copies.moved, 1);
+    const Seconds time = std::max(moved.time, context_.host.copy * chain.copies.launches);
+    price.exposed[static_cast<std::size_t>(Axis::data)] += time;
+    price.by_ground[static_cast<std::size_t>(moved.ground)] += time;
+  }
   return price;
 }
 

@@ -24,6 +24,7 @@ namespace echelon {
 struct HostCost {
   Seconds forward_kernel;   // per kernel of a forward pass
   Seconds backward_kernel;  // per kernel of a backward pass (autograd runs in C++)
+  Seconds copy;             // per copy that Python launches outside of both
 };
 
 // Everything that the price of a work depends on beside the work.

@@ -44,9 +44,16 @@ struct CollectiveWork {
   double count = 1;
 };
 
+// Copies on the device that a framework makes around a collective, which wait for it and which it waits for.
+struct BufferCopies {
+  Bytes moved;          // read and written
+  double launches = 0;  // kernels that the host launches one by one from Python
+};
+
 // Several collectives of one task, one after another.
 struct CollectiveChain {
   std::vector<CollectiveWork> calls;
+  BufferCopies copies;
 };
 
 // A message to a neighbouring pipeline rank.
@@ -59,7 +66,6 @@ struct TransferWork {
 struct OptimizerWork {
   double elements = 0;
   Bytes moved_per_element;
-  double tensors = 0;  // parameter tensors: each costs the host a launch where the optimizer is not fused
 };
 
 using Work = std::variant<ComputeWork, CollectiveChain, TransferWork, OptimizerWork>;

@@ -43,12 +43,19 @@ bool DataSharding::reduces_every_micro_batch() const {
   return (gathers_by_layer() && !gathers_once()) || (sharding_ == Sharding::zero2 && data_.ranks > 1);
 }
 
+// nanotron's trainer.py leaves the reduction to DistributedDataParallel where the optimizer is whole; where it is
+// sharded, one reduction follows the last backward pass.
+bool DataSharding::overlaps_reduction() const {
+  const bool waits = strategy_.copies_list_by_tensor && sharding_ != Sharding::none;
+  return strategy_.overlap_gradient_reduce && !waits;
+}
+
 bool DataSharding::reduces_after_each_backward() const {
-  return data_.ranks > 1 && !strategy_.overlap_gradient_reduce && reduces_every_micro_batch();
+  return data_.ranks > 1 && !overlaps_reduction() && reduces_every_micro_batch();
 }
 
 bool DataSharding::reduces_at_the_end() const {
-  return data_.ranks > 1 && !strategy_.overlap_gradient_reduce && !reduces_every_micro_batch();
+  return data_.ranks > 1 && !overlaps_reduction() && !reduces_every_micro_batch();
 }
 
 Bytes DataSharding::unsharded_gradients(double elements) const {
@@ -56,7 +63,7 @@ Bytes DataSharding::unsharded_gradients(double elements) const {
 }
 
 bool DataSharding::reduces_by_layer(std::int32_t micro_batch) const {
-  if (data_.ranks <= 1 || !strategy_.overlap_gradient_reduce) return false;
+  if (data_.ranks <= 1 || !overlaps_reduction()) return false;
   return reduces_every_micro_batch() || micro_batch + 1 == micro_batches_;
 }
 
@@ -82,6 +89,25 @@ CollectiveChain DataSharding::reduce_chain(double dense, double routed) const {
   return result;
 }
 
+// nanotron's distributed.py joins the parts of all tensors rank by rank, torch.distributed copies that list into one
+// buffer, and back the same way: each copy reads and writes the whole. What was reduced leaves one tensor at a time,
+// what was gathered one rank's part of one tensor at a time.
+CollectiveChain DataSharding::closing_reduction(const StageState& state) const {
+  CollectiveChain result = reduce_chain(state.dense, state.routed);
+  if (!strategy_.copies_list_by_tensor || sharding_ == Sharding::none) return result;
+  const Bytes whole = element_size(workload_.precision.gradient_reduce) * (state.dense + state.routed);
+  result.copies = {whole * 4, state.tensors};
+  return result;
+}
+
+CollectiveChain DataSharding::closing_gather(const StageState& state) const {
+  CollectiveChain result = gather_chain(state.dense, state.routed);
+  if (!strategy_.copies_list_by_tensor) return result;
+  const Bytes whole = gathered_weight(workload_) * (state.dense + state.routed);
+  result.copies = {whole * 6, state.tensors * static_cast<double>(shard_.ranks)};
+  return result;
+}
+
 double DataSharding::expert_shards() const {
   return static_cast<double>(std::max<std::int64_t>(1, expert_.ranks));
 }
@@ -91,10 +117,13 @@ double DataSharding::owned_elements(const StageState& state) const {
   return state.dense / static_cast<double>(shard_.ranks) + state.routed / expert_shards();
 }
 
-// nanotron's trainer.py wraps the model in PyTorch's DistributedDataParallel unless it shards the optimizer; the
-// reducer's buckets hold every gradient once more, beside the fp32 sums.
-bool DataSharding::keeps_buckets() const {
-  return strategy_.framework == FrameworkKind::nanotron && sharding_ == Sharding::none;
+// Whether every gradient is there once more in the format of the weights, beside the fp32 sums. nanotron's trainer.py
+// wraps the model in PyTorch's DistributedDataParallel unless it shards the optimizer, whose buckets hold them;
+// DeepSpeed's BF16_Optimizer, of ZeRO-0 and ZeRO-1, zeroes the gradients that it has added to its own, and keeps them.
+bool DataSharding::keeps_narrow_gradients() const {
+  if (strategy_.framework == FrameworkKind::nanotron) return sharding_ == Sharding::none;
+  return strategy_.framework == FrameworkKind::deepspeed && sharding_ <= Sharding::zero1 &&
+         element_size(workload_.precision.gradient) > compute_weight(workload_);
 }
 
 MemoryByCategory DataSharding::resident_memory(const StageState& state) const {
@@ -106,7 +135,8 @@ MemoryByCategory DataSharding::resident_memory(const StageState& state) const {
   at(MemoryCategory::parameters) = dense.parameters + routed.parameters;
   at(MemoryCategory::gradients) = dense.gradients + routed.gradients;
   at(MemoryCategory::optimizer) = dense.optimizer + routed.optimizer;
-  if (keeps_buckets()) at(MemoryCategory::gradients) += compute_weight(workload_) * (state.dense + state.routed);
+  if (keeps_narrow_gradients())
+    at(MemoryCategory::gradients) += compute_weight(workload_) * (state.dense + state.routed);
   return memory;
 }
 

@@ -43,6 +43,9 @@ class DataSharding {
   // Elements of one rank before sharding -> the collectives that gather their parameters or reduce their gradients.
   CollectiveChain gather_chain(double dense, double routed) const;
   CollectiveChain reduce_chain(double dense, double routed) const;
+  // The same for a whole rank once its last backward pass is over, with what the framework copies around them.
+  CollectiveChain closing_reduction(const StageState& state) const;
+  CollectiveChain closing_gather(const StageState& state) const;
 
   // Elements that one rank's optimizer updates.
   double owned_elements(const StageState& state) const;
@@ -52,8 +55,9 @@ class DataSharding {
  private:
   CollectiveChain chain(CollectiveKind kind, Bytes element, const GroupLayout& group, double dense,
                         double routed) const;
+  bool overlaps_reduction() const;
   bool reduces_every_micro_batch() const;
-  bool keeps_buckets() const;
+  bool keeps_narrow_gradients() const;
   double expert_shards() const;
 
   const Strategy& strategy_;

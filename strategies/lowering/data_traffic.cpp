@@ -7,10 +7,6 @@ namespace echelon {
 
 namespace {
 
-// Gradient buckets are reduced once they hold this many elements (Megatron-LM distributed_data_parallel_config.py:
-// bucket_size = max(40,000,000, 1,000,000 * data-parallel size)).
-constexpr double bucket_elements = 40e6;
-
 // Parameter gathers in flight at once, the running layer's included (FSDP limit_all_gathers, PyTorch documentation).
 constexpr std::size_t gathers_in_flight = 2;
 
@@ -78,7 +74,7 @@ void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const Stag
   open_dense_ += share_.facts(unit).dense;
   open_routed_ += share_.facts(unit).routed;
   const double open = open_dense_ + open_routed_;
-  if (!last && !sharding_.gathers_by_layer() && open < bucket_elements) return;
+  if (!last && !sharding_.gathers_by_layer() && open < strategy_.reduce_bucket_elements) return;
   Program& program = into_.graph.programs[rank];
   const TaskId id =
       program.append(task_of(action, TaskKind::gradient_reduce, Stream::data, reduce_work(open_dense_, open_routed_)));

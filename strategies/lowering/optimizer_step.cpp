@@ -26,19 +26,19 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   const Action closing{Pass::backward, 0, static_cast<std::int32_t>(into_.micro_batches - 1)};
   if (sharding_.reduces_at_the_end()) {
     program.append(task_of(closing, TaskKind::gradient_reduce, Stream::compute,
-                           add_work(into_, sharding_.reduce_chain(state.dense, state.routed))));
+                           add_work(into_, sharding_.closing_reduction(state))));
     if (sharding_.accumulates_whole())
       program.effect(
           {MemoryCategory::gradients, Bytes(0), Bytes(0), -sharding_.unsharded_gradients(state.dense + state.routed)});
   }
   add_tied_gradients(rank, closing);
-  const OptimizerWork update{sharding_.owned_elements(state), optimizer_traffic(input_.workload), state.tensors};
+  const OptimizerWork update{sharding_.owned_elements(state), optimizer_traffic(input_.workload)};
   program.append(task_of(closing, TaskKind::optimizer, Stream::compute, add_work(into_, update)));
   if (last_reduction) program.depend(reference(rank, *last_reduction));
   wait_for_all_ranks(rank);
   if (sharding_.updates_sharded_weights() && !input_.strategy.overlap_parameter_gather)
     program.append(task_of(closing, TaskKind::parameter_gather, Stream::compute,
-                           add_work(into_, sharding_.gather_chain(state.dense, state.routed))));
+                           add_work(into_, sharding_.closing_gather(state))));
   into_.parameters.push_back(state.dense + state.routed);
   into_.resident.push_back(sharding_.resident_memory(state));
 }
@@ -63,7 +63,7 @@ void OptimizerStep::add_tied_gradients(std::size_t rank, const Action& closing) 
     const bool same_node = axis_stride(mesh, Axis::pipeline) * mesh.pipeline <= input_.placement.gpus_per_node;
     const GroupLayout pair{2, same_node ? 2 : 1};
     const Bytes bytes = element_size(input_.workload.precision.gradient_reduce) * share_.tied_table();
-    tied_work_ = add_work(into_, CollectiveChain{{{CollectiveKind::all_reduce, pair, bytes, 1}}});
+    tied_work_ = add_work(into_, CollectiveChain{{{CollectiveKind::all_reduce, pair, bytes, 1}}, {}});
   }
   into_.graph.programs[rank].append(task_of(closing, TaskKind::gradient_reduce, Stream::compute, tied_work_));
 }

@@ -120,6 +120,16 @@ StageState StageShare::stage_state(std::size_t stage) const {
   return state;
 }
 
+Bytes StageShare::held(std::size_t rank) const {
+  Bytes most;
+  for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk) {
+    Bytes sum;
+    for (const StageUnit& unit : stages_[stage_of(rank, chunk)]) sum += memory(unit).held;
+    most = std::max(most, sum);
+  }
+  return most;
+}
+
 StageState StageShare::rank_state(std::size_t rank) const {
   StageState state;
   for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk) {

@@ -50,6 +50,7 @@ class StageShare {
   StageShare(const LoweringInput& input, const Lowering& described);
 
   std::size_t stage_count() const { return stages_.size(); }
+  std::int64_t hidden() const { return input_.model.hidden; }
   // Chunks are placed in a loop: chunk c of rank r is stage c * ranks + r.
   std::size_t stage_of(std::size_t rank, std::int32_t chunk) const;
   const std::vector<StageUnit>& units(std::size_t stage) const { return stages_[stage]; }
@@ -64,6 +65,8 @@ class StageShare {
 
   StageState stage_state(std::size_t stage) const;
   StageState rank_state(std::size_t rank) const;
+  // Of the rank's fullest stage: Lowering::held.
+  Bytes held(std::size_t rank) const;
 
  private:
   void describe_blocks(const Lowering& described);

@@ -185,8 +185,11 @@ TEST_CASE("resident state is the stage's, divided as the sharding says") {
     Divided divided = table[static_cast<std::size_t>(strategy.sharding)];
     if (strategy.sharding == Sharding::zero2) divided.parameters = strategy.zero2_divides_parameters;
     StateBytes bytes = state_bytes(one.workload);
-    if (strategy.framework == FrameworkKind::nanotron && strategy.sharding == Sharding::none)
-      bytes.gradient += compute_weight(one.workload);  // the reducer's buckets
+    const bool buckets = strategy.framework == FrameworkKind::nanotron && strategy.sharding == Sharding::none;
+    const bool twice = strategy.framework == FrameworkKind::deepspeed && strategy.sharding <= Sharding::zero1 &&
+                       one.workload.precision.gradient == DataType::fp32 &&
+                       one.workload.precision.compute != DataType::fp32;  // 16-bit gradients beside their fp32 sums
+    if (buckets || twice) bytes.gradient += compute_weight(one.workload);
     for (std::size_t p = 0; p < lowering.resident.size(); ++p) {
       const auto check = [&](MemoryCategory category, Bytes element, bool is_divided) {
         const Bytes whole = element * lowering.parameters[p];
