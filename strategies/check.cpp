@@ -125,20 +125,28 @@ Refusal check_sharding(const Strategy& strategy, const Placement& placement) {
                 shared, ranks, divisor_below(ranks, shared));
 }
 
+ScheduleShape shape_of(const Strategy& strategy) {
+  ScheduleShape shape;
+  shape.ranks = strategy.mesh.pipeline;
+  shape.chunks = strategy.virtual_stages;
+  return shape;
+}
+
 Refusal check_stages(const Model& model, const Strategy& strategy) {
   if (auto reason = chunk_refusal(strategy.schedule, strategy.virtual_stages)) return Infeasible{*reason};
+  if (auto reason = rank_refusal(strategy.schedule, shape_of(strategy))) return Infeasible{*reason};
   if (auto reason = stage_refusal(static_cast<std::int64_t>(model.layers.size()), strategy)) return Infeasible{*reason};
   return std::nullopt;
 }
 
 Refusal check_schedule(const Workload& workload, const Strategy& strategy) {
   const std::int64_t all_replicas = strategy.mesh.data * strategy.micro_batch;  // sequences of a micro-batch of each
-  const ScheduleShape shape{strategy.mesh.pipeline, workload.global_batch / all_replicas, strategy.virtual_stages};
+  ScheduleShape shape = shape_of(strategy);
+  shape.micro_batches = workload.global_batch / all_replicas;
   const std::int64_t fitting = fitting_micro_batches(strategy.schedule, shape);
   if (fitting == shape.micro_batches) return std::nullopt;
-  return refuse(
-      "schedule {} needs micro-batches in multiples of pipeline_parallel {}, not {}; global_batch {} would do",
-      name_of(strategy.schedule), shape.ranks, shape.micro_batches, fitting * all_replicas);
+  return refuse("schedule {} on pipeline_parallel {} cannot have {} micro-batches, but {}; global_batch {} would do",
+                name_of(strategy.schedule), shape.ranks, shape.micro_batches, fitting, fitting * all_replicas);
 }
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include "strategies/lowering/pass_tasks.h"
 #include "strategies/lowering/stage_share.h"
 #include "strategies/lowering/tasks.h"
-#include "strategies/pipeline/schedule.h"
 
 namespace echelon {
 
@@ -20,10 +19,10 @@ class Lowerer {
       : strategy_(input.strategy),
         lowering_(describe_ranks(input)),
         share_(input, lowering_),
-        sharding_(input, lowering_.micro_batches),
+        sharding_(input, share_.schedule()),
         passes_(input, share_, lowering_),
         traffic_(input, share_, sharding_, lowering_),
-        messages_(input, share_.stage_count(), lowering_),
+        messages_(input, share_, lowering_),
         step_(input, share_, sharding_, lowering_) {}
 
   Lowering run() {
@@ -44,23 +43,34 @@ class Lowerer {
   }
 
   void write_rank(std::size_t rank) {
-    const ScheduleShape shape{strategy_.mesh.pipeline, lowering_.micro_batches, strategy_.virtual_stages};
     traffic_.begin_rank();
-    for (const Action& action : schedule_row(strategy_.schedule).order(shape, static_cast<std::int64_t>(rank))) {
+    turns_.assign(static_cast<std::size_t>(share_.schedule().shape.chunks), {});
+    for (const Action& action : share_.schedule().ranks[rank]) {
       const std::size_t stage = share_.stage_of(rank, action.chunk);
+      const MicroBatchTurn turn = turn_of(action);
       if (action.pass == Pass::forward)
-        write_forward(rank, stage, action);
+        write_forward(rank, stage, action, turn);
       else
-        write_backward(rank, stage, action);
+        write_backward(rank, stage, action, turn);
       messages_.send(rank, stage, action);
       if (holds_weight_gradient(action) && sharding_.reduces_after_each_backward())
         traffic_.reduce_stage(rank, stage, action);
     }
   }
 
-  void write_forward(std::size_t rank, std::size_t stage, const Action& action) {
+  // Whether this is the first or last of its stage's passes of its kind.
+  MicroBatchTurn turn_of(const Action& action) {
+    PassCounts& counts = turns_[static_cast<std::size_t>(action.chunk)];
+    std::int64_t& count = action.pass == Pass::forward          ? counts.forward
+                          : action.pass == Pass::input_gradient ? counts.input
+                                                                : counts.weight;
+    ++count;
+    return {count == 1, count == stage_micro_batches(share_.schedule().layout, share_.schedule().shape)};
+  }
+
+  void write_forward(std::size_t rank, std::size_t stage, const Action& action, const MicroBatchTurn& turn) {
     const auto& units = share_.units(stage);
-    if (!sharding_.gathers_in_forward(action.micro_batch)) {
+    if (!sharding_.gathers_in_forward(turn)) {
       write_pass(rank, action, {stage, 0, units.size()}, std::nullopt);
       return;
     }
@@ -73,18 +83,19 @@ class Lowerer {
     }
   }
 
-  void write_backward(std::size_t rank, std::size_t stage, const Action& action) {
-    const bool by_layer = holds_weight_gradient(action) && sharding_.reduces_by_layer(action.micro_batch);
+  void write_backward(std::size_t rank, std::size_t stage, const Action& action, const MicroBatchTurn& turn) {
+    const bool by_layer = holds_weight_gradient(action) && sharding_.reduces_by_layer(turn);
     if (by_layer || sharding_.gathers_by_layer())
-      write_backward_by_layer(rank, stage, action, by_layer);
+      write_backward_by_layer(rank, stage, action, turn, by_layer);
     else
       write_pass(rank, action, {stage, 0, share_.units(stage).size()}, std::nullopt);
   }
 
-  void write_backward_by_layer(std::size_t rank, std::size_t stage, const Action& action, bool reduces) {
+  void write_backward_by_layer(std::size_t rank, std::size_t stage, const Action& action, const MicroBatchTurn& turn,
+                               bool reduces) {
     const auto& units = share_.units(stage);
     const bool accumulates = sharding_.accumulates_whole() && action.pass != Pass::input_gradient;
-    const bool last_use = !sharding_.gathers_once() || action.micro_batch + 1 >= lowering_.micro_batches;
+    const bool last_use = !sharding_.gathers_once() || turn.last;
     const bool releases = sharding_.gathers_by_layer() && last_use && action.pass != Pass::input_gradient;
     // Weight gradients need no weights.
     const bool gathers =
@@ -123,6 +134,13 @@ class Lowerer {
   DataTraffic traffic_;
   StageMessages messages_;
   OptimizerStep step_;
+
+  struct PassCounts {
+    std::int64_t forward = 0;
+    std::int64_t input = 0;
+    std::int64_t weight = 0;
+  };
+  std::vector<PassCounts> turns_;  // by chunk of the rank that is being written
 };
 
 }  // namespace

@@ -66,9 +66,9 @@ GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node) {
   return strided(std::max<std::int64_t>(1, stage_ranks / inside), inside, gpus_per_node);
 }
 
-bool pipeline_neighbours_share_node(const Mesh& mesh, std::int64_t stage, std::int64_t gpus_per_node) {
+bool pipeline_ranks_share_node(const Mesh& mesh, std::int64_t one, std::int64_t other, std::int64_t gpus_per_node) {
   const std::int64_t stride = axis_stride(mesh, Axis::pipeline);
-  return (stage * stride) / gpus_per_node == ((stage + 1) * stride) / gpus_per_node;
+  return (one * stride) / gpus_per_node == (other * stride) / gpus_per_node;
 }
 
 }  // namespace echelon

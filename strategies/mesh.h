@@ -22,7 +22,7 @@ GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node);
 // Degree of tensor parallelism inside an expert.
 std::int64_t expert_tensor_degree(const Mesh& mesh);
 
-// Whether neighbouring pipeline ranks `stage` and `stage + 1` share a node.
-bool pipeline_neighbours_share_node(const Mesh& mesh, std::int64_t stage, std::int64_t gpus_per_node);
+// Whether two pipeline ranks lie on one node.
+bool pipeline_ranks_share_node(const Mesh& mesh, std::int64_t one, std::int64_t other, std::int64_t gpus_per_node);
 
 }  // namespace echelon

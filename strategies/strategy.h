@@ -72,15 +72,50 @@ inline constexpr auto enum_names<BackwardPrefetch> = std::to_array<EnumName<Back
     {BackwardPrefetch::post, "post"},
 });
 
-enum class ScheduleKind { gpipe, one_f_one_b, interleaved, zb_h1, zb_h2 };
+// strategies/pipeline/schedule.h has their definitions.
+enum class ScheduleKind {
+  gpipe,
+  one_f_one_b,
+  interleaved,
+  looped_bfs,
+  zb_h1,
+  zb_h2,
+  zb_1p,
+  zb_2p,
+  interleaved_zb,
+  zb_v,
+  v_half,
+  v_min,
+  dualpipe,
+  dualpipe_v,
+  chimera,
+  hanayo,
+  seq1f1b,
+  terapipe,
+  searched
+};
 
 template <>
 inline constexpr auto enum_names<ScheduleKind> = std::to_array<EnumName<ScheduleKind>>({
     {ScheduleKind::gpipe, "gpipe"},
     {ScheduleKind::one_f_one_b, "1f1b"},
     {ScheduleKind::interleaved, "interleaved"},
+    {ScheduleKind::looped_bfs, "looped_bfs"},
     {ScheduleKind::zb_h1, "zb_h1"},
     {ScheduleKind::zb_h2, "zb_h2"},
+    {ScheduleKind::zb_1p, "zb_1p"},
+    {ScheduleKind::zb_2p, "zb_2p"},
+    {ScheduleKind::interleaved_zb, "interleaved_zb"},
+    {ScheduleKind::zb_v, "zb_v"},
+    {ScheduleKind::v_half, "v_half"},
+    {ScheduleKind::v_min, "v_min"},
+    {ScheduleKind::dualpipe, "dualpipe"},
+    {ScheduleKind::dualpipe_v, "dualpipe_v"},
+    {ScheduleKind::chimera, "chimera"},
+    {ScheduleKind::hanayo, "hanayo"},
+    {ScheduleKind::seq1f1b, "seq1f1b"},
+    {ScheduleKind::terapipe, "terapipe"},
+    {ScheduleKind::searched, "searched"},
 });
 
 enum class FrameworkKind { megatron, torchtitan, deepspeed, fsdp, nanotron };

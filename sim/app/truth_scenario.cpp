@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "sim/app/truth_words.h"
+#include "strategies/pipeline/schedule.h"
 
 namespace echelon {
 
@@ -129,6 +130,7 @@ Refusal set_schedule(Translation& t) {
     t.assume(fmt::format("vpp is not stated: {} chunks a stage", strategy.virtual_stages));
   }
   if (strategy.mesh.pipeline == 1) strategy.virtual_stages = 1;
+  strategy.virtual_stages = std::max(strategy.virtual_stages, schedule_row(strategy.schedule).least_chunks);
   const bool plain = !words || words->kind == ScheduleKind::one_f_one_b || words->kind == ScheduleKind::interleaved;
   if (plain) strategy.schedule = strategy.virtual_stages > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
   return std::nullopt;

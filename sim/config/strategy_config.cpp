@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "strategies/pipeline/schedule.h"
+
 namespace echelon {
 
 namespace {
@@ -82,7 +84,8 @@ std::vector<StrategyKey> schedule_rows() {
       enum_key<ScheduleKind, Strategy>("schedule", &Strategy::schedule,
                                        "pipeline schedule; 1f1b, or interleaved where virtual_stages is over 1"),
       integer_key<Strategy>("virtual_stages", 1, most_layers, &Strategy::virtual_stages,
-                            "chunks of layers on each pipeline rank"),
+                            "chunks of layers on each pipeline rank, or copies of the model on it (dualpipe, chimera); "
+                            "where left out, the fewest that the schedule takes"),
       integer_key<Strategy>("first_stage_layers", 0, most_layers, &Strategy::first_stage_layers,
                             "layers of the first pipeline stage; 0 = an even share"),
       integer_key<Strategy>("last_stage_layers", 0, most_layers, &Strategy::last_stage_layers,
@@ -195,6 +198,7 @@ Strategy strategy_from_yaml(const Value& value) {
   strategy.mesh.data = 0;
   read_keys(value, strategy_keys(), strategy);
   if (strategy.virtual_stages > 1 && !value.find("schedule")) strategy.schedule = ScheduleKind::interleaved;
+  if (!value.find("virtual_stages")) strategy.virtual_stages = schedule_row(strategy.schedule).least_chunks;
   const Mesh& mesh = strategy.mesh;
   const double ranks = static_cast<double>(std::max<std::int64_t>(mesh.data, 1)) * static_cast<double>(mesh.tensor) *
                        static_cast<double>(mesh.pipeline) * static_cast<double>(mesh.context);

@@ -7,14 +7,15 @@
 
 namespace echelon {
 
-DataSharding::DataSharding(const LoweringInput& input, std::int64_t micro_batches)
-    : strategy_(input.strategy),
-      workload_(input.workload),
-      sharding_(state_sharding(input.strategy)),
-      micro_batches_(micro_batches) {
+DataSharding::DataSharding(const LoweringInput& input, const Schedule& schedule)
+    : strategy_(input.strategy), workload_(input.workload), sharding_(state_sharding(input.strategy)) {
   const std::int64_t gpus_per_node = input.placement.gpus_per_node;
   data_ = data_with_context_layout(strategy_.mesh, gpus_per_node);
   expert_ = expert_data_layout(strategy_.mesh, gpus_per_node);
+  if (schedule.layout == StageLayout::bidirectional) {
+    data_.ranks *= schedule.shape.chunks;
+    expert_.ranks *= schedule.shape.chunks;
+  }
   shard_ = data_;
   if (sharding_ != Sharding::hybrid) return;
   const std::int64_t wanted = strategy_.shard_ranks > 0 ? strategy_.shard_ranks : gpus_per_node;
@@ -35,8 +36,8 @@ bool DataSharding::updates_sharded_weights() const {
   return (sharding_ == Sharding::zero1 || sharding_ == Sharding::zero2) && data_.ranks > 1;
 }
 
-bool DataSharding::gathers_in_forward(std::int32_t micro_batch) const {
-  return gathers_by_layer() || (strategy_.overlap_parameter_gather && micro_batch == 0 && updates_sharded_weights());
+bool DataSharding::gathers_in_forward(const MicroBatchTurn& turn) const {
+  return gathers_by_layer() || (strategy_.overlap_parameter_gather && turn.first && updates_sharded_weights());
 }
 
 bool DataSharding::reduces_every_micro_batch() const {
@@ -62,9 +63,9 @@ Bytes DataSharding::unsharded_gradients(double elements) const {
   return element_size(workload_.precision.gradient_reduce) * elements;
 }
 
-bool DataSharding::reduces_by_layer(std::int32_t micro_batch) const {
+bool DataSharding::reduces_by_layer(const MicroBatchTurn& turn) const {
   if (data_.ranks <= 1 || !overlaps_reduction()) return false;
-  return reduces_every_micro_batch() || micro_batch + 1 == micro_batches_;
+  return reduces_every_micro_batch() || turn.last;
 }
 
 CollectiveChain DataSharding::chain(CollectiveKind kind, Bytes element, const GroupLayout& group, double dense,

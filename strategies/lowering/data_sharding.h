@@ -15,10 +15,16 @@
 
 namespace echelon {
 
+// Which of its stage's micro-batches a pass belongs to, in the order in which they run.
+struct MicroBatchTurn {
+  bool first = false;
+  bool last = false;
+};
+
 class DataSharding {
  public:
-  // `micro_batches` of one data-parallel rank.
-  DataSharding(const LoweringInput& input, std::int64_t micro_batches);
+  // A bidirectional schedule's copies of the model are replicas too.
+  DataSharding(const LoweringInput& input, const Schedule& schedule);
 
   bool gathers_by_layer() const;
   // A pipeline keeps the gathered parameters and the unreduced gradients through all its micro-batches (torchtitan and
@@ -31,12 +37,12 @@ class DataSharding {
   Bytes unsharded_gradients(double elements) const;  // in the format that they are reduced in
   // ZeRO-1 and ZeRO-2 gather the weights that the optimizer updated, once an iteration.
   bool updates_sharded_weights() const;
-  // Whether a forward pass of `micro_batch` waits for parameter gathers layer by layer.
-  bool gathers_in_forward(std::int32_t micro_batch) const;
+  // Whether a forward pass waits for parameter gathers layer by layer.
+  bool gathers_in_forward(const MicroBatchTurn& turn) const;
 
   // When gradients are reduced: layer by layer while the backward pass of this micro-batch runs, in one piece after
   // each backward pass, or in one piece once the pipeline has drained.
-  bool reduces_by_layer(std::int32_t micro_batch) const;
+  bool reduces_by_layer(const MicroBatchTurn& turn) const;
   bool reduces_after_each_backward() const;
   bool reduces_at_the_end() const;
 
@@ -63,11 +69,10 @@ class DataSharding {
   const Strategy& strategy_;
   const Workload& workload_;
   Sharding sharding_ = Sharding::none;  // of the state
-  std::int64_t micro_batches_ = 0;
-  GroupLayout data_;     // replicas of a dense parameter
-  GroupLayout expert_;   // replicas of a routed expert's parameter
-  GroupLayout shard_;    // ranks that share one copy of the dense state
-  GroupLayout replica_;  // hybrid: ranks that hold the same shard
+  GroupLayout data_;                    // replicas of a dense parameter
+  GroupLayout expert_;                  // replicas of a routed expert's parameter
+  GroupLayout shard_;                   // ranks that share one copy of the dense state
+  GroupLayout replica_;                 // hybrid: ranks that hold the same shard
 };
 
 }  // namespace echelon

@@ -5,9 +5,9 @@
 
 namespace echelon {
 
-StageMessages::StageMessages(const LoweringInput& input, std::size_t stages, Lowering& into)
-    : input_(input), stages_(stages), into_(into) {
-  sent_forward_.assign(stages * static_cast<std::size_t>(into.micro_batches), {});
+StageMessages::StageMessages(const LoweringInput& input, const StageShare& share, Lowering& into)
+    : input_(input), share_(share), into_(into) {
+  sent_forward_.assign(share.stage_count() * static_cast<std::size_t>(into.micro_batches), {});
   sent_backward_ = sent_forward_;
 }
 
@@ -15,11 +15,27 @@ StageMessages::Slot StageMessages::slot_of(std::size_t stage, const Action& acti
   return stage * static_cast<std::size_t>(into_.micro_batches) + static_cast<std::size_t>(action.micro_batch);
 }
 
-void StageMessages::await(std::size_t rank, std::size_t stage, const Action& action) {
-  if (input_.strategy.mesh.pipeline == 1 || action.pass == Pass::weight_gradient) return;
+std::optional<std::size_t> StageMessages::elsewhere(std::size_t rank, std::size_t stage) const {
+  return share_.rank_of(stage) == rank ? std::nullopt : std::optional(stage);
+}
+
+std::optional<std::size_t> StageMessages::sender(std::size_t rank, std::size_t stage, const Action& action) const {
   const bool forward = action.pass == Pass::forward;
-  if (forward && stage > 0) leave_open(rank, slot_of(stage - 1, action), true);
-  if (!forward && stage + 1 < stages_) leave_open(rank, slot_of(stage + 1, action), false);
+  if (action.pass == Pass::weight_gradient || (forward ? share_.is_first(stage) : share_.is_last(stage)))
+    return std::nullopt;
+  return elsewhere(rank, forward ? stage - 1 : stage + 1);
+}
+
+std::optional<std::size_t> StageMessages::receiver(std::size_t rank, std::size_t stage, const Action& action) const {
+  const bool forward = action.pass == Pass::forward;
+  if (action.pass == Pass::weight_gradient || (forward ? share_.is_last(stage) : share_.is_first(stage)))
+    return std::nullopt;
+  return elsewhere(rank, forward ? stage + 1 : stage - 1);
+}
+
+void StageMessages::await(std::size_t rank, std::size_t stage, const Action& action) {
+  if (const auto from = sender(rank, stage, action))
+    leave_open(rank, slot_of(*from, action), action.pass == Pass::forward);
 }
 
 // Program -1 marks a dependence on the message that awaited_ names.
@@ -38,29 +54,25 @@ void StageMessages::resolve() {
 }
 
 void StageMessages::send(std::size_t rank, std::size_t stage, const Action& action) {
+  const auto to = receiver(rank, stage, action);
+  if (!to) return;
   const bool forward = action.pass == Pass::forward;
-  const bool has_receiver = forward ? stage + 1 < stages_ : stage > 0;
-  if (input_.strategy.mesh.pipeline == 1 || !has_receiver || action.pass == Pass::weight_gradient) return;
   const bool beside = input_.strategy.overlap_pipeline;
   Program& program = into_.graph.programs[rank];
   const TaskId producer = last_task(program);
-  const TaskId id = program.append(task_of(action, forward ? TaskKind::send_activation : TaskKind::send_gradient,
-                                           beside ? Stream::pipeline : Stream::compute, transfer_work(rank, forward)));
+  const TaskId id =
+      program.append(task_of(action, forward ? TaskKind::send_activation : TaskKind::send_gradient,
+                             beside ? Stream::pipeline : Stream::compute, transfer_work(rank, share_.rank_of(*to))));
   if (beside) program.depend(reference(rank, last_compute(program, producer)));
   (forward ? sent_forward_ : sent_backward_)[slot_of(stage, action)] = reference(rank, id);
 }
 
 // Hidden states of one micro-batch; sequence parallelism sends each rank's share, and so does Megatron's
 // scatter-gather optimisation (arXiv:2104.04473, section 4.1).
-WorkId StageMessages::transfer_work(std::size_t rank, bool forward) {
+WorkId StageMessages::transfer_work(std::size_t from, std::size_t to) {
   const Strategy& strategy = input_.strategy;
-  const std::int64_t gpus_per_node = input_.placement.gpus_per_node;
-  const std::int64_t ranks = strategy.mesh.pipeline;
-  const auto here = static_cast<std::int64_t>(rank);
-  const std::int64_t lower = forward ? here : here - 1;
-  const bool wraps = lower < 0 || lower + 1 >= ranks;
-  const bool same_node = wraps ? axis_stride(strategy.mesh, Axis::pipeline) * ranks <= gpus_per_node
-                               : pipeline_neighbours_share_node(strategy.mesh, lower, gpus_per_node);
+  const bool same_node = pipeline_ranks_share_node(strategy.mesh, static_cast<std::int64_t>(from),
+                                                   static_cast<std::int64_t>(to), input_.placement.gpus_per_node);
   WorkId& known = transfer_works_[same_node];
   if (known >= 0) return known;
   const bool divided = strategy.sequence_parallel || strategy.divides_messages;

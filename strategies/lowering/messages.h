@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -16,7 +17,7 @@ namespace echelon {
 
 class StageMessages {
  public:
-  StageMessages(const LoweringInput& input, std::size_t stages, Lowering& into);
+  StageMessages(const LoweringInput& input, const StageShare& share, Lowering& into);
 
   // The task that was appended last to the rank's program waits for the message that `action` on `stage` needs, if any.
   void await(std::size_t rank, std::size_t stage, const Action& action);
@@ -30,10 +31,14 @@ class StageMessages {
 
   Slot slot_of(std::size_t stage, const Action& action) const;
   void leave_open(std::size_t rank, Slot slot, bool forward);
-  WorkId transfer_work(std::size_t rank, bool forward);
+  // The neighbouring stage whose message the pass waits for, or to which it sends; none where it lies on the same rank.
+  std::optional<std::size_t> sender(std::size_t rank, std::size_t stage, const Action& action) const;
+  std::optional<std::size_t> receiver(std::size_t rank, std::size_t stage, const Action& action) const;
+  std::optional<std::size_t> elsewhere(std::size_t rank, std::size_t stage) const;
+  WorkId transfer_work(std::size_t from, std::size_t to);
 
   LoweringInput input_;
-  std::size_t stages_ = 0;
+  const StageShare& share_;
   Lowering& into_;
   std::vector<TaskReference> sent_forward_;  // by slot
   std::vector<TaskReference> sent_backward_;

@@ -87,8 +87,7 @@ void PassTasks::add_memory_effect(Program& program, const UnitRange& units, Pass
     forward_extra = std::max(forward_extra, memory.forward_extra);
     backward_extra = std::max(backward_extra, memory.backward_extra);
   }
-  if (strategy_.keeps_stage_outputs && units.stage + 1 < share_.stage_count() &&
-      units.last == share_.units(units.stage).size())
+  if (strategy_.keeps_stage_outputs && !share_.is_last(units.stage) && units.last == share_.units(units.stage).size())
     kept += into_.execution.activation_element * (into_.tokens * static_cast<double>(share_.hidden()));
   switch (pass) {
     case Pass::forward:

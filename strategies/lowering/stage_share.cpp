@@ -26,6 +26,15 @@ double table_elements(const LayerProgram& embedding) {
   return 0;
 }
 
+// Forward FLOPs of one layer of the block on one rank.
+double forward_flops(const LayerProgram& program, const Lowering& described) {
+  double sum = 0;
+  for (const Step& step : program.steps)
+    if (const Operator* op = std::get_if<Operator>(&step); op != nullptr)
+      sum += executed_flops(*op, described.tokens, described.sequence, described.execution.attention).forward.value();
+  return sum;
+}
+
 }  // namespace
 
 Lowering describe_ranks(const LoweringInput& input) {
@@ -55,8 +64,34 @@ Lowering describe_ranks(const LoweringInput& input) {
 }
 
 StageShare::StageShare(const LoweringInput& input, const Lowering& described) : input_(input) {
-  describe_blocks(described);
   lay_stages();
+  const Strategy& strategy = input.strategy;
+  ScheduleShape shape;
+  shape.ranks = strategy.mesh.pipeline;
+  shape.micro_batches = described.micro_batches;
+  shape.chunks = strategy.virtual_stages;
+  ScheduleCosts costs;
+  costs.stages = stage_costs(described);
+  schedule_ = build_schedule(strategy.schedule, shape, costs);
+  describe_blocks(described);
+}
+
+// Each gradient costs what the forward pass does, and recomputed layers their forward pass once more.
+std::vector<StageCost> StageShare::stage_costs(const Lowering& described) const {
+  std::vector<double> by_block;
+  for (const LayerProgram& program : described.blocks) by_block.push_back(forward_flops(program, described));
+  std::vector<StageCost> costs;
+  for (const auto& units : stages_) {
+    StageCost cost{0, 0, 0};
+    for (const StageUnit& unit : units) {
+      const double flops = by_block[static_cast<std::size_t>(unit.block)];
+      cost.forward += flops;
+      cost.input += flops * (unit.recomputed && input_.strategy.recompute == Recompute::full ? 2 : 1);
+      cost.weight += flops;
+    }
+    costs.push_back(cost);
+  }
+  return costs;
 }
 
 void StageShare::describe_blocks(const Lowering& described) {
@@ -75,10 +110,15 @@ void StageShare::describe_blocks(const Lowering& described) {
     facts.memory_without = memory(Recompute::none);
     facts_.push_back(facts);
   }
-  // The last stage of a pipeline needs a table of its own for a tied output projection.
-  if (!input_.model.tied_embeddings || strategy.mesh.pipeline == 1) return;
+  if (!input_.model.tied_embeddings || !holds_table_twice()) return;
   tied_table_ = table_elements(described.blocks[static_cast<std::size_t>(input_.model.embedding)]);
   facts_[static_cast<std::size_t>(input_.model.head)].dense += tied_table_;
+}
+
+// The last stage of a pipeline needs a table of its own for a tied output projection, unless it lies on the first one's
+// rank, as in a V and in pipelines from both ends.
+bool StageShare::holds_table_twice() const {
+  return schedule_.layout == StageLayout::loop && schedule_.shape.ranks > 1;
 }
 
 void StageShare::lay_stages() {
@@ -98,8 +138,25 @@ void StageShare::lay_stages() {
   }
 }
 
+std::size_t StageShare::stage_count() const {
+  return static_cast<std::size_t>(schedule_.shape.ranks * schedule_.shape.chunks);
+}
+
 std::size_t StageShare::stage_of(std::size_t rank, std::int32_t chunk) const {
-  return static_cast<std::size_t>(chunk) * static_cast<std::size_t>(input_.strategy.mesh.pipeline) + rank;
+  return static_cast<std::size_t>(
+      echelon::stage_of(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(rank), chunk));
+}
+
+std::size_t StageShare::rank_of(std::size_t stage) const {
+  return static_cast<std::size_t>(place_of(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(stage)).rank);
+}
+
+bool StageShare::is_first(std::size_t stage) const {
+  return is_first_stage(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(stage));
+}
+
+bool StageShare::is_last(std::size_t stage) const {
+  return is_last_stage(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(stage));
 }
 
 const BlockMemory& StageShare::memory(const StageUnit& unit) const {
@@ -112,7 +169,7 @@ bool StageShare::is_root(const StageUnit& unit) const {
 
 StageState StageShare::stage_state(std::size_t stage) const {
   StageState state;
-  for (const StageUnit& unit : stages_[stage]) {
+  for (const StageUnit& unit : units(stage)) {
     state.dense += facts(unit).dense;
     state.routed += facts(unit).routed;
     state.tensors += facts(unit).tensors;
@@ -124,7 +181,7 @@ Bytes StageShare::held(std::size_t rank) const {
   Bytes most;
   for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk) {
     Bytes sum;
-    for (const StageUnit& unit : stages_[stage_of(rank, chunk)]) sum += memory(unit).held;
+    for (const StageUnit& unit : units(stage_of(rank, chunk))) sum += memory(unit).held;
     most = std::max(most, sum);
   }
   return most;

@@ -1,5 +1,6 @@
-// What one rank of each pipeline stage holds: its share of every block, which layers lie on which stage, and the sums
-// that memory and traffic need. Made once from the input and then only read; knows no task and no schedule.
+// What one rank of each pipeline stage holds: its share of every block, which layers lie on which stage and which
+// stages on which rank, and the sums that memory and traffic need. Made once from the input and then only read; knows
+// no task.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +9,7 @@
 
 #include "strategies/block_memory.h"
 #include "strategies/lower.h"
+#include "strategies/pipeline/schedule.h"
 
 namespace echelon {
 
@@ -49,11 +51,16 @@ class StageShare {
   // `described`: what describe_ranks() made of the same input.
   StageShare(const LoweringInput& input, const Lowering& described);
 
-  std::size_t stage_count() const { return stages_.size(); }
+  // The order of passes, planned by the FLOPs of the stages where it asks for times.
+  const Schedule& schedule() const { return schedule_; }
   std::int64_t hidden() const { return input_.model.hidden; }
-  // Chunks are placed in a loop: chunk c of rank r is stage c * ranks + r.
+  // Stages are counted over all copies of the model that a bidirectional schedule holds.
+  std::size_t stage_count() const;
   std::size_t stage_of(std::size_t rank, std::int32_t chunk) const;
-  const std::vector<StageUnit>& units(std::size_t stage) const { return stages_[stage]; }
+  std::size_t rank_of(std::size_t stage) const;
+  bool is_first(std::size_t stage) const;
+  bool is_last(std::size_t stage) const;
+  const std::vector<StageUnit>& units(std::size_t stage) const { return stages_[stage % stages_.size()]; }
 
   const BlockFacts& facts(const StageUnit& unit) const { return facts_[static_cast<std::size_t>(unit.block)]; }
   const BlockMemory& memory(const StageUnit& unit) const;
@@ -71,11 +78,14 @@ class StageShare {
  private:
   void describe_blocks(const Lowering& described);
   void lay_stages();
+  std::vector<StageCost> stage_costs(const Lowering& described) const;
+  bool holds_table_twice() const;
 
   LoweringInput input_;
+  Schedule schedule_;
   double tied_table_ = 0;
   std::vector<BlockFacts> facts_;               // by block of the model
-  std::vector<std::vector<StageUnit>> stages_;  // first to last, in the order of the forward pass
+  std::vector<std::vector<StageUnit>> stages_;  // of one copy, first to last
 };
 
 }  // namespace echelon

@@ -1,33 +1,73 @@
 #include <algorithm>
+#include <deque>
 
-#include "strategies/pipeline/schedule.h"
+#include "strategies/pipeline/order.h"
 
 namespace echelon {
 
 namespace {
 
-// The k-th slot of one direction: groups of `ranks` micro-batches walk through the chunks one after another.
+std::int64_t group_of(const ScheduleShape& shape) {
+  return shape.group > 0 ? shape.group : shape.ranks;
+}
+
+// The k-th slot of one direction: groups of micro-batches walk through the chunks one after another.
 Action slot(const ScheduleShape& shape, std::int64_t k, Pass pass) {
-  const std::int64_t group = shape.ranks;
+  const std::int64_t group = group_of(shape);
   std::int64_t chunk = (k / group) % shape.chunks;
-  if (pass == Pass::backward) chunk = shape.chunks - 1 - chunk;
+  if (pass != Pass::forward) chunk = shape.chunks - 1 - chunk;
   const std::int64_t micro_batch = k / (group * shape.chunks) * group + k % group;
   return {pass, static_cast<std::int32_t>(chunk), static_cast<std::int32_t>(micro_batch)};
 }
 
 }  // namespace
 
-RankOrder interleaved_order(const ScheduleShape& shape, std::int64_t rank) {
-  RankOrder order;
-  const std::int64_t slots = shape.micro_batches * shape.chunks;
-  const std::int64_t warm_up = std::min(slots, (shape.chunks - 1) * shape.ranks + 2 * (shape.ranks - 1 - rank));
-  for (std::int64_t k = 0; k < warm_up; ++k) order.push_back(slot(shape, k, Pass::forward));
-  for (std::int64_t k = warm_up; k < slots; ++k) {
-    order.push_back(slot(shape, k, Pass::forward));
-    order.push_back(slot(shape, k - warm_up, Pass::backward));
-  }
-  for (std::int64_t k = slots - warm_up; k < slots; ++k) order.push_back(slot(shape, k, Pass::backward));
-  return order;
+// arXiv:2104.04473, section 2.2; Megatron-LM's schedules.py for the warm-up and the group.
+Schedule interleaved(const ScheduleShape& shape, const ScheduleCosts& /*costs*/) {
+  return by_rank(shape, StageLayout::loop, [&](std::int64_t rank) {
+    RankOrder order;
+    const std::int64_t slots = shape.micro_batches * shape.chunks;
+    const std::int64_t wanted =
+        (shape.chunks - 1) * group_of(shape) + (shape.chunks > 1 ? 2 : 1) * (shape.ranks - 1 - rank);
+    const std::int64_t warm_up = std::min(slots, wanted);
+    for (std::int64_t k = 0; k < warm_up; ++k) order.push_back(slot(shape, k, Pass::forward));
+    for (std::int64_t k = warm_up; k < slots; ++k) {
+      order.push_back(slot(shape, k, Pass::forward));
+      order.push_back(slot(shape, k - warm_up, Pass::backward));
+    }
+    for (std::int64_t k = slots - warm_up; k < slots; ++k) order.push_back(slot(shape, k, Pass::backward));
+    return order;
+  });
+}
+
+// The same with half the warm-up between ranks and the backward pass in two: a rank r steps from the first puts each
+// weight gradient r backward passes after its input gradient (PyTorch's ScheduleInterleavedZeroBubble).
+Schedule interleaved_zero_bubble(const ScheduleShape& shape, const ScheduleCosts& /*costs*/) {
+  return by_rank(shape, StageLayout::loop, [&](std::int64_t rank) {
+    RankOrder order;
+    std::deque<Action> waiting;
+    std::int64_t backwards = 0;
+    const std::int64_t slots = shape.micro_batches * shape.chunks;
+    const std::int64_t warm_up = std::min(slots, (shape.chunks - 1) * group_of(shape) + (shape.ranks - 1 - rank));
+    const auto weigh = [&] {
+      order.push_back(waiting.front());
+      order.back().pass = Pass::weight_gradient;
+      waiting.pop_front();
+    };
+    const auto step_back = [&](std::int64_t k) {
+      order.push_back(slot(shape, k, Pass::input_gradient));
+      waiting.push_back(order.back());
+      if (++backwards > rank) weigh();
+    };
+    for (std::int64_t k = 0; k < warm_up; ++k) order.push_back(slot(shape, k, Pass::forward));
+    for (std::int64_t k = warm_up; k < slots; ++k) {
+      order.push_back(slot(shape, k, Pass::forward));
+      step_back(k - warm_up);
+    }
+    for (std::int64_t k = slots - warm_up; k < slots; ++k) step_back(k);
+    while (!waiting.empty()) weigh();
+    return order;
+  });
 }
 
 }  // namespace echelon

@@ -1,12 +1,13 @@
 // Pipeline schedules as tables: for each pipeline rank, the order of its forward and backward passes.
 //
-// A schedule knows no times but those that a caller gives it and no layers. Chunks (virtual stages) are placed in a
-// loop: chunk c of rank r is stage c * ranks + r. Adding a schedule: one file with its order, one row in registry.cpp.
+// A schedule knows no layers, and no times but the plain numbers that a caller gives to those that plan by them. Adding
+// one: a file with its order, a declaration here, a member of ScheduleKind, a row in registry.cpp.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/graph/work.h"
@@ -14,42 +15,133 @@
 
 namespace echelon {
 
-// One pass of one micro-batch through one chunk of a rank.
+// One pass of one micro-batch (or of one slice of its sequence) through one chunk of a rank.
 struct Action {
   Pass pass = Pass::forward;  // backward = input and weight gradient in one
   std::int32_t chunk = 0;
   std::int32_t micro_batch = 0;
+  std::int32_t slice = 0;
+  bool paired = false;  // runs together with the action after it (DualPipe's overlapped forward and backward)
+
+  friend bool operator==(const Action&, const Action&) = default;
 };
 
 struct ScheduleShape {
   std::int64_t ranks = 1;
-  std::int64_t micro_batches = 1;
-  std::int64_t chunks = 1;
+  std::int64_t micro_batches = 1;  // of all directions together
+  std::int64_t chunks = 1;         // of a rank
+  std::int64_t slices = 1;         // of each micro-batch's sequence
+  std::int64_t group = 0;          // interleaved: micro-batches that walk through the chunks together; 0 = the ranks
 };
+
+// Which stage lies where.
+enum class StageLayout {
+  loop,          // chunk c of rank r is stage c * ranks + r
+  wave,          // the same for even chunks; odd ones run backwards: c * ranks + (ranks - 1 - r). Two chunks: a V
+  bidirectional  // every chunk is a copy of the whole pipeline, stages c * ranks + k: pipeline c of the first half runs
+                 // down the ranks, of the second up; pairs are shifted by ranks / (chunks / 2) against each other
+};
+
+std::int64_t stage_of(StageLayout layout, const ScheduleShape& shape, std::int64_t rank, std::int64_t chunk);
+// The rank and chunk that hold the stage.
+struct StagePlace {
+  std::int64_t rank = 0;
+  std::int64_t chunk = 0;
+};
+StagePlace place_of(StageLayout layout, const ScheduleShape& shape, std::int64_t stage);
+// Whether the model's first (last) layers lie there; a bidirectional schedule has several such stages.
+bool is_first_stage(StageLayout layout, const ScheduleShape& shape, std::int64_t stage);
+bool is_last_stage(StageLayout layout, const ScheduleShape& shape, std::int64_t stage);
+// Micro-batches that pass through one stage: a bidirectional schedule divides them over its pipelines.
+std::int64_t stage_micro_batches(StageLayout layout, const ScheduleShape& shape);
 
 using RankOrder = std::vector<Action>;
 
-// Schedules by their authors' definitions.
-RankOrder gpipe_order(const ScheduleShape& shape, std::int64_t rank);           // arXiv:1811.06965
-RankOrder one_f_one_b_order(const ScheduleShape& shape, std::int64_t rank);     // arXiv:2006.09503 (PipeDream-Flush)
-RankOrder interleaved_order(const ScheduleShape& shape, std::int64_t rank);     // arXiv:2104.04473, section 2.2
-RankOrder zero_bubble_h1_order(const ScheduleShape& shape, std::int64_t rank);  // arXiv:2401.10241, section 2
-RankOrder zero_bubble_h2_order(const ScheduleShape& shape, std::int64_t rank);
+struct Schedule {
+  ScheduleShape shape;
+  StageLayout layout = StageLayout::loop;
+  std::vector<RankOrder> ranks;
+};
+
+// Times of one stage in any unit; of one slice where sequences are sliced evenly.
+struct StageCost {
+  double forward = 1;
+  double input = 1;
+  double weight = 1;
+};
+
+// What a planning schedule plans by, and what timing.h runs it with.
+struct ScheduleCosts {
+  std::vector<StageCost> stages{StageCost{}};  // by stage of one copy of the model, or one for all
+  double communication = 0;                    // of one message between ranks
+  double memory_limit = 0;                     // activations of a rank in micro-batches of its chunks; 0 = none
+  double weight_share = 1;                     // of a chunk's activations that only its weight gradient frees
+
+  const StageCost& of(std::int64_t stage) const { return stages[static_cast<std::size_t>(stage) % stages.size()]; }
+};
+
+// Chunk activations that a pass takes, or gives back: negative. `weight_share` as in ScheduleCosts.
+constexpr double activations_taken(Pass pass, double weight_share) {
+  switch (pass) {
+    case Pass::forward:
+      return 1;
+    case Pass::backward:
+      return -1;
+    case Pass::input_gradient:
+      return weight_share - 1;
+    case Pass::weight_gradient:
+      return -weight_share;
+  }
+  return 0;
+}
+
+// Schedules by their authors' definitions: the source stands in each file.
+Schedule gpipe(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule one_f_one_b(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule interleaved(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule looped_bfs(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule zero_bubble_h1(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule zero_bubble_h2(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule zero_bubble_1p(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule zero_bubble_2p(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule interleaved_zero_bubble(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule zero_bubble_v(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule v_half(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule v_min(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule dual_pipe(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule dual_pipe_v(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule chimera(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule hanayo(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule seq_1f1b(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule tera_pipe(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule searched(const ScheduleShape& shape, const ScheduleCosts& costs);
+
+// Why a shape cannot be, with what would do; nothing where it can.
+using ShapeRefusal = std::optional<std::string>;
 
 // What a schedule needs of its shape, and how to make it.
 struct ScheduleRow {
   ScheduleKind kind;
-  RankOrder (*order)(const ScheduleShape&, std::int64_t rank);
-  bool many_chunks;                // takes more than one chunk a rank
-  bool micro_batches_fill_groups;  // micro-batches must be a multiple of the ranks
+  StageLayout layout;
+  Schedule (*build)(const ScheduleShape&, const ScheduleCosts&);
+  std::int64_t least_chunks;
+  std::int64_t most_chunks;  // 0 = any number
+  // The nearest shape with the same ranks and chunks that the schedule can have: other micro-batches, or itself.
+  std::int64_t (*fitting_micro_batches)(const ScheduleShape&);
+  std::string_view source;
 };
 const ScheduleRow& schedule_row(ScheduleKind kind);
 
 // Why the schedule cannot have this many chunks a rank, with what would do; nothing where it can.
-std::optional<std::string> chunk_refusal(ScheduleKind kind, std::int64_t chunks);
+ShapeRefusal chunk_refusal(ScheduleKind kind, std::int64_t chunks);
+// Why it cannot have these ranks (DualPipe's must be even), with what would do.
+ShapeRefusal rank_refusal(ScheduleKind kind, const ScheduleShape& shape);
 
 // The number of micro-batches that the schedule can have on these ranks and chunks: the shape's where they fit, else
 // the next fewer, or the fewest.
 std::int64_t fitting_micro_batches(ScheduleKind kind, const ScheduleShape& shape);
+
+// The schedule of a shape that none of the three above refuses.
+Schedule build_schedule(ScheduleKind kind, const ScheduleShape& shape, const ScheduleCosts& costs = {});
 
 }  // namespace echelon

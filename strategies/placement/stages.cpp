@@ -4,12 +4,16 @@
 
 #include <algorithm>
 
+#include "strategies/pipeline/schedule.h"
+
 namespace echelon {
 
 namespace {
 
+// Of one copy of the model: a bidirectional schedule's chunks are copies.
 std::int64_t stage_count(const Strategy& strategy) {
-  return strategy.mesh.pipeline * strategy.virtual_stages;
+  const bool copies = schedule_row(strategy.schedule).layout == StageLayout::bidirectional;
+  return strategy.mesh.pipeline * (copies ? 1 : strategy.virtual_stages);
 }
 
 // Megatron-LM asks for even stages unless the first or last stage's layers are given; the others spread what is left
@@ -43,8 +47,15 @@ bool has_fixed_ends(const Strategy& strategy) {
 bool stages_fit(std::int64_t layers, const Strategy& strategy) {
   if (has_fixed_ends(strategy)) return ends_fit(layers, strategy);
   const std::int64_t stages = stage_count(strategy);
-  if (stages > layers) return false;
+  if (stages > layers) return stages == layers + 2;  // embedding and loss on stages of their own
   return !demands_even_stages(strategy.framework) || layers % stages == 0 || even_with_ends(layers, stages);
+}
+
+bool schedule_takes(const Strategy& strategy) {
+  ScheduleShape shape;
+  shape.ranks = strategy.mesh.pipeline;
+  shape.chunks = strategy.virtual_stages;
+  return !chunk_refusal(strategy.schedule, shape.chunks) && !rank_refusal(strategy.schedule, shape);
 }
 
 // Looks for one number that makes the layers fit with all others as they are.
@@ -67,7 +78,8 @@ class Remedies {
     Strategy changed = strategy_;
     const std::int64_t most = member(changed) - 1;
     for (member(changed) = most; member(changed) >= least; --member(changed))
-      if (layers_ % stage_count(changed) == 0 && try_value(name, member, member(changed))) return;
+      if (schedule_takes(changed) && layers_ % stage_count(changed) == 0 && try_value(name, member, member(changed)))
+        return;
     for (std::int64_t value = most; value >= least; --value)
       if (try_value(name, member, value)) return;
   }
@@ -80,20 +92,22 @@ class Remedies {
   bool try_value(const char* name, const Member& member, std::int64_t value) {
     Strategy changed = strategy_;
     member(changed) = value;
-    if (!stages_fit(layers_, changed)) return false;
+    if (!schedule_takes(changed) || !stages_fit(layers_, changed)) return false;
     text_ += fmt::format("{}{} {}", text_.empty() ? "" : " or ", name, value);
     return true;
   }
 
-  // The most ranks that divide the layers evenly among them.
+  // The most ranks that divide the layers evenly among them, with a schedule that asks for no more.
   std::string last_resort() const {
     Strategy plain = strategy_;
+    const bool chunked = chunk_refusal(plain.schedule, 1).has_value();
+    if (chunked) plain.schedule = ScheduleKind::one_f_one_b;
     plain.virtual_stages = 1;
     plain.first_stage_layers = plain.last_stage_layers = 0;
     while (!stages_fit(layers_, plain)) --plain.mesh.pipeline;
     return fmt::format(
-        "pipeline_parallel {} and virtual_stages 1 and first_stage_layers 0 and last_stage_layers 0 would do",
-        plain.mesh.pipeline);
+        "{}pipeline_parallel {} and virtual_stages 1 and first_stage_layers 0 and last_stage_layers 0 would do",
+        chunked ? "schedule 1f1b and " : "", plain.mesh.pipeline);
   }
 
   std::int64_t layers_ = 0;

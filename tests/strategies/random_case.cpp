@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "sim/model/transformer.h"
+#include "strategies/pipeline/schedule.h"
 
 namespace echelon::testing {
 
@@ -50,8 +51,9 @@ Strategy CaseSource::strategy(const Model& model) {
   strategy.mesh = mesh(model);
   strategy.micro_batch = one_of<std::int64_t>({1, 2, 3});
   strategy.schedule = enum_names<ScheduleKind>[random_() % enum_names<ScheduleKind>.size()].value;
-  if (strategy.schedule == ScheduleKind::interleaved || chance(5))
-    strategy.virtual_stages = one_of<std::int64_t>({1, 2, 3});
+  const ScheduleRow& row = schedule_row(strategy.schedule);
+  strategy.virtual_stages = row.least_chunks;
+  if (row.most_chunks != 1 || chance(5)) strategy.virtual_stages = one_of<std::int64_t>({1, 2, 3, 4});
   if (chance(15)) strategy.first_stage_layers = one_of<std::int64_t>({1, 2, 3});
   if (chance(15)) strategy.last_stage_layers = one_of<std::int64_t>({1, 2, 3});
   strategy.sequence_parallel = chance(60);

@@ -48,7 +48,7 @@ std::vector<std::string> alternatives(const std::string& reason) {
 
 // Changes what one alternative names, and counts it.
 void follow(const std::string& alternative, Case& one, std::map<std::string, int>& followed) {
-  static const std::regex change("([a-z_]+) ([0-9]+|true|interleaved)");
+  static const std::regex change("([a-z_]+) (true|interleaved|1f1b|[0-9]+)");
   for (std::sregex_iterator i(alternative.begin(), alternative.end(), change); i != std::sregex_iterator(); ++i) {
     const std::string name = (*i)[1];
     ++followed[name];
@@ -56,7 +56,7 @@ void follow(const std::string& alternative, Case& one, std::map<std::string, int
     if (name == "sequence_parallel")
       one.strategy.sequence_parallel = true;
     else if (name == "schedule")
-      one.strategy.schedule = ScheduleKind::interleaved;
+      one.strategy.schedule = *from_name<ScheduleKind>(value);
     else
       number_named(name, one) = std::stoll(value);
   }

@@ -1,0 +1,228 @@
+#include "strategies/pipeline/timing.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <numeric>
+#include <optional>
+
+#include "sim/base/error.h"
+
+namespace echelon {
+
+namespace {
+
+constexpr double unknown = std::numeric_limits<double>::infinity();
+
+bool is_backward(Pass pass) {
+  return pass == Pass::backward || pass == Pass::input_gradient;
+}
+
+// When passes of one kind ended, by stage, micro-batch and slice.
+class Ends {
+ public:
+  Ends(std::int64_t stages, const ScheduleShape& shape)
+      : micro_batches_(shape.micro_batches),
+        slices_(shape.slices),
+        ends_(static_cast<std::size_t>(stages * micro_batches_ * slices_), unknown) {}
+
+  double& at(std::int64_t stage, const Action& action) {
+    return ends_[static_cast<std::size_t>((stage * micro_batches_ + action.micro_batch) * slices_ + action.slice)];
+  }
+
+ private:
+  std::int64_t micro_batches_;
+  std::int64_t slices_;
+  std::vector<double> ends_;
+};
+
+// What an action waits for, at most two: a stage and whether its forward.
+struct Wait {
+  std::int64_t stage = 0;
+  bool forward = true;
+};
+
+class Runner {
+ public:
+  Runner(const Schedule& schedule, const ScheduleCosts& costs)
+      : schedule_(schedule),
+        costs_(costs),
+        stages_(schedule.shape.ranks * schedule.shape.chunks),
+        forwards_(stages_, schedule.shape),
+        backwards_(stages_, schedule.shape),
+        next_(schedule.ranks.size(), 0),
+        free_(schedule.ranks.size(), 0) {
+    for (const RankOrder& order : schedule.ranks) timing_.actions.emplace_back(order.size());
+  }
+
+  std::variant<ScheduleTiming, ScheduleDeadlock> run() {
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (std::size_t rank = 0; rank < next_.size(); ++rank)
+        while (advance(rank)) moved = true;
+    }
+    for (std::size_t rank = 0; rank < next_.size(); ++rank)
+      if (next_[rank] < schedule_.ranks[rank].size()) return deadlock(rank);
+    summarise();
+    return std::move(timing_);
+  }
+
+ private:
+  std::int64_t stage(std::size_t rank, const Action& action) const {
+    return stage_of(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(rank), action.chunk);
+  }
+
+  // Calls `visit(wait)` for each thing that the action waits for.
+  template <class Visit>
+  void for_waits(std::size_t rank, const Action& action, const Visit& visit) const {
+    const std::int64_t here = stage(rank, action);
+    if (action.pass == Pass::forward) {
+      if (!is_first_stage(schedule_.layout, schedule_.shape, here)) visit(Wait{here - 1, true});
+      return;
+    }
+    if (action.pass == Pass::weight_gradient) {
+      visit(Wait{here, false});
+      return;
+    }
+    visit(Wait{here, true});
+    if (!is_last_stage(schedule_.layout, schedule_.shape, here)) visit(Wait{here + 1, false});
+  }
+
+  double arrival(std::size_t rank, const Action& action, const Wait& wait) {
+    const double end = (wait.forward ? forwards_ : backwards_).at(wait.stage, action);
+    const std::int64_t producer = place_of(schedule_.layout, schedule_.shape, wait.stage).rank;
+    return producer == static_cast<std::int64_t>(rank) ? end : end + costs_.communication;
+  }
+
+  double duration(std::int64_t stage, Pass pass) const {
+    const StageCost& cost = costs_.of(stage);
+    switch (pass) {
+      case Pass::forward:
+        return cost.forward;
+      case Pass::input_gradient:
+        return cost.input;
+      case Pass::weight_gradient:
+        return cost.weight;
+      case Pass::backward:
+        return cost.input + cost.weight;
+    }
+    return 0;
+  }
+
+  // A pair starts once both can and ends as one.
+  bool advance(std::size_t rank) {
+    const RankOrder& order = schedule_.ranks[rank];
+    if (next_[rank] == order.size()) return false;
+    const std::size_t count = order[next_[rank]].paired ? 2 : 1;
+    double start = free_[rank];
+    double length = 0;
+    for (std::size_t i = next_[rank]; i < next_[rank] + count; ++i) {
+      for_waits(rank, order[i], [&](const Wait& wait) { start = std::max(start, arrival(rank, order[i], wait)); });
+      length += duration(stage(rank, order[i]), order[i].pass);
+    }
+    if (start == unknown) return false;
+    free_[rank] = start + length;
+    for (std::size_t i = 0; i < count; ++i) finish(rank, start);
+    return true;
+  }
+
+  void finish(std::size_t rank, double start) {
+    const Action& action = schedule_.ranks[rank][next_[rank]];
+    const std::int64_t here = stage(rank, action);
+    timing_.actions[rank][next_[rank]++] = {start, free_[rank]};
+    if (action.pass == Pass::forward) forwards_.at(here, action) = free_[rank];
+    if (is_backward(action.pass)) backwards_.at(here, action) = free_[rank];
+  }
+
+  // The rank that has still to do what the blocked rank waits for.
+  std::optional<std::size_t> awaited(std::size_t rank) {
+    const RankOrder& order = schedule_.ranks[rank];
+    std::optional<std::size_t> found;
+    for (std::size_t i = next_[rank]; i < next_[rank] + (order[next_[rank]].paired ? 2 : 1); ++i)
+      for_waits(rank, order[i], [&](const Wait& wait) {
+        if (arrival(rank, order[i], wait) == unknown)
+          found = static_cast<std::size_t>(place_of(schedule_.layout, schedule_.shape, wait.stage).rank);
+      });
+    return found;
+  }
+
+  ScheduleDeadlock deadlock(std::size_t rank) {
+    std::vector<std::size_t> path;
+    while (std::find(path.begin(), path.end(), rank) == path.end()) {
+      path.push_back(rank);
+      const auto next = awaited(rank);
+      SIM_CHECK(next.has_value(), "rank {} is blocked by nothing", rank);
+      if (next_[*next] == schedule_.ranks[*next].size()) {  // the list lacks what this rank waits for
+        path.push_back(*next);
+        rank = path.front();
+        break;
+      }
+      rank = *next;
+    }
+    ScheduleDeadlock result;
+    for (auto at = std::find(path.begin(), path.end(), rank); at != path.end(); ++at)
+      if (next_[*at] < schedule_.ranks[*at].size())
+        result.cycle.push_back({static_cast<std::int64_t>(*at), schedule_.ranks[*at][next_[*at]]});
+    return result;
+  }
+
+  void summarise() {
+    double first = unknown;
+    double last = 0;
+    for (std::size_t rank = 0; rank < next_.size(); ++rank) {
+      const auto& times = timing_.actions[rank];
+      double work = 0;
+      for (const Action& action : schedule_.ranks[rank]) work += duration(stage(rank, action), action.pass);
+      timing_.work.push_back(work);
+      timing_.peak.push_back(peak_of(schedule_.ranks[rank]));
+      if (times.empty()) continue;
+      first = std::min(first, times.front().start);
+      last = std::max(last, times.back().end);
+      timing_.span = std::max(timing_.span, times.back().end - times.front().start);
+    }
+    timing_.makespan = first == unknown ? 0 : last - first;
+  }
+
+  double peak_of(const RankOrder& order) const {
+    double live = 0;
+    double most = 0;
+    for (const Action& action : order) {
+      live += activations_taken(action.pass, costs_.weight_share);
+      most = std::max(most, live);
+    }
+    return most;
+  }
+
+  const Schedule& schedule_;
+  const ScheduleCosts& costs_;
+  std::int64_t stages_ = 0;
+  Ends forwards_;
+  Ends backwards_;
+  std::vector<std::size_t> next_;  // by rank: the first action that has not run
+  std::vector<double> free_;
+  ScheduleTiming timing_;
+};
+
+}  // namespace
+
+double ScheduleTiming::bubble_of_makespan() const {
+  const double busy = std::accumulate(work.begin(), work.end(), 0.0);
+  return makespan > 0 ? 1 - busy / (makespan * static_cast<double>(work.size())) : 0;
+}
+
+double ScheduleTiming::bubble_of_span() const {
+  const double busy = work.empty() ? 0 : *std::max_element(work.begin(), work.end());
+  return span > 0 ? (span - busy) / span : 0;
+}
+
+std::variant<ScheduleTiming, ScheduleDeadlock> time_schedule(const Schedule& schedule, const ScheduleCosts& costs) {
+  return Runner(schedule, costs).run();
+}
+
+ScheduleTiming timing_of(const Schedule& schedule, const ScheduleCosts& costs) {
+  auto outcome = time_schedule(schedule, costs);
+  SIM_CHECK(std::holds_alternative<ScheduleTiming>(outcome), "a schedule of {} ranks deadlocks", schedule.shape.ranks);
+  return std::get<ScheduleTiming>(std::move(outcome));
+}
+
+}  // namespace echelon
