@@ -52,7 +52,7 @@ class OrderWriter {
     return true;
   }
 
-  void take(std::deque<Action>::iterator waiting) {
+  void take(const std::deque<Action>::iterator& waiting) {
     order_.push_back({Pass::weight_gradient, waiting->chunk, waiting->micro_batch});
     pending_.erase(waiting);
   }
