@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "sim/interop/nccl_device_table.h"
 #include "sim/interop/nccl_kind.h"
