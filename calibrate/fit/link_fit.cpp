@@ -77,52 +77,78 @@ struct Sample {
   double seconds = 0;
 };
 
-// At most eight rows an octave of each run.
+const double octave_step = std::exp2(1.0 / 8);
+
+// At most eight rows an octave.
+std::vector<MeasuredTime> thinned(const std::vector<MeasuredTime>& times) {
+  constexpr double rounding = 1 - 1e-9;
+  std::vector<MeasuredTime> kept;
+  for (const MeasuredTime& one : times)
+    if (kept.empty() || one.bytes >= kept.back().bytes * (octave_step * rounding)) kept.push_back(one);
+  return kept;
+}
+
 std::vector<Sample> samples_of(const std::vector<MeasuredRun>& runs) {
-  const double step = std::exp2(1.0 / 8);
   std::vector<Sample> samples;
-  for (const MeasuredRun& run : runs) {
-    double next = 0;
-    for (const MeasuredTime& one : run.times) {
-      if (one.bytes.value() < next) continue;
+  for (const MeasuredRun& run : runs)
+    for (const MeasuredTime& one : thinned(run.times))
       samples.push_back({{run.kind, run.group, one.bytes}, one.time.value()});
-      next = one.bytes.value() * step * (1 - 1e-9);
-    }
-  }
   return samples;
+}
+
+ByteRate bus_bandwidth(const CollectiveCall& call, Seconds time) {
+  return ByteRate(call.bytes.value() * bus_factor(call.kind, static_cast<double>(call.group.ranks)) / time.value());
 }
 
 double predicted(const Network& network, const Sample& sample) {
   return collective_time(network, sample.call).time.value();
 }
 
-// The best bus bandwidth that a row shows inside nodes, and what it is for each adapter between them.
-struct Fastest {
+// The bus bandwidth that a run heads for as sizes grow, at most. With time = a + bytes / B, a doubling of the size that
+// multiplies the bandwidth by r leaves B at 1 / (2 - r) of what is reached; a quarter more for slower rises. Twice
+// where the last doubling says nothing.
+double reachable_gb_s(const MeasuredRun& run) {
+  constexpr double slower_rise = 1.25;
+  constexpr double most = 2;
+  if (run.times.empty()) return 0;
+  const auto bus = [&](const MeasuredTime& one) {
+    return bus_bandwidth({run.kind, run.group, one.bytes}, one.time).value() / gb_s;
+  };
+  const MeasuredTime& last = run.times.back();
+  const auto half = std::find_if(run.times.rbegin(), run.times.rend(),
+                                 [&](const MeasuredTime& one) { return one.bytes <= last.bytes * 0.51; });
+  double best = 0;
+  for (const MeasuredTime& one : run.times) best = std::max(best, bus(one));
+  if (half == run.times.rend() || half->bytes < last.bytes * 0.49) return most * best;
+  const double growth = std::clamp(bus(last) / bus(*half), 1.0, most - slower_rise / most);
+  return slower_rise / (most - growth) * best;
+}
+
+// The largest of it inside nodes, and for each adapter between them.
+struct Reachable {
   double inside_gb_s = 0;
   double adapter_gb_s = 0;
 };
 
-Fastest fastest_of(const Network& network, const std::vector<Sample>& samples) {
-  Fastest fastest;
-  for (const Sample& sample : samples) {
-    const GroupShape& group = sample.call.group;
-    const double bus = sample.call.bytes.value() * bus_factor(sample.call.kind, static_cast<double>(group.ranks)) /
-                       sample.seconds / gb_s;
-    const double share = static_cast<double>(group.ranks_per_node) / static_cast<double>(network.gpus_per_node);
-    fastest.inside_gb_s = std::max(fastest.inside_gb_s, bus);
-    if (group.ranks > group.ranks_per_node && network.adapters > 0)
-      fastest.adapter_gb_s = std::max(fastest.adapter_gb_s, bus / (share * static_cast<double>(network.adapters)));
+Reachable reachable_of(const Network& network, const std::vector<MeasuredRun>& runs) {
+  Reachable reachable;
+  for (const MeasuredRun& run : runs) {
+    const double bus = reachable_gb_s(run);
+    const double share = static_cast<double>(run.group.ranks_per_node) / static_cast<double>(network.gpus_per_node);
+    reachable.inside_gb_s = std::max(reachable.inside_gb_s, bus);
+    if (run.group.ranks > run.group.ranks_per_node && network.adapters > 0)
+      reachable.adapter_gb_s = std::max(reachable.adapter_gb_s, bus / (share * static_cast<double>(network.adapters)));
   }
-  return fastest;
+  return reachable;
 }
 
 class Search {
  public:
-  Search(const Network& base, std::vector<Sample> samples)
-      : original_(base), base_(started(base)), samples_(std::move(samples)) {
-    const Fastest fastest = fastest_of(base_, samples_);
+  Search(const Network& base, const std::vector<MeasuredRun>& runs)
+      : original_(base), base_(started(base)), samples_(samples_of(runs)) {
+    const Reachable reachable = reachable_of(base_, runs);
     for (const LinkConstant& constant : link_constants()) {
-      const Scale scale(constant, upper_bound(constant, fastest));
+      const Scale scale(constant, upper_bound(constant, reachable));
       // A rate of 0 that stands for nothing else is a thing that the machine does not have.
       const bool absent = constant.get(base_) == 0 && constant.least > 0;
       if (!absent && matters(scale)) free_.push_back(scale);
@@ -154,12 +180,11 @@ class Search {
     return network;
   }
 
-  double upper_bound(const LinkConstant& constant, const Fastest& fastest) const {
-    constexpr double beyond_rows = 2;
+  double upper_bound(const LinkConstant& constant, const Reachable& reachable) const {
     const std::string_view name = constant.name;
     if (name.find("gb_s") == std::string_view::npos) return constant.most;
-    const double seen = name == "adapter_gb_s" ? fastest.adapter_gb_s : fastest.inside_gb_s;
-    return std::min(constant.most, std::max(constant.get(base_), beyond_rows * seen));
+    const double rate = name == "adapter_gb_s" ? reachable.adapter_gb_s : reachable.inside_gb_s;
+    return std::min(constant.most, std::max(constant.get(base_), rate));
   }
 
   bool matters(const Scale& scale) const {
@@ -280,7 +305,7 @@ const std::vector<LinkConstant>& link_constants() {
 }
 
 Network fitted_network(const Network& base, const std::vector<MeasuredRun>& runs) {
-  return Search(base, samples_of(runs)).run();
+  return Search(base, runs).run();
 }
 
 std::vector<double> link_errors(const Network& network, const MeasuredRun& run) {
@@ -288,6 +313,24 @@ std::vector<double> link_errors(const Network& network, const MeasuredRun& run) 
   for (const MeasuredTime& one : run.times)
     errors.push_back(std::abs(collective_time(network, {run.kind, run.group, one.bytes}).time / one.time - 1));
   return errors;
+}
+
+std::vector<BusBandwidth> measured_bandwidth(const MeasuredRun& run) {
+  std::vector<BusBandwidth> curve;
+  for (const MeasuredTime& one : thinned(run.times))
+    curve.push_back({one.bytes, bus_bandwidth({run.kind, run.group, one.bytes}, one.time)});
+  return curve;
+}
+
+std::vector<BusBandwidth> fitted_bandwidth(const Network& network, const MeasuredRun& run) {
+  constexpr double rounding = 1 + 1e-9;
+  std::vector<BusBandwidth> curve;
+  if (run.times.empty()) return curve;
+  for (Bytes bytes = run.times.front().bytes; bytes <= run.times.back().bytes * rounding; bytes *= octave_step) {
+    const CollectiveCall call{run.kind, run.group, bytes};
+    curve.push_back({bytes, bus_bandwidth(call, collective_time(network, call).time)});
+  }
+  return curve;
 }
 
 LinkFit fit_links(const Network& base, const std::vector<MeasuredRun>& runs) {

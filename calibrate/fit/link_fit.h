@@ -72,4 +72,12 @@ LinkFit fit_links(const Network& base, const std::vector<MeasuredRun>& runs);
 // |predicted / measured - 1| of each time.
 std::vector<double> link_errors(const Network& network, const MeasuredRun& run);
 
+struct BusBandwidth {
+  Bytes bytes;
+  ByteRate bus;  // as nccl-tests defines it
+};
+// What a run's rows show, and what the network would give over their range; at most eight sizes an octave.
+std::vector<BusBandwidth> measured_bandwidth(const MeasuredRun& run);
+std::vector<BusBandwidth> fitted_bandwidth(const Network& network, const MeasuredRun& run);
+
 }  // namespace echelon
