@@ -343,12 +343,14 @@ LinkFit fit_links(const Network& base, const std::vector<MeasuredRun>& runs) {
     const bool same = std::abs(after - before) <= 1e-3 * std::max(before, after);
     if (!same) fit.constants.push_back({constant.name, before, after, bound});
   }
-  const Network half = fitted_network(base, every_second(runs, 0));
+  const std::vector<MeasuredRun> half = every_second(runs, 0);
   const std::vector<MeasuredRun> others = every_second(runs, 1);
+  const Network of_half = fitted_network(base, half);
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const ErrorFigures figures = error_figures(link_errors(fit.network, runs[i]));
+    const ErrorFigures all = error_figures(link_errors(fit.network, runs[i]));
     fit.residuals.push_back({runs[i].name, runs[i].kind, runs[i].group, static_cast<std::int64_t>(runs[i].times.size()),
-                             figures.median, figures.p95, error_figures(link_errors(half, others[i])).median});
+                             all.median, all.p95, error_figures(link_errors(of_half, half[i])).median,
+                             error_figures(link_errors(of_half, others[i])).median});
   }
   return fit;
 }

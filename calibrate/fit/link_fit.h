@@ -55,7 +55,8 @@ struct RunResidual {
   std::int64_t rows = 0;
   double median = 0;
   double p95 = 0;
-  double other_half = 0;  // median over every second size, with constants fitted to the others; 0 with one row
+  double fitted_half = 0;  // median over every second size, with constants fitted to those
+  double other_half = 0;   // median over the sizes between, with the same constants; 0 with one row
 };
 
 struct LinkFit {

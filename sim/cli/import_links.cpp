@@ -30,15 +30,17 @@ void print_constants(const LinkFit& fit) {
 
 // As Markdown, which reads well on a terminal too.
 void print_residuals(const LinkFit& fit) {
-  fmt::print(stderr, "\n| log | collective | ranks x nodes | rows | median off | 95 % within | other half |\n");
-  fmt::print(stderr, "| --- | --- | --: | --: | --: | --: | --: |\n");
+  fmt::print(stderr,
+             "\n| log | collective | ranks x nodes | rows | median off | 95 % within | fitted half | other half |\n"
+             "| --- | --- | --: | --: | --: | --: | --: | --: |\n");
   for (const RunResidual& run : fit.residuals) {
     const std::int64_t nodes = (run.group.ranks + run.group.ranks_per_node - 1) / run.group.ranks_per_node;
     const std::string other = run.rows > 1 ? fmt::format("{:.1f} %", 100 * run.other_half) : "-";
-    fmt::print(stderr, "| {} | {} | {} x {} | {} | {:.1f} % | {:.1f} % | {} |\n", run.name, name_of(run.kind),
-               run.group.ranks_per_node, nodes, run.rows, 100 * run.median, 100 * run.p95, other);
+    fmt::print(stderr, "| {} | {} | {} x {} | {} | {:.1f} % | {:.1f} % | {:.1f} % | {} |\n", run.name,
+               name_of(run.kind), run.group.ranks_per_node, nodes, run.rows, 100 * run.median, 100 * run.p95,
+               100 * run.fitted_half, other);
   }
-  fmt::print(stderr, "Other half: median over every second size, with constants fitted to the sizes between.\n");
+  fmt::print(stderr, "Halves: medians of a second fit, to every second size, over those and over the sizes between.\n");
 }
 
 std::vector<BandwidthPoint> points_of(const std::vector<BusBandwidth>& curve) {

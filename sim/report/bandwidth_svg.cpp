@@ -9,13 +9,14 @@
 namespace echelon {
 namespace {
 
-constexpr double width = 1000;
+constexpr double width = 1080;
 constexpr double left = 80;
 constexpr double right = 640;
 constexpr double top = 50;
 constexpr double bottom = 470;
 constexpr double height = 530;
 constexpr std::size_t most_labels = 20;
+constexpr std::size_t longest_label = 54;
 
 // Colours that the colour-blind can tell apart (Okabe and Ito, 2008; P. Tol, 2021).
 constexpr std::array<const char*, 10> colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9",
@@ -36,6 +37,11 @@ std::string escaped(const std::string& text) {
       out += static_cast<unsigned char>(c) < 0x20 ? '_' : c;
   }
   return out;
+}
+
+// Names of logs differ at their ends.
+std::string shortened(const std::string& label) {
+  return label.size() <= longest_label ? label : "..." + label.substr(label.size() - longest_label + 3);
 }
 
 bool drawable(const BandwidthPoint& point) {
@@ -121,7 +127,7 @@ std::string legend(const std::vector<BandwidthSeries>& series) {
     const char* colour = colours[i % colours.size()];
     out += fmt::format("<path d=\"M{0} {1} H{2}\" stroke=\"{3}\" stroke-width=\"1.6\"/>\n", x, y, x + 22, colour);
     out += fmt::format("<circle cx=\"{}\" cy=\"{}\" r=\"2.6\" fill=\"{}\"/>\n", x + 11, y, colour);
-    out += fmt::format("<text x=\"{}\" y=\"{}\">{}</text>\n", x + 30, y + 4, escaped(series[i].label));
+    out += fmt::format("<text x=\"{}\" y=\"{}\">{}</text>\n", x + 30, y + 4, escaped(shortened(series[i].label)));
   }
   if (series.size() > shown)
     out += fmt::format("<text x=\"{}\" y=\"{}\">and {} more</text>\n", x + 30, y + 4, series.size() - shown);
