@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
-#include <fstream>
 #include <memory>
 
 #include "calibrate/fit/refit.h"
 #include "sim/cli/command.h"
+#include "sim/cli/import_links.h"
 #include "sim/config/data_dir.h"
 #include "sim/config/profile_config.h"
 
@@ -26,9 +26,7 @@ int import_kernels(const KernelsOptions& options) {
     fmt::print(stderr, "{:<40} {:>6} samples, {:>5} held out: median {:.1f} %, p95 {:.1f} % {}\n", curve.curve,
                curve.samples, curve.held_out, 100 * curve.median_error, 100 * curve.p95_error, curve.note);
   for (const auto& [reason, rows] : report.skipped) fmt::print(stderr, "{} rows left out: {}\n", rows, reason);
-  std::ofstream file(options.output);
-  file << save_profile(fitted);
-  if (!file.flush()) throw InputError({options.output}, "cannot be written", "name a file in a folder that exists");
+  write_file(options.output, save_profile(fitted));
   return 0;
 }
 
@@ -44,6 +42,7 @@ void add_import_command(CLI::App& app, CommandBody& body) {
   kernels->add_option("-o,--output", options->output, "The profile to write")->required();
   kernels->footer("Example: echelon import kernels gemm.csv attention.csv --profile dgx-h100 -o my-h100.yaml");
   kernels->callback([options, &body] { body = [options] { return import_kernels(*options); }; });
+  add_import_nccl_tests(*command, body);
 }
 
 }  // namespace echelon

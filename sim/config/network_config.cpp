@@ -76,6 +76,16 @@ std::vector<NetworkRow> number_rows() {
       quantity("adapter_latency_us", 1e6, optional, &Network::adapter_latency, us, "of one message between nodes"),
       ratio("network_latency_scale", 100, &Network::network_latency_scale, "on NCCL's network latency constants"),
       ratio("mid_size_loss", 1, &Network::mid_size_loss, "latency and bandwidth terms that do not overlap"),
+      ratio("base_latency_scale", 100, &Network::base_latency_scale, "on the fixed latency of NCCL's calls"),
+      ratio("ll_share", 1, &Network::ll_share, "of the bus bandwidth that NCCL's LL protocol leaves"),
+      ratio("ll128_share", 1, &Network::ll128_share, "the same of LL128"),
+      ratio("tree_share", 1, &Network::tree_share, "of a ring's bandwidth that trees reach"),
+      ratio("rooted_share", 1, &Network::rooted_share, "of a ring's bandwidth that broadcast and reduce reach"),
+      ratio("rooted_latency_scale", 100, &Network::rooted_latency_scale, "on the latency of broadcast and reduce"),
+      ratio("simple_latency_scale", 100, &Network::simple_latency_scale, "on NCCL's step latencies of Simple"),
+      quantity("nvls_latency_us", 1e6, optional, &Network::nvls_latency, us, "of in-switch reduction"),
+      quantity("call_floor_us", 1e6, optional, &Network::call_floor, us, "no collective takes less"),
+      ratio("congestion", 1, &Network::congestion, "adapters keep (nodes / 2)^-congestion of their rate"),
   };
 }
 

@@ -20,7 +20,6 @@ struct LatencyRow {
 };
 constexpr LatencyRow ring_latency{{6.6, 14.0, 8.4}, {0.6, 1.9, 3.4}, {1.0, 2.5, 5.7}, {2.7, 4.0, 14.0}};
 constexpr LatencyRow tree_latency{{6.8, 14.0, 8.4}, {0.6, 1.25, 4.0}, {1.0, 1.9, 4.0}, {5.0, 8.5, 14.0}};
-constexpr double nvls_latency_us = 25;  // NVLS and NVLSTree, Simple only
 constexpr double nvls_tree_network_us = 20.9;
 
 // A large ring between nodes takes longer per step (tuning.cc: lat *= 1.4 for Simple rings on several nodes).
@@ -28,9 +27,15 @@ constexpr double ring_simple_network_factor = 1.4;
 
 // Bandwidth left by a protocol: LL sends a flag with every 4 bytes, LL128 8 bytes of 128, and 0.92 for its processing
 // (tuning.cc).
-constexpr std::array<double, 3> protocol_share{0.5, 0.92, 1.0};
-// Tree all-reduce reaches 0.92 of the ring's bandwidth, and its LL variant 1/3.8 of that (tuning.cc).
-constexpr std::array<double, 3> tree_share{0.92 / 3.8, 0.92 * 120.0 / 128.0, 0.92};
+std::array<double, 3> ring_shares(const Network& network) {
+  return {network.ll_share, network.ll128_share, 1};
+}
+// Trees reach 0.92 of the ring's bandwidth, and their LL variant 1/3.8 of that (tuning.cc).
+std::array<double, 3> tree_shares(const Network& network) {
+  const double ll = network.ll_share / 0.5;
+  const double ll128 = network.ll128_share / 0.92;
+  return {network.tree_share * ll / 3.8, network.tree_share * ll128 * 120.0 / 128.0, network.tree_share};
+}
 
 struct GroupFacts {
   double ranks = 1;
@@ -55,23 +60,12 @@ GroupFacts facts_of(const Network& network, const GroupShape& group) {
   if (facts.nodes > 1) {
     const double share = facts.per_node / static_cast<double>(domain);
     const double nodes_of_domain = static_cast<double>(domain) / static_cast<double>(network.gpus_per_node);
-    facts.adapters = network.adapter_rate * (static_cast<double>(network.adapters) * nodes_of_domain * share);
+    const double uncongested = std::pow(std::max(1.0, facts.nodes / 2), -network.congestion);
+    facts.adapters =
+        network.adapter_rate * (static_cast<double>(network.adapters) * nodes_of_domain * share * uncongested);
     facts.bus = facts.per_node > 1 ? std::min(facts.bus, facts.adapters) : facts.adapters;
   }
   return facts;
-}
-
-double bus_factor(CollectiveKind kind, double ranks) {
-  switch (kind) {
-    case CollectiveKind::all_reduce:
-      return 2 * (ranks - 1) / ranks;
-    case CollectiveKind::all_gather:
-    case CollectiveKind::reduce_scatter:
-    case CollectiveKind::all_to_all:
-      return (ranks - 1) / ranks;
-    default:
-      return 1;
-  }
 }
 
 double floor_log2(double value) {
@@ -87,15 +81,13 @@ class Choice {
   }
 
   CollectivePrice run() {
-    if (call_.kind == CollectiveKind::all_to_all) {
+    if (call_.kind == CollectiveKind::all_to_all)
       all_to_all();
-      return price_;
-    }
-    for (std::size_t p = 0; p < 3; ++p) {
-      ring(static_cast<CollectiveProtocol>(p));
-      if (call_.kind == CollectiveKind::all_reduce && facts_.nodes > 1) tree(static_cast<CollectiveProtocol>(p));
-    }
-    if (call_.kind == CollectiveKind::all_reduce) switched();
+    else if (call_.kind == CollectiveKind::send_receive)
+      send_receive();
+    else
+      rings_and_trees();
+    price_.time = std::max(price_.time, network_.call_floor);
     return price_;
   }
 
@@ -112,12 +104,34 @@ class Choice {
     price_.protocol = protocol;
   }
 
-  const std::array<double, 3>& inside(const LatencyRow& row) const {
-    return network_.fabric == Fabric::pcie ? row.pcie : row.nvlink;
+  void rings_and_trees() {
+    const bool chain = call_.kind == CollectiveKind::broadcast || call_.kind == CollectiveKind::reduce;
+    for (std::size_t p = 0; p < 3; ++p) {
+      if (chain)
+        pipeline(static_cast<CollectiveProtocol>(p));
+      else
+        ring(static_cast<CollectiveProtocol>(p));
+      if (call_.kind == CollectiveKind::all_reduce && facts_.nodes > 1) tree(static_cast<CollectiveProtocol>(p));
+    }
+    if (call_.kind == CollectiveKind::all_reduce) switched();
+  }
+
+  double base_us(const LatencyRow& row, std::size_t protocol) const {
+    return row.base[protocol] * network_.base_latency_scale;
+  }
+
+  // Microseconds of a step inside a node.
+  double inside_us(const LatencyRow& row, std::size_t protocol) const {
+    const double step = (network_.fabric == Fabric::pcie ? row.pcie : row.nvlink)[protocol];
+    return step * network_.step_latency_scale * simple_scale(protocol);
   }
 
   double network_us(const LatencyRow& row, std::size_t protocol) const {
-    return row.network[protocol] * network_.network_latency_scale;
+    return row.network[protocol] * network_.network_latency_scale * simple_scale(protocol);
+  }
+
+  double simple_scale(std::size_t protocol) const {
+    return protocol == static_cast<std::size_t>(CollectiveProtocol::simple) ? network_.simple_latency_scale : 1;
   }
 
   void ring(CollectiveProtocol protocol) {
@@ -125,19 +139,30 @@ class Choice {
     const double rounds = call_.kind == CollectiveKind::all_reduce ? 2 : 1;
     const double steps = rounds * (facts_.ranks - 1);
     const double between = facts_.nodes > 1 ? rounds * (facts_.nodes - 1) : 0;
-    double step_us = inside(ring_latency)[p] * network_.step_latency_scale;
+    const double step_us = inside_us(ring_latency, p);
     double network_step_us = network_us(ring_latency, p);
     if (protocol == CollectiveProtocol::simple && facts_.nodes > 1) network_step_us *= ring_simple_network_factor;
-    const double latency = ring_latency.base[p] + (steps - between) * step_us + between * network_step_us;
-    consider(CollectiveAlgorithm::ring, protocol, latency, facts_.bus * protocol_share[p]);
+    const double latency = base_us(ring_latency, p) + (steps - between) * step_us + between * network_step_us;
+    consider(CollectiveAlgorithm::ring, protocol, latency, facts_.bus * ring_shares(network_)[p]);
+  }
+
+  // Broadcast and reduce hand slices down the ring. Calls in a row overlap, so that one costs a step and not all of
+  // them (tuning.cc prices them so; ABCI's logs show 7.6 us on 2 nodes and on 16).
+  void pipeline(CollectiveProtocol protocol) {
+    const auto p = static_cast<std::size_t>(protocol);
+    const double between = facts_.nodes > 1 ? network_us(ring_latency, p) : 0;
+    const double step_us = std::max(inside_us(ring_latency, p), between);
+    const double latency = (base_us(ring_latency, p) + step_us) * network_.rooted_latency_scale;
+    consider(CollectiveAlgorithm::ring, protocol, latency,
+             facts_.bus * (ring_shares(network_)[p] * network_.rooted_share));
   }
 
   void tree(CollectiveProtocol protocol) {
     const auto p = static_cast<std::size_t>(protocol);
-    const double step_us = inside(tree_latency)[p] * network_.step_latency_scale;
-    const double latency = tree_latency.base[p] + 2 * ((facts_.per_node - 1) * step_us +
-                                                       floor_log2(facts_.nodes) * network_us(tree_latency, p));
-    consider(CollectiveAlgorithm::tree, protocol, latency, facts_.bus * tree_share[p]);
+    const double step_us = inside_us(tree_latency, p);
+    const double latency = base_us(tree_latency, p) + 2 * ((facts_.per_node - 1) * step_us +
+                                                           floor_log2(facts_.nodes) * network_us(tree_latency, p));
+    consider(CollectiveAlgorithm::tree, protocol, latency, facts_.bus * tree_shares(network_)[p]);
   }
 
   // In-switch reduction inside the fabric; between nodes its roots form a tree whose adapters each carry the vector
@@ -145,6 +170,7 @@ class Choice {
   // nodes: 471-480, 387, 370 GB/s).
   void switched() {
     if (network_.nvls_bus <= ByteRate(0) || facts_.per_node < 3) return;
+    const double nvls_latency_us = network_.nvls_latency.value() * 1e6;
     if (facts_.nodes <= 1) {
       consider(CollectiveAlgorithm::nvls, CollectiveProtocol::simple, nvls_latency_us, network_.nvls_bus);
       return;
@@ -159,7 +185,7 @@ class Choice {
   // Every rank sends its part to each other: the parts for the own node over the fabric, the rest over the adapters, at
   // once.
   void all_to_all() {
-    const double latency = ring_latency.base[0] + 0.25 * (facts_.ranks - 1) * network_.step_latency_scale +
+    const double latency = base_us(ring_latency, 0) + 0.25 * (facts_.ranks - 1) * network_.step_latency_scale +
                            (facts_.nodes > 1 ? network_us(ring_latency, 2) : 0);
     const ByteRate inside = network_.all_to_all_bus > ByteRate(0) ? network_.all_to_all_bus : network_.ring_bus;
     ByteRate bus = inside;
@@ -169,6 +195,13 @@ class Choice {
       bus = std::min(inside, adapter_share / crossing);
     }
     consider(CollectiveAlgorithm::direct, CollectiveProtocol::simple, latency, bus);
+  }
+
+  // Every rank sends to its neighbour: over the edge of a node one message, by one adapter.
+  void send_receive() {
+    price_.time = point_to_point_time(network_, facts_.nodes <= 1, call_.bytes, 1);
+    price_.algorithm = CollectiveAlgorithm::direct;
+    price_.protocol = CollectiveProtocol::simple;
   }
 
   const Network& network_;
@@ -236,6 +269,19 @@ Seconds scaled_to_measured(const Network& network, const CollectiveCall& call, S
 }
 
 }  // namespace
+
+double bus_factor(CollectiveKind kind, double ranks) {
+  switch (kind) {
+    case CollectiveKind::all_reduce:
+      return 2 * (ranks - 1) / ranks;
+    case CollectiveKind::all_gather:
+    case CollectiveKind::reduce_scatter:
+    case CollectiveKind::all_to_all:
+      return (ranks - 1) / ranks;
+    default:
+      return 1;
+  }
+}
 
 CollectivePrice collective_time(const Network& network, const CollectiveCall& call) {
   if (call.group.ranks <= 1 || call.bytes <= Bytes(0))

@@ -4,7 +4,9 @@
 // latency = base + steps inside nodes + steps between nodes, by algorithm and protocol; time = latency + bytes /
 // bandwidth; the cheapest pair of algorithm and protocol runs. That model is 20-55 % optimistic at middle sizes, so
 //   time = a + b + 2 loss sqrt(a b),   a latency term, b bandwidth term
-// with one loss a system, from its nccl-tests logs: it changes neither end and keeps time monotone in bytes.
+// with one loss a system, from its nccl-tests logs: it changes neither end and keeps time monotone in bytes. Where a
+// system's logs depart from NCCL's constants, the profile says so (Network: shares of protocols, latencies, congestion,
+// a floor); `echelon import nccl-tests` fits them.
 // Bandwidths are achieved ones from the profile. Where the profile has bandwidths measured by number of nodes
 // (MeasuredScaling), an all-reduce takes as much longer at every size as it did at the measured one. A gather or
 // scatter takes its transfer at full bandwidth and waits as long at each step of its ring as it did there: on AWS's EFA
@@ -37,6 +39,9 @@ struct CollectivePrice {
 // The least time over the algorithms and protocols that NCCL could choose. One rank, or no bytes: zero time.
 // Non-decreasing in bytes: each candidate is, and so is their minimum.
 CollectivePrice collective_time(const Network& network, const CollectiveCall& call);
+
+// Bus over algorithm bandwidth: what a link carries of each byte of the vector (nccl-tests doc/PERFORMANCE.md).
+double bus_factor(CollectiveKind kind, double ranks);
 
 // One message from a rank to another. `sharers`: ranks of a node that send over its adapters at once.
 Seconds point_to_point_time(const Network& network, bool same_node, Bytes bytes, double sharers);

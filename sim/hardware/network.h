@@ -83,8 +83,20 @@ struct Network {
   MeasuredScaling scaling;
 
   double mid_size_loss = 0;  // time that latency and bandwidth terms do not overlap; 0..1
-  Provenance intra;          // of the numbers inside the node
-  Provenance inter;          // of the network's
+
+  // Where a system departs from NCCL's own constants; the defaults are those (sim/cost/collective.cpp).
+  double base_latency_scale = 1;            // on the fixed latency of a call, which changed between versions
+  double ll_share = 0.5;                    // of the bus bandwidth that the LL protocol leaves
+  double ll128_share = 0.92;                // the same of LL128
+  double tree_share = 0.92;                 // of a ring's bandwidth that trees reach
+  double rooted_share = 1;                  // of a ring's bandwidth that broadcast and reduce reach
+  double rooted_latency_scale = 1;          // on the latency of broadcast and reduce
+  double simple_latency_scale = 1;          // on the step latencies of the Simple protocol
+  Seconds nvls_latency = microseconds(25);  // of in-switch reduction
+  Seconds call_floor;                       // no call takes less: a host that cannot launch faster
+  double congestion = 0;  // adapters keep (nodes / 2)^-congestion of their rate beyond two nodes; 0..1
+  Provenance intra;       // of the numbers inside the node
+  Provenance inter;       // of the network's
 
   // GPUs among which traffic stays on the scale-up fabric.
   std::int64_t scale_up_gpus() const { return domain_gpus > 0 ? domain_gpus : gpus_per_node; }

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <utility>
+
+#include "sim/interop/text_file.h"
 
 namespace echelon {
 
@@ -142,21 +143,7 @@ CsvTable CsvTable::parse(std::string_view text, const std::string& name) {
 }
 
 CsvTable CsvTable::read(const std::filesystem::path& path) {
-  const std::string name = path.string();
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) throw InputError({name, 0, 0}, "no such file", "an existing CSV file");
-  if (std::filesystem::is_directory(path, ignored))
-    throw InputError({name, 0, 0}, "not a file but a directory", "a CSV file");
-  if (!std::filesystem::is_regular_file(path, ignored)) throw InputError({name, 0, 0}, "not a file", "a CSV file");
-  const auto size = std::filesystem::file_size(path, ignored);
-  if (ignored) throw InputError({name, 0, 0}, "cannot be read", "a readable CSV file");
-  if (size > largest_file)
-    throw InputError({name, 0, 0}, fmt::format("{} bytes is too large", size), fmt::format("at most {}", largest_file));
-  std::string text(static_cast<std::size_t>(size), '\0');
-  std::ifstream input(path, std::ios::binary);
-  if (!input.read(text.data(), static_cast<std::streamsize>(size)))
-    throw InputError({name, 0, 0}, "cannot be read", "a readable CSV file");
-  return parse(text, name);
+  return parse(read_text_file(path, "CSV file"), path.string());
 }
 
 void CsvTable::name_columns(std::vector<CsvCell> record) {

@@ -29,9 +29,8 @@ class CsvTable {
  public:
   // Reads text already in memory; `name` stands for the file in messages. Throws InputError.
   static CsvTable parse(std::string_view text, const std::string& name);
-  // Reads a file of at most `largest_file` bytes. Throws InputError, also where there is no such file.
+  // Reads a file (text_file.h). Throws InputError, also where there is no such file.
   static CsvTable read(const std::filesystem::path& path);
-  static constexpr std::size_t largest_file = std::size_t{64} * 1024 * 1024;
 
   const std::string& file() const { return file_; }
   const std::vector<CsvCell>& header() const { return header_; }

@@ -186,6 +186,37 @@ TEST_CASE("truth tables") {
   CHECK(run.exit_code == 0);
 }
 
+TEST_CASE("logs that are none") {
+  const ScratchFolder scratch;
+  const std::string out = (scratch.path() / "out.yaml").string();
+  const auto refuse_log = [&](const std::string& log, const std::string& profile,
+                              const std::vector<const char*>& words) {
+    refuse({"import", "nccl-tests", log, "--profile", profile, "-o", out}, words);
+    CHECK_FALSE(std::filesystem::exists(out));
+  };
+  refuse_log(scratch.file("empty.txt", ""), "dgx-h100", {"empty.txt:1:", "all_reduce_perf"});
+  refuse_log(scratch.path().string(), "dgx-h100", {"directory"});
+  refuse_log((scratch.path() / "none.txt").string(), "dgx-h100", {"none.txt", "no such file"});
+  refuse_log(scratch.file("noise.txt", random_bytes(1'000'000)), "dgx-h100", {"noise.txt:1:"});
+  refuse_log(scratch.file("text.txt", "hello\n1024 256 float sum -1\n"), "dgx-h100", {"text.txt:2:", "cut short"});
+  // 1.875 = 2 x 15 / 16: sixteen ranks, on a machine without a network.
+  const std::string row = "1073741824 268435456 float sum -1 100000 10.74 20.13 0\n";
+  refuse_log(scratch.file("far.txt", row), "pcie-8x-l40s", {"far.txt:1:", "no network"});
+  refuse_log(scratch.file("far.txt", row), "dgx-h10", {"dgx-h100"});
+  refuse({"import", "nccl-tests", scratch.file("far.txt", row), "--profile", "dgx-h100", "-o", out, "--ranks-per-node",
+          "16"},
+         {"far.txt:1:", "16 ranks a node"});
+  refuse({"import", "nccl-tests", scratch.file("far.txt", row), "--profile", "dgx-h100", "-o", out, "--ranks-per-node",
+          "0"},
+         {"ranks-per-node"});
+  refuse({"import", "nccl-tests", scratch.file("far.txt", row), "--profile", "dgx-h100", "-o",
+          (scratch.path() / "no" / "such" / "folder.yaml").string()},
+         {"folder that exists"});
+  // A broadcast alone does not tell how many ranks took part.
+  refuse_log(scratch.file("root.txt", "1048576 262144 float none 0 100.0 10.49 10.49 0\n"), "dgx-h100",
+             {"root.txt:1:", "how many ranks"});
+}
+
 TEST_CASE("commands and options") {
   refuse({"rnu"}, {});
   refuse({"run"}, {});

@@ -66,3 +66,27 @@ TEST_CASE("data are found by name through ECHELON_DATA") {
   CAPTURE(run.output);
   CHECK(run.exit_code == 0);
 }
+
+TEST_CASE("nccl-tests logs become a profile that loads, and a picture") {
+  const ScratchFolder scratch;
+  const std::string log = source + "/tests/data/nccl/dgxcloud-h100-nvlsharp-allreduce-8gpus.txt";
+  const std::string yaml = (scratch.path() / "hardware_profiles" / "fitted.yaml").string();
+  const std::string plot = (scratch.path() / "fitted.svg").string();
+  std::filesystem::create_directories(scratch.path() / "hardware_profiles");
+  const ProgramRun run =
+      run_program({"import", "nccl-tests", log, "--profile", "dgx-h100", "-o", yaml, "--plot", plot});
+  CAPTURE(run.output);
+  REQUIRE(run.exit_code == 0);
+  CHECK(run.output.find("| all_reduce | 8 x 1 | 32 |") != std::string::npos);
+  std::ostringstream picture;
+  picture << std::ifstream(plot).rdbuf();
+  CHECK(picture.str().find("</svg>") != std::string::npos);
+  const ProgramRun shown = run_program({"profiles", "fitted"}, "/", scratch.path().string());
+  CAPTURE(shown.output);
+  REQUIRE(shown.exit_code == 0);
+  CHECK(shown.output.find("32 rows of dgxcloud-h100-nvlsharp-allreduce-8gpus.txt") != std::string::npos);
+  // The log's own 8 GiB row shows 480 GB/s.
+  const std::size_t at = shown.output.find("nvls_bus_gb_s: ");
+  REQUIRE(at != std::string::npos);
+  CHECK(std::stod(shown.output.substr(at + 15)) == Approx(480).epsilon(0.03));
+}

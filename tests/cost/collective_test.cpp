@@ -1,5 +1,6 @@
 #include "sim/cost/collective.h"
 
+#include <cmath>
 #include <random>
 
 #include "tests/catch.h"
@@ -18,6 +19,30 @@ Network eight_by_eight() {
   network.adapter_rate = gigabytes_per_second(23);
   network.adapter_latency = microseconds(10);
   network.mid_size_loss = 0.4;
+  return network;
+}
+
+// A system whose logs depart from NCCL's constants in every way that a profile can say.
+Network odd_system(std::mt19937_64& random) {
+  const auto between = [&](double least, double most) {
+    return std::uniform_real_distribution<double>(least, most)(random);
+  };
+  Network network = eight_by_eight();
+  network.nvls_bus = gigabytes_per_second(between(0, 500));
+  network.adapter_rate = gigabytes_per_second(between(1, 50));
+  network.step_latency_scale = between(0.2, 5);
+  network.network_latency_scale = between(0.2, 20);
+  network.mid_size_loss = between(0, 1);
+  network.base_latency_scale = between(0.2, 5);
+  network.ll_share = between(0.05, 1);
+  network.ll128_share = between(0.05, 1);
+  network.tree_share = between(0.1, 1);
+  network.rooted_share = between(0.1, 1);
+  network.rooted_latency_scale = between(0.1, 5);
+  network.simple_latency_scale = between(0.1, 10);
+  network.nvls_latency = microseconds(between(1, 100));
+  network.call_floor = microseconds(between(0, 50));
+  network.congestion = between(0, 1);
   return network;
 }
 
@@ -41,9 +66,9 @@ TEST_CASE("a large ring all-reduce moves 2(n-1)/n of the vector at the bus bandw
 }
 
 TEST_CASE("time never falls with size, and a reduce-scatter is never dearer than an all-reduce") {
-  const Network network = eight_by_eight();
   std::mt19937_64 random(3);
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 400; ++round) {
+    const Network network = round < 200 ? eight_by_eight() : odd_system(random);
     const std::int64_t per_node = std::int64_t{1} << (random() % 4);
     const GroupShape group{per_node * (1 + static_cast<std::int64_t>(random() % 16)), per_node};
     if (group.ranks < 2) continue;
@@ -59,6 +84,44 @@ TEST_CASE("time never falls with size, and a reduce-scatter is never dearer than
       }
     }
   }
+}
+
+TEST_CASE("the same nodes and more of them are never cheaper") {
+  std::mt19937_64 random(5);
+  for (int round = 0; round < 200; ++round) {
+    const Network network = round < 20 ? eight_by_eight() : odd_system(random);
+    const std::int64_t per_node = std::int64_t{1} << (random() % 4);
+    const double bytes = std::exp2(static_cast<double>(random() % 34));
+    for (const auto& kind : enum_names<CollectiveKind>) {
+      Seconds before;
+      for (std::int64_t nodes = per_node > 1 ? 1 : 2; nodes <= 512; nodes *= 2) {
+        const Seconds now = time_of(network, kind.value, {nodes * per_node, per_node}, bytes);
+        CAPTURE(kind.name, nodes, per_node, bytes);
+        CHECK(now.value() >= before.value() * (1 - 1e-12));
+        before = now;
+      }
+    }
+  }
+}
+
+TEST_CASE("every call has a fixed cost") {
+  Network network = eight_by_eight();
+  // NCCL's LL base is 6.6 us and no step is free.
+  for (const auto& kind : enum_names<CollectiveKind>)
+    if (kind.value != CollectiveKind::send_receive) CHECK(time_of(network, kind.value, {8, 8}, 1) > microseconds(6.6));
+  CHECK(time_of(network, CollectiveKind::send_receive, {8, 8}, 1) > microseconds(2.9));
+  CHECK(time_of(network, CollectiveKind::send_receive, {16, 8}, 1) > microseconds(9.9));
+  network.call_floor = microseconds(34);  // a host that launches no faster
+  for (const auto& kind : enum_names<CollectiveKind>)
+    CHECK(time_of(network, kind.value, {8, 8}, 1) == microseconds(34));
+}
+
+TEST_CASE("a broadcast costs a step whatever the nodes, and moves the vector once") {
+  const Network network = eight_by_eight();
+  CHECK(time_of(network, CollectiveKind::broadcast, {16, 8}, 8).value() ==
+        Approx(time_of(network, CollectiveKind::broadcast, {128, 8}, 8).value()));
+  const double bytes = 1e12;
+  CHECK(time_of(network, CollectiveKind::reduce, {8, 8}, bytes).value() == Approx(bytes / 235e9).epsilon(0.02));
 }
 
 TEST_CASE("a pair on two nodes is not priced as NVLink, and nothing costs nothing") {
