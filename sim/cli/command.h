@@ -19,6 +19,10 @@ void add_validate_command(CLI::App& app, CommandBody& body);
 void add_models_command(CLI::App& app, CommandBody& body);
 void add_profiles_command(CLI::App& app, CommandBody& body);
 void add_import_command(CLI::App& app, CommandBody& body);
+void add_schedule_command(CLI::App& app, CommandBody& body);
+
+// Writes a text to a file. Throws InputError where it cannot.
+void write_file(const std::string& path, const std::string& text);
 
 // The HuggingFace reader that scenarios use.
 HfReader huggingface_reader();

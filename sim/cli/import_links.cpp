@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
 #include <memory>
 
 #include "calibrate/fit/link_import.h"
@@ -67,12 +66,6 @@ int import_nccl_tests(const NcclOptions& options) {
 }
 
 }  // namespace
-
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  if (!file.flush()) throw InputError({path}, "cannot be written", "name a file in a folder that exists");
-}
 
 void add_import_nccl_tests(CLI::App& import, CommandBody& body) {
   auto options = std::make_shared<NcclOptions>();

@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 
+#include "sim/report/svg.h"
+
 namespace echelon {
 namespace {
 
@@ -21,23 +23,6 @@ constexpr std::size_t longest_label = 54;
 // Colours that the colour-blind can tell apart (Okabe and Ito, 2008; P. Tol, 2021).
 constexpr std::array<const char*, 10> colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9",
                                               "#e69f00", "#332288", "#882255", "#777777", "#000000"};
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else
-      out += static_cast<unsigned char>(c) < 0x20 ? '_' : c;
-  }
-  return out;
-}
 
 // Names of logs differ at their ends.
 std::string shortened(const std::string& label) {
@@ -127,7 +112,7 @@ std::string legend(const std::vector<BandwidthSeries>& series) {
     const char* colour = colours[i % colours.size()];
     out += fmt::format("<path d=\"M{0} {1} H{2}\" stroke=\"{3}\" stroke-width=\"1.6\"/>\n", x, y, x + 22, colour);
     out += fmt::format("<circle cx=\"{}\" cy=\"{}\" r=\"2.6\" fill=\"{}\"/>\n", x + 11, y, colour);
-    out += fmt::format("<text x=\"{}\" y=\"{}\">{}</text>\n", x + 30, y + 4, escaped(shortened(series[i].label)));
+    out += fmt::format("<text x=\"{}\" y=\"{}\">{}</text>\n", x + 30, y + 4, svg_escaped(shortened(series[i].label)));
   }
   if (series.size() > shown)
     out += fmt::format("<text x=\"{}\" y=\"{}\">and {} more</text>\n", x + 30, y + 4, series.size() - shown);
@@ -147,11 +132,8 @@ std::string bandwidth_svg(const std::string& title, const std::vector<BandwidthS
           x.include(point.bytes);
           y.include(point.gb_s);
         }
-  std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
-      "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n",
-      width, height);
-  out += fmt::format("<text x=\"{}\" y=\"28\" font-size=\"16\" fill=\"#111111\">{}</text>\n", left, escaped(title));
+  std::string out = svg_head(width, height);
+  out += fmt::format("<text x=\"{}\" y=\"28\" font-size=\"16\" fill=\"#111111\">{}</text>\n", left, svg_escaped(title));
   out += grid(x, y);
   for (std::size_t i = 0; i < series.size(); ++i) out += drawn(series[i], colours[i % colours.size()], x, y);
   out += fmt::format("<path d=\"M{0} {1} V{2} H{3}\" fill=\"none\" stroke=\"#333333\"/>\n", left, top, bottom, right);

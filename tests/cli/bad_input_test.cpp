@@ -224,3 +224,16 @@ TEST_CASE("commands and options") {
   refuse({"models", "llama-3.1-8"}, {"llama-3.1-8b"});
   refuse({"profiles", "dgx-h10"}, {"dgx-h100"});
 }
+
+TEST_CASE("a schedule that there is not, or not so") {
+  refuse({"schedule", "zb_w"}, {"did you mean 'zb_v'?"});
+  refuse({"schedule", "1f1b", "--chunks", "2"}, {"has one chunk a rank, not 2"});
+  refuse({"schedule", "dualpipe", "--stages", "3"}, {"pipeline_parallel 4 would do"});
+  refuse({"schedule", "dualpipe", "--micro-batches", "3"}, {"--micro-batches 8 would do"});
+  refuse({"schedule", "zb_v", "--slices", "2"}, {"--slices is for seq1f1b and terapipe"});
+  refuse({"schedule", "1f1b", "--costs", "1,-2"}, {"--costs"});
+  refuse({"schedule", "--file", "/no/such.csv"}, {"no such file"});
+  const ScratchFolder folder;
+  refuse({"schedule", "--file", folder.file("random.csv", random_bytes(10'000'000))}, {"random.csv"});
+  refuse({"schedule", "--file", folder.path()}, {"not a file but a directory"});
+}

@@ -90,3 +90,20 @@ TEST_CASE("nccl-tests logs become a profile that loads, and a picture") {
   REQUIRE(at != std::string::npos);
   CHECK(std::stod(shown.output.substr(at + 15)) == Approx(480).epsilon(0.03));
 }
+
+TEST_CASE("schedule draws, writes and reads what it wrote") {
+  const ProgramRun drawn = run_program({"schedule", "1f1b", "--stages", "2", "--micro-batches", "2"});
+  CAPTURE(drawn.output);
+  CHECK(drawn.exit_code == 0);
+  CHECK(drawn.output.find("rank 0  F0F1....B0==..B1==\n") != std::string::npos);  // no colours beside a pipe
+  const ScratchFolder folder;
+  const std::string csv = folder.path() / "schedule.csv";
+  const std::string svg = folder.path() / "schedule.svg";
+  CHECK(run_program({"schedule", "zb_v", "--csv", csv, "--communication", "--svg", svg}).exit_code == 0);
+  const ProgramRun read = run_program({"schedule", "--file", csv, "--json"});
+  REQUIRE(read.exit_code == 0);
+  const auto json = nlohmann::json::parse(read.output);
+  CHECK(json["makespan"] == 25.5);
+  CHECK(json["span"] == 24);
+  CHECK(run_program({"schedule"}).output.find("chimera") != std::string::npos);
+}

@@ -1,0 +1,263 @@
+// Draws a pipeline schedule and says what it costs, in plain units of time.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "sim/cli/command.h"
+#include "sim/config/document.h"
+#include "sim/interop/pipeline_csv.h"
+#include "sim/report/gantt.h"
+#include "strategies/pipeline/timing.h"
+
+namespace echelon {
+
+namespace {
+
+constexpr std::int64_t most_ranks_drawn = 4096;
+constexpr std::int64_t most_micro_batches_drawn = 100'000;
+constexpr std::size_t text_width = 160;
+
+struct ScheduleOptions {
+  std::string name;
+  std::string file;
+  std::int64_t ranks = 4;
+  std::int64_t micro_batches = 8;
+  std::int64_t chunks = 0;
+  std::int64_t slices = 1;
+  std::int64_t group = 0;
+  std::vector<double> costs;
+  double memory_limit = 0;
+  std::string svg;
+  std::string csv;
+  bool communication = false;
+  bool json = false;
+};
+
+std::vector<std::string> schedule_names() {
+  std::vector<std::string> names;
+  for (const auto& kind : enum_names<ScheduleKind>) names.emplace_back(kind.name);
+  return names;
+}
+
+ScheduleKind kind_of(const std::string& name) {
+  if (const auto kind = from_name<ScheduleKind>(name)) return *kind;
+  const std::vector<std::string> names = schedule_names();
+  const auto near = nearest(name, names);
+  throw InputError(
+      {"schedule"}, fmt::format("there is no schedule '{}'", name),
+      (near ? fmt::format("did you mean '{}'? ", *near) : "") + fmt::format("one of: {}", fmt::join(names, ", ")));
+}
+
+ScheduleShape shape_of(const ScheduleOptions& options, ScheduleKind kind) {
+  ScheduleShape shape;
+  shape.ranks = options.ranks;
+  shape.micro_batches = options.micro_batches;
+  shape.chunks = options.chunks > 0 ? options.chunks : schedule_row(kind).least_chunks;
+  shape.slices = options.slices;
+  shape.group = options.group;
+  return shape;
+}
+
+// A rank's whole share of the model takes the times given: one for each of F, I and W where none are.
+ScheduleCosts costs_of(const ScheduleOptions& options, StageLayout layout, const ScheduleShape& shape) {
+  const auto at = [&](std::size_t i, double other) { return i < options.costs.size() ? options.costs[i] : other; };
+  const bool copies = layout == StageLayout::bidirectional;
+  const double parts = static_cast<double>((copies ? 1 : shape.chunks) * shape.slices);
+  ScheduleCosts costs;
+  costs.stages = {{at(0, 1) / parts, at(1, 1) / parts, at(2, 1) / parts}};
+  costs.communication = at(3, 0);
+  costs.memory_limit = options.memory_limit;
+  return costs;
+}
+
+void refuse(const std::optional<std::string>& reason) {
+  if (!reason) return;
+  const std::size_t middle = reason->find("; ");
+  throw InputError({"schedule"}, reason->substr(0, middle), reason->substr(middle + 2));
+}
+
+struct Timed {
+  std::string title;
+  Schedule schedule;
+  ScheduleTiming timing;
+};
+
+Timed timed_file(const ScheduleOptions& options) {
+  Schedule schedule = read_pipeline_csv(options.file);
+  const ScheduleCosts costs = costs_of(options, schedule.layout, schedule.shape);
+  ScheduleTiming timing = timing_of(schedule, costs);
+  return {options.file, std::move(schedule), std::move(timing)};
+}
+
+Timed timed_name(const ScheduleOptions& options) {
+  const ScheduleKind kind = kind_of(options.name);
+  const ScheduleShape shape = shape_of(options, kind);
+  refuse(chunk_refusal(kind, shape.chunks));
+  refuse(rank_refusal(kind, shape));
+  if (const std::int64_t fitting = fitting_micro_batches(kind, shape); fitting != shape.micro_batches)
+    throw InputError(
+        {"schedule"},
+        fmt::format("{} cannot have {} micro-batches on {} stages", options.name, shape.micro_batches, shape.ranks),
+        fmt::format("--micro-batches {} would do", fitting));
+  if (shape.slices > 1 && kind != ScheduleKind::seq1f1b && kind != ScheduleKind::terapipe)
+    throw InputError({"schedule"}, fmt::format("{} does not slice sequences", options.name),
+                     "--slices is for seq1f1b and terapipe");
+  const ScheduleCosts costs = costs_of(options, schedule_row(kind).layout, shape);
+  Schedule schedule = build_schedule(kind, shape, costs);
+  ScheduleTiming timing = timing_of(schedule, costs);
+  return {fmt::format("{} ({})", options.name, schedule_row(kind).source), std::move(schedule), std::move(timing)};
+}
+
+constexpr std::size_t passes = 4;
+
+std::size_t kind_index(Pass pass) {
+  switch (pass) {
+    case Pass::forward:
+      return 0;
+    case Pass::backward:
+      return 1;
+    case Pass::input_gradient:
+      return 2;
+    case Pass::weight_gradient:
+      return 3;
+  }
+  return 0;
+}
+
+Gantt gantt_of(const Timed& timed) {
+  Gantt gantt;
+  gantt.kinds = {{'F', "forward"}, {'B', "backward"}, {'I', "input gradient"}, {'W', "weight gradient"}};
+  if (timed.schedule.shape.chunks > 1)
+    for (std::size_t i = 0; i < passes; ++i)
+      gantt.kinds.push_back({static_cast<char>(gantt.kinds[i].letter + 'a' - 'A'), i == 0 ? "of later chunks" : ""});
+  for (std::size_t rank = 0; rank < timed.schedule.ranks.size(); ++rank) {
+    GanttLine line{fmt::format("rank {}", rank), {}};
+    const RankOrder& order = timed.schedule.ranks[rank];
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      ActionTime time = timed.timing.actions[rank][i];
+      const double half = (time.end - time.start) / 2;  // a pair shares its time
+      if (order[i].paired) time.end -= half;
+      if (i > 0 && order[i - 1].paired) time.start += half;
+      line.bars.push_back({time.start, time.end, std::to_string(order[i].micro_batch),
+                           kind_index(order[i].pass) + (order[i].chunk > 0 ? passes : 0)});
+    }
+    gantt.lines.push_back(std::move(line));
+  }
+  return gantt;
+}
+
+// Chunk activations of one micro-batch on one rank.
+double activations_of_micro_batch(const Schedule& schedule) {
+  const bool copies = schedule.layout == StageLayout::bidirectional;
+  return static_cast<double>((copies ? 1 : schedule.shape.chunks) * schedule.shape.slices);
+}
+
+nlohmann::ordered_json to_json(const Timed& timed) {
+  const ScheduleShape& shape = timed.schedule.shape;
+  nlohmann::ordered_json json = {{"schedule", timed.title},
+                                 {"ranks", shape.ranks},
+                                 {"micro_batches", shape.micro_batches},
+                                 {"chunks", shape.chunks},
+                                 {"makespan", timed.timing.makespan},
+                                 {"span", timed.timing.span},
+                                 {"bubble_of_makespan", timed.timing.bubble_of_makespan()},
+                                 {"bubble_of_span", timed.timing.bubble_of_span()}};
+  for (std::size_t rank = 0; rank < timed.schedule.ranks.size(); ++rank) {
+    nlohmann::ordered_json actions = nlohmann::ordered_json::array();
+    for (std::size_t i = 0; i < timed.schedule.ranks[rank].size(); ++i) {
+      const ActionTime& time = timed.timing.actions[rank][i];
+      actions.push_back(
+          {{"action", action_text(timed.schedule, static_cast<std::int64_t>(rank), timed.schedule.ranks[rank][i])},
+           {"start", time.start},
+           {"end", time.end}});
+    }
+    json["by_rank"].push_back(
+        {{"work", timed.timing.work[rank]},
+         {"peak_activations", timed.timing.peak[rank] / activations_of_micro_batch(timed.schedule)},
+         {"actions", std::move(actions)}});
+  }
+  return json;
+}
+
+void print_text(const Timed& timed) {
+  const ScheduleShape& shape = timed.schedule.shape;
+  const ScheduleTiming& timing = timed.timing;
+  fmt::print("{}\n  {} ranks, {} micro-batches, {} chunk{} a rank\n\n", timed.title, shape.ranks, shape.micro_batches,
+             shape.chunks, shape.chunks == 1 ? "" : "s");
+  fmt::print("{}\n", gantt_text(gantt_of(timed), text_width, shows_color()));
+  fmt::print("  makespan  {:<10.6g} first start to last end: the iteration, if all ranks wait for the optimizer step\n",
+             timing.makespan);
+  fmt::print("  span      {:<10.6g} the longest of one rank's own first start to last end\n", timing.span);
+  fmt::print("  bubble    {:.2f} % of the makespan, {:.2f} % of the span\n\n", 100 * timing.bubble_of_makespan(),
+             100 * timing.bubble_of_span());
+  fmt::print("  {:<6}{:>10}{:>14}\n", "rank", "work", "peak");
+  for (std::size_t rank = 0; rank < timing.work.size(); ++rank)
+    fmt::print("  {:<6}{:>10.6g}{:>14.6g}{}\n", rank, timing.work[rank],
+               timing.peak[rank] / activations_of_micro_batch(timed.schedule),
+               rank == 0 ? "  micro-batches whose activations are alive" : "");
+}
+
+int run_schedule(const ScheduleOptions& options) {
+  if (options.name.empty() && options.file.empty()) {
+    for (const auto& kind : enum_names<ScheduleKind>)
+      fmt::print("{:<16} {}\n", kind.name, schedule_row(kind.value).source);
+    return 0;
+  }
+  if (options.costs.size() > 4)
+    throw InputError({"--costs"}, fmt::format("{} numbers", options.costs.size()),
+                     "expected at most F,I,W,communication");
+  const Timed timed = options.file.empty() ? timed_name(options) : timed_file(options);
+  if (!options.svg.empty()) write_file(options.svg, gantt_svg(gantt_of(timed), timed.title));
+  if (!options.csv.empty())
+    write_file(options.csv, pipeline_csv(timed.schedule, options.communication ? PipelineCsvForm::communication
+                                                                               : PipelineCsvForm::compute));
+  if (options.json)
+    fmt::print("{}\n", to_json(timed).dump(2));
+  else
+    print_text(timed);
+  return 0;
+}
+
+}  // namespace
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  if (!file.flush()) throw InputError({path}, "cannot be written", "name a file in a folder that exists");
+}
+
+void add_schedule_command(CLI::App& app, CommandBody& body) {
+  auto options = std::make_shared<ScheduleOptions>();
+  CLI::App* command = app.add_subcommand("schedule", "Draw a pipeline schedule, or list those that there are");
+  auto* name = command->add_option("name", options->name, "A schedule's name");
+  command->add_option("--file", options->file, "A schedule in PyTorch's CSV grammar instead")->excludes(name);
+  command->add_option("--stages", options->ranks, "Pipeline ranks")
+      ->check(CLI::Range(std::int64_t{1}, most_ranks_drawn));
+  command->add_option("--micro-batches", options->micro_batches, "Micro-batches of an iteration")
+      ->check(CLI::Range(std::int64_t{1}, most_micro_batches_drawn));
+  command->add_option("--chunks", options->chunks, "Chunks of layers on each rank; the fewest where left out")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{64}));
+  command->add_option("--slices", options->slices, "seq1f1b, terapipe: slices of each sequence")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{64}));
+  command->add_option("--group", options->group, "interleaved: micro-batches that walk through the chunks together")
+      ->check(CLI::Range(std::int64_t{1}, most_micro_batches_drawn));
+  command
+      ->add_option("--costs", options->costs,
+                   "Times of a rank's layers: forward, input gradient, weight gradient, and of a message: 1,1,1,0")
+      ->delimiter(',')
+      ->check(CLI::Range(0.0, 1e9));
+  command
+      ->add_option("--memory-limit", options->memory_limit, "searched: micro-batches whose activations a rank may keep")
+      ->check(CLI::Range(0.0, 1e6));
+  command->add_option("--svg", options->svg, "Draw it to this file");
+  auto* csv = command->add_option("--csv", options->csv, "Write it in PyTorch's CSV grammar");
+  command->add_flag("--communication", options->communication, "with --csv: sends and receives too")->needs(csv);
+  command->add_flag("--json", options->json, "Print as JSON");
+  command->footer("Example: echelon schedule zb_v --stages 4 --micro-batches 8 --costs 1,1.2,0.8,0.05 --svg zb_v.svg");
+  command->callback([options, &body] { body = [options] { return run_schedule(*options); }; });
+}
+
+}  // namespace echelon

@@ -1,0 +1,435 @@
+#include "sim/interop/pipeline_csv.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <set>
+#include <tuple>
+
+#include "sim/interop/text_file.h"
+#include "strategies/pipeline/timing.h"
+
+namespace echelon {
+
+namespace {
+
+constexpr std::int64_t most_stages = 100'000;
+constexpr std::int64_t most_micro_batches = 1'000'000;
+
+enum class Move { pass, send_forward, receive_forward, send_backward, receive_backward, sharding };
+
+// One action of a cell; a cell has two where they run together.
+struct Entry {
+  SourceLocation where;
+  std::string text;
+  Move move = Move::pass;
+  Pass pass = Pass::forward;
+  std::int64_t stage = 0;
+  std::int32_t micro_batch = 0;
+  std::int32_t slice = 0;
+  bool paired = false;
+};
+using Line = std::vector<Entry>;
+
+struct TypeName {
+  std::string_view name;
+  Move move;
+  Pass pass;
+};
+// Longest first where one begins another.
+constexpr auto type_names = std::to_array<TypeName>({
+    {"SEND_F", Move::send_forward, Pass::forward},
+    {"RECV_F", Move::receive_forward, Pass::forward},
+    {"SEND_B", Move::send_backward, Pass::backward},
+    {"RECV_B", Move::receive_backward, Pass::backward},
+    {"UNSHARD", Move::sharding, Pass::forward},
+    {"RESHARD", Move::sharding, Pass::forward},
+    {"REDUCE_GRAD", Move::sharding, Pass::forward},
+    {"BW", Move::pass, Pass::backward},
+    {"B", Move::pass, Pass::backward},
+    {"F", Move::pass, Pass::forward},
+    {"I", Move::pass, Pass::input_gradient},
+    {"W", Move::pass, Pass::weight_gradient},
+});
+
+[[noreturn]] void fail(const Entry& entry, const std::string& wrong, const std::string& right) {
+  throw InputError(entry.where, fmt::format("'{}' {}", entry.text.substr(0, 60), wrong), right);
+}
+
+// Cuts the text into lines of entries.
+class Scanner {
+ public:
+  Scanner(std::string_view text, const std::string& file) : text_(text), file_(file) {}
+
+  std::vector<Line> lines() {
+    std::vector<Line> all;
+    int number = 0;
+    while (!text_.empty()) {
+      std::string_view line = text_.substr(0, text_.find('\n'));
+      text_.remove_prefix(std::min(text_.size(), line.size() + 1));
+      if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+      ++number;
+      if (line.empty() || line.front() == '#') continue;
+      all.push_back(entries_of(line, number));
+    }
+    return all;
+  }
+
+ private:
+  Line entries_of(std::string_view line, int number) {
+    Line entries;
+    for (std::size_t at = 0; at <= line.size();) {
+      const std::size_t end = std::min(line.find(',', at), line.size());
+      std::string_view cell = line.substr(at, end - at);
+      SourceLocation where{file_, number, static_cast<int>(at) + 1};
+      while (!cell.empty() && cell.front() == ' ') cell.remove_prefix(1), ++where.column;
+      while (!cell.empty() && cell.back() == ' ') cell.remove_suffix(1);
+      if (!cell.empty()) add_cell(cell, where, entries);
+      at = end + 1;
+    }
+    return entries;
+  }
+
+  static void add_cell(std::string_view cell, const SourceLocation& where, Line& entries) {
+    Entry whole;
+    whole.where = where;
+    whole.text = std::string(cell);
+    if (cell.front() != '(') {
+      entries.push_back(entry_of(cell, where));
+      return;
+    }
+    const std::size_t middle = cell.find(';');
+    const std::size_t close = cell.find(')');
+    if (middle == std::string_view::npos || close == std::string_view::npos || close < middle ||
+        cell.substr(close) != ")OVERLAP_F_B")
+      fail(whole, "is no pair", "expected (0F3;7B1)OVERLAP_F_B");
+    entries.push_back(entry_of(cell.substr(1, middle - 1), where));
+    entries.back().paired = true;
+    entries.push_back(entry_of(cell.substr(middle + 1, close - middle - 1), where));
+  }
+
+  static Entry entry_of(std::string_view text, const SourceLocation& where) {
+    Entry entry;
+    entry.where = where;
+    entry.text = std::string(text);
+    const auto stage = take_number(text, entry);
+    const auto type = std::find_if(type_names.begin(), type_names.end(), [&](const TypeName& known) {
+      return text.substr(0, known.name.size()) == known.name;
+    });
+    if (!stage || type == type_names.end())
+      fail(entry, "is no action", "expected a stage, a type (F, I, W, B, SEND_F, ...) and a micro-batch, as 0F3");
+    entry.stage = *stage;
+    entry.move = type->move;
+    entry.pass = type->pass;
+    text.remove_prefix(type->name.size());
+    if (entry.move == Move::sharding && text.empty()) return entry;
+    const auto micro_batch = take_number(text, entry);
+    if (!micro_batch) fail(entry, "names no micro-batch", "expected a number after the type, as 0F3");
+    entry.micro_batch = static_cast<std::int32_t>(*micro_batch);
+    if (!text.empty() && text.front() == '.') {
+      text.remove_prefix(1);
+      const auto slice = take_number(text, entry);
+      if (!slice) fail(entry, "names no slice", "expected a number after the point, as 0F3.1");
+      entry.slice = static_cast<std::int32_t>(*slice);
+    }
+    if (!text.empty()) fail(entry, "goes on after its micro-batch", "expected a comma or the end of the line");
+    return entry;
+  }
+
+  static std::optional<std::int64_t> take_number(std::string_view& text, const Entry& entry) {
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc::invalid_argument) return std::nullopt;
+    if (error != std::errc() || number < 0 || number >= most_micro_batches)
+      fail(entry, "has a number out of range", fmt::format("expected 0 to {}", most_micro_batches - 1));
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    return number;
+  }
+
+  std::string_view text_;
+  const std::string& file_;
+};
+
+// B for the input gradient, BW for both.
+bool uses_older_letters(const std::vector<Line>& lines) {
+  bool weights = false;
+  bool inputs = false;
+  for (const Line& line : lines)
+    for (const Entry& entry : line) {
+      if (entry.move != Move::pass) continue;
+      if (entry.pass == Pass::backward && entry.text.find("BW") != std::string::npos) return true;
+      weights |= entry.pass == Pass::weight_gradient;
+      inputs |= entry.pass == Pass::input_gradient;
+    }
+  return weights && !inputs;
+}
+
+class Reader {
+ public:
+  Reader(std::vector<Line> lines, const std::string& file) : lines_(std::move(lines)), file_(file) {}
+
+  Schedule read() {
+    if (lines_.empty()) throw InputError({file_}, "has no line of actions", "expected a line for each rank");
+    if (uses_older_letters(lines_))
+      for (Line& line : lines_)
+        for (Entry& entry : line)
+          if (entry.move == Move::pass && entry.pass == Pass::backward && entry.text.find("BW") == std::string::npos)
+            entry.pass = Pass::input_gradient;
+    find_stages();
+    check_passes();
+    check_messages();
+    return laid_out();
+  }
+
+ private:
+  using Key = std::tuple<std::int64_t, std::int32_t, std::int32_t>;  // stage, micro-batch, slice
+
+  static Key key_of(const Entry& entry) { return {entry.stage, entry.micro_batch, entry.slice}; }
+
+  void find_stages() {
+    for (std::size_t rank = 0; rank < lines_.size(); ++rank)
+      for (const Entry& entry : lines_[rank]) {
+        if (entry.stage >= most_stages)
+          fail(entry, "names too large a stage", fmt::format("expected 0 to {}", most_stages - 1));
+        const auto [place, added] = rank_of_.emplace(entry.stage, rank);
+        if (!added && place->second != rank)
+          fail(entry, fmt::format("is on line {} of ranks, stage {} already on another", rank, entry.stage),
+               fmt::format("expected each stage on one rank; rank {} has it", place->second));
+        stages_ = std::max(stages_, entry.stage + 1);
+        micro_batches_ = std::max<std::int64_t>(micro_batches_, entry.micro_batch + 1);
+        slices_ = std::max<std::int64_t>(slices_, entry.slice + 1);
+      }
+    if (stages_ % std::ssize(lines_) != 0)
+      throw InputError({file_}, fmt::format("has {} stages on {} ranks", stages_, lines_.size()),
+                       "expected as many on each");
+  }
+
+  // Every stage sees each micro-batch forward once, then back once, W after I.
+  void check_passes() {
+    std::map<Key, int> state;  // 1 forward, 2 input gradient, 3 done
+    for (const Line& line : lines_)
+      for (const Entry& entry : line) {
+        if (entry.move != Move::pass) continue;
+        int& now = state[key_of(entry)];
+        const int expected = entry.pass == Pass::forward ? 0 : entry.pass == Pass::weight_gradient ? 2 : 1;
+        if (now > expected) fail(entry, "comes twice", "expected each pass of a stage and micro-batch once");
+        if (now < expected)
+          fail(entry, "comes before what it needs",
+               entry.pass == Pass::weight_gradient ? "expected its input gradient (I) before it"
+                                                   : "expected its forward (F) before it");
+        now = entry.pass == Pass::forward ? 1 : entry.pass == Pass::input_gradient ? 2 : 3;
+      }
+    if (static_cast<double>(stages_) * static_cast<double>(micro_batches_ * slices_) >
+        static_cast<double>(state.size()))
+      throw InputError({file_},
+                       fmt::format("has passes of {} stages and micro-batches, not of all {} x {} that it names",
+                                   state.size(), stages_, micro_batches_ * slices_),
+                       "expected F, and B or I and W, of each stage and micro-batch");
+    for (std::int64_t stage = 0; stage < stages_; ++stage)
+      for (std::int32_t j = 0; j < micro_batches_; ++j)
+        for (std::int32_t slice = 0; slice < slices_; ++slice)
+          if (const auto found = state.find({stage, j, slice}); found == state.end() || found->second != 3)
+            throw InputError({file_},
+                             fmt::format("lacks {} of stage {}, micro-batch {}", missing(found, state), stage, j),
+                             "expected F, and B or I and W, of each stage and micro-batch");
+  }
+
+  static std::string_view missing(std::map<Key, int>::const_iterator found, const std::map<Key, int>& state) {
+    if (found == state.end()) return "F";
+    return found->second == 1 ? "B" : "W";
+  }
+
+  // A message leaves after the pass that makes it and arrives before the pass that takes it, and has its other end.
+  void check_messages() {
+    std::set<Key> done_forward;
+    std::set<Key> done_backward;
+    std::array<std::set<Key>, 4> messages;
+    for (const Line& line : lines_)
+      for (const Entry& entry : line) {
+        if (entry.move == Move::sharding) continue;
+        const bool forward = entry.pass == Pass::forward;
+        if (entry.move == Move::pass) {
+          (forward ? done_forward : done_backward).insert(key_of(entry));
+          continue;
+        }
+        const bool sends = entry.move == Move::send_forward || entry.move == Move::send_backward;
+        const bool done = (forward ? done_forward : done_backward).count(key_of(entry)) > 0;
+        if (sends && !done) fail(entry, "sends what its stage has not made yet", "expected its pass before it");
+        if (!sends && done) fail(entry, "receives what its stage has used already", "expected it before its pass");
+        messages[static_cast<std::size_t>(entry.move) - 1].insert(key_of(entry));
+      }
+    for (const Line& line : lines_)
+      for (const Entry& entry : line) {
+        if (entry.move == Move::pass || entry.move == Move::sharding) continue;
+        const bool sends = entry.move == Move::send_forward || entry.move == Move::send_backward;
+        const bool forward = entry.pass == Pass::forward;
+        Key other = key_of(entry);
+        std::get<0>(other) += sends == forward ? 1 : -1;
+        const Move counterpart = forward ? (sends ? Move::receive_forward : Move::send_forward)
+                                         : (sends ? Move::receive_backward : Move::send_backward);
+        if (messages[static_cast<std::size_t>(counterpart) - 1].count(other) == 0)
+          fail(entry, "has no other end",
+               fmt::format("expected {}{}{} on another rank", std::get<0>(other),
+                           type_names[static_cast<std::size_t>(counterpart) - 1].name, entry.micro_batch));
+      }
+  }
+
+  Schedule laid_out() const {
+    std::optional<ScheduleDeadlock> blocked;
+    Schedule found;
+    for (const StageLayout layout : {StageLayout::loop, StageLayout::wave, StageLayout::bidirectional}) {
+      ScheduleShape shape;
+      shape.ranks = std::ssize(lines_);
+      shape.chunks = stages_ / shape.ranks;
+      shape.slices = slices_;
+      if (layout == StageLayout::bidirectional && (shape.chunks % 2 == 1 || shape.ranks % shape.chunks != 0)) continue;
+      shape.micro_batches = micro_batches_ * (layout == StageLayout::bidirectional ? shape.chunks : 1);
+      if (!lies_so(layout, shape)) continue;
+      Schedule schedule = with_layout(layout, shape);
+      auto outcome = time_schedule(schedule, {});
+      if (std::holds_alternative<ScheduleTiming>(outcome)) return schedule;
+      if (blocked) continue;
+      blocked = std::get<ScheduleDeadlock>(std::move(outcome));
+      found = std::move(schedule);
+    }
+    if (!blocked)
+      throw InputError({file_}, "lays its stages neither in a loop nor in a wave nor from both ends",
+                       "expected stage s on rank s mod ranks, or forth and back over the ranks");
+    throw InputError({file_}, "waits for itself: " + circle(found, *blocked), "expected an order that can run");
+  }
+
+  bool lies_so(StageLayout layout, const ScheduleShape& shape) const {
+    return std::all_of(rank_of_.begin(), rank_of_.end(), [&](const auto& entry) {
+      return place_of(layout, shape, entry.first).rank == static_cast<std::int64_t>(entry.second);
+    });
+  }
+
+  Schedule with_layout(StageLayout layout, const ScheduleShape& shape) const {
+    Schedule schedule{shape, layout, {}};
+    for (const Line& line : lines_) {
+      RankOrder order;
+      for (const Entry& entry : line)
+        if (entry.move == Move::pass)
+          order.push_back({entry.pass, static_cast<std::int32_t>(place_of(layout, shape, entry.stage).chunk),
+                           entry.micro_batch, entry.slice, entry.paired});
+      schedule.ranks.push_back(std::move(order));
+    }
+    return schedule;
+  }
+
+  static std::string circle(const Schedule& schedule, const ScheduleDeadlock& deadlock) {
+    std::string text;
+    for (const BlockedAction& blocked : deadlock.cycle)
+      text += fmt::format("{}{} on rank {}", text.empty() ? "" : " waits for what comes after ",
+                          action_text(schedule, blocked.rank, blocked.action), blocked.rank);
+    return text;
+  }
+
+  std::vector<Line> lines_;  // by rank
+  const std::string& file_;
+  std::map<std::int64_t, std::size_t> rank_of_;  // by stage
+  std::int64_t stages_ = 0;
+  std::int64_t micro_batches_ = 0;
+  std::int64_t slices_ = 1;
+};
+
+std::string_view letter(Pass pass) {
+  switch (pass) {
+    case Pass::forward:
+      return "F";
+    case Pass::backward:
+      return "B";
+    case Pass::input_gradient:
+      return "I";
+    case Pass::weight_gradient:
+      return "W";
+  }
+  return "";
+}
+
+// The cells of one rank.
+class Writer {
+ public:
+  Writer(const Schedule& schedule, std::int64_t rank, PipelineCsvForm form)
+      : schedule_(schedule), rank_(rank), form_(form) {}
+
+  std::string line() {
+    const RankOrder& order = schedule_.ranks[static_cast<std::size_t>(rank_)];
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const bool pair = order[i].paired;
+      receive(order[i]);
+      if (pair) receive(order[i + 1]);
+      const std::string text = action_text(schedule_, rank_, order[i]);
+      cell(pair ? fmt::format("({};{})OVERLAP_F_B", text, action_text(schedule_, rank_, order[i + 1])) : text);
+      send(order[i]);
+      if (pair) send(order[++i]);
+    }
+    return line_;
+  }
+
+ private:
+  void cell(const std::string& text) { line_ += (line_.empty() ? "" : ",") + text; }
+
+  std::int64_t stage(const Action& action) const {
+    return stage_of(schedule_.layout, schedule_.shape, rank_, action.chunk);
+  }
+
+  bool elsewhere(std::int64_t stage) const { return place_of(schedule_.layout, schedule_.shape, stage).rank != rank_; }
+
+  void message(const char* name, const Action& action) {
+    cell(fmt::format("{}{}{}", stage(action), name, action.micro_batch));
+  }
+
+  void receive(const Action& action) {
+    if (form_ == PipelineCsvForm::compute || action.pass == Pass::weight_gradient) return;
+    const std::int64_t here = stage(action);
+    const bool forward = action.pass == Pass::forward;
+    if (forward ? is_first_stage(schedule_.layout, schedule_.shape, here)
+                : is_last_stage(schedule_.layout, schedule_.shape, here))
+      return;
+    if (elsewhere(forward ? here - 1 : here + 1)) message(forward ? "RECV_F" : "RECV_B", action);
+  }
+
+  void send(const Action& action) {
+    if (form_ == PipelineCsvForm::compute || action.pass == Pass::weight_gradient) return;
+    const std::int64_t here = stage(action);
+    const bool forward = action.pass == Pass::forward;
+    if (forward ? is_last_stage(schedule_.layout, schedule_.shape, here)
+                : is_first_stage(schedule_.layout, schedule_.shape, here))
+      return;
+    if (elsewhere(forward ? here + 1 : here - 1)) message(forward ? "SEND_F" : "SEND_B", action);
+  }
+
+  const Schedule& schedule_;
+  std::int64_t rank_ = 0;
+  PipelineCsvForm form_;
+  std::string line_;
+};
+
+}  // namespace
+
+Schedule parse_pipeline_csv(std::string_view text, const std::string& name) {
+  return Reader(Scanner(text, name).lines(), name).read();
+}
+
+Schedule read_pipeline_csv(const std::filesystem::path& path) {
+  return parse_pipeline_csv(read_text_file(path, "pipeline schedule (CSV)"), path.string());
+}
+
+std::string action_text(const Schedule& schedule, std::int64_t rank, const Action& action) {
+  const std::int64_t stage = stage_of(schedule.layout, schedule.shape, rank, action.chunk);
+  const std::string slice = schedule.shape.slices > 1 ? fmt::format(".{}", action.slice) : "";
+  return fmt::format("{}{}{}{}", stage, letter(action.pass), action.micro_batch, slice);
+}
+
+std::string pipeline_csv(const Schedule& schedule, PipelineCsvForm form) {
+  std::string text;
+  for (std::int64_t rank = 0; rank < schedule.shape.ranks; ++rank) text += Writer(schedule, rank, form).line() + "\n";
+  return text;
+}
+
+}  // namespace echelon
