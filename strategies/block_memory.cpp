@@ -14,9 +14,10 @@ struct Sums {
   Bytes attention_core;
   Bytes linear_inputs;
   Bytes attention_output;
-  Bytes entry;   // the hidden state that enters the block
-  Bytes widest;  // the largest tensor of the block
-  Bytes logits;  // elements of the loss, in activation bytes
+  Bytes entry;          // the hidden state that enters the block
+  Bytes widest;         // the largest tensor of the block
+  Bytes logits;         // elements of the loss, in activation bytes
+  Bytes gathered_keys;  // keys and values of the whole sequence, where they are gathered
 };
 
 Sums sum_up(const LayerProgram& program, const Execution& execution, double tokens, double sequence) {
@@ -24,6 +25,9 @@ Sums sum_up(const LayerProgram& program, const Execution& execution, double toke
   const Bytes element = execution.activation_element;
   for (const Step& step : program.steps) {
     const Operator* op = std::get_if<Operator>(&step);
+    if (const auto* part = std::get_if<Communication>(&step);
+        part != nullptr && part->axis == Axis::context && part->forward == CollectiveKind::all_gather)
+      sums.gathered_keys = element * tokens * part->row_share * part->width;
     if (op == nullptr) continue;
     const SavedActivations saved = saved_activations(*op, tokens, sequence, execution);
     const double rows = tokens * op->row_share;
@@ -100,8 +104,8 @@ BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Stra
   memory.held = held_bytes(program, strategy, execution, tokens);
   const Bytes in_flight = sums.widest * 2;  // the widest gradient and the one that it makes
   memory.kept_for_weights = sums.linear_inputs;
-  memory.forward_extra = sums.widest;
-  memory.backward_extra = in_flight;
+  memory.forward_extra = std::max(sums.widest, sums.gathered_keys);
+  memory.backward_extra = std::max(in_flight, sums.gathered_keys * 2);  // with their gradients
   switch (recompute) {
     case Recompute::none:
       memory.kept = sums.kept;

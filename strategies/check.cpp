@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "strategies/intra/intra.h"
 #include "strategies/lower.h"
 #include "strategies/mesh.h"
 #include "strategies/pipeline/schedule.h"
@@ -97,6 +98,28 @@ Refusal check_heads(const Model& model, const Strategy& strategy) {
                 would_do);
 }
 
+// Ranks that trade heads for sequence need as many for each, of queries and of keys.
+Refusal check_context(const Model& model, const Strategy& strategy) {
+  const Mesh& mesh = strategy.mesh;
+  const std::int64_t traders = context_all_to_all_ranks(strategy);
+  if (mesh.context == 1 || traders == 1 || model.heads == 0) return std::nullopt;
+  const std::int64_t heads = model.heads / mesh.tensor;
+  const std::int64_t kv_heads = model.kv_heads > 0 ? std::max<std::int64_t>(1, model.kv_heads / mesh.tensor) : heads;
+  const auto fits = [&](std::int64_t ranks) { return heads % ranks == 0 && kv_heads % ranks == 0; };
+  const bool all = strategy.context_exchange == ContextExchange::all_to_all;
+  if (!all && mesh.context % traders != 0)
+    return refuse(
+        "context_all_to_all_ranks {} does not divide context_parallel {}; context_all_to_all_ranks {} would do",
+        traders, mesh.context,
+        largest_below(traders, [&](std::int64_t ranks) { return mesh.context % ranks == 0 && fits(ranks); }));
+  if (fits(traders)) return std::nullopt;
+  return refuse("{} {} trades heads, of which a rank has {}, and {} of keys; {} {} would do",
+                all ? "context_parallel" : "context_all_to_all_ranks", traders, heads, kv_heads,
+                all ? "context_parallel" : "context_all_to_all_ranks", largest_below(traders, [&](std::int64_t ranks) {
+                  return fits(ranks) && (all || mesh.context % ranks == 0);
+                }));
+}
+
 Refusal check_batch(const Workload& workload, const Strategy& strategy) {
   const std::int64_t replicas = strategy.mesh.data;
   if (workload.global_batch % replicas != 0)
@@ -106,7 +129,7 @@ Refusal check_batch(const Workload& workload, const Strategy& strategy) {
   if (per_replica % strategy.micro_batch != 0)
     return refuse("micro_batch {} does not divide the {} sequences of each data-parallel rank; micro_batch {} would do",
                   strategy.micro_batch, per_replica, divisor_below(per_replica, strategy.micro_batch));
-  const std::int64_t slices = 2 * strategy.mesh.context;  // two for each rank, so that causal work is even
+  const std::int64_t slices = (strategy.context_balanced ? 2 : 1) * strategy.mesh.context;
   if (strategy.mesh.context > 1 && workload.sequence_length % slices != 0)
     return refuse(
         "context_parallel {} needs a sequence length that is a multiple of {}, not {}; sequence_length {} would do",
@@ -157,6 +180,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   // good.
   if (auto refusal = check_heads(model, strategy)) return refusal;
   if (auto refusal = check_stages(model, strategy)) return refusal;
+  if (auto refusal = check_context(model, strategy)) return refusal;
   if (auto refusal = check_mesh(strategy, placement)) return refusal;
   if (auto refusal = check_experts(model, strategy)) return refusal;
   if (auto refusal = check_sharding(strategy, placement)) return refusal;

@@ -45,6 +45,22 @@ inline constexpr auto enum_names<Sharding> = std::to_array<EnumName<Sharding>>({
     {Sharding::hybrid, "hybrid"},
 });
 
+// How the ranks that share a sequence exchange what attention needs.
+enum class ContextExchange {
+  ring,            // keys and values pass from rank to rank while attention runs (arXiv:2310.01889)
+  all_gather,      // keys and values are gathered before it (Llama 3, arXiv:2407.21783, section 3.3.2)
+  all_to_all,      // each rank takes whole sequences of a share of the heads (Ulysses, arXiv:2309.14509)
+  all_to_all_ring  // all-to-all among neighbours, rings across them (arXiv:2405.07719)
+};
+
+template <>
+inline constexpr auto enum_names<ContextExchange> = std::to_array<EnumName<ContextExchange>>({
+    {ContextExchange::ring, "ring"},
+    {ContextExchange::all_gather, "all_gather"},
+    {ContextExchange::all_to_all, "all_to_all"},
+    {ContextExchange::all_to_all_ring, "all_to_all_ring"},
+});
+
 enum class Recompute {
   none,
   selective,      // the attention core (Megatron; arXiv:2205.05198)
@@ -165,6 +181,11 @@ struct Strategy {
   // What a collective reads stays reserved until the device has run it, and the host runs a forward pass ahead of the
   // device (record_stream in PyTorch's ProcessGroupNCCL).
   bool holds_collective_buffers = false;
+
+  // Context parallelism.
+  ContextExchange context_exchange = ContextExchange::ring;
+  std::int64_t context_all_to_all_ranks = 1;  // all_to_all_ring: ranks of an all-to-all
+  bool context_balanced = true;  // each rank holds two slices, one from each end, so that causal work is even (zig-zag)
 
   // Data parallelism.
   Sharding sharding = Sharding::none;

@@ -97,6 +97,14 @@ std::vector<StrategyKey> memory_rows() {
   return {
       boolean_key<Strategy>("sequence_parallel", &Strategy::sequence_parallel,
                             "norms and dropout divided over the tensor-parallel ranks by tokens"),
+      enum_key<ContextExchange, Strategy>("context_exchange", &Strategy::context_exchange,
+                                          "what the ranks of a sequence exchange: ring keys and values in turn, "
+                                          "all_gather them at once, all_to_all heads "
+                                          "for sequence, all_to_all_ring both"),
+      integer_key<Strategy>("context_all_to_all_ranks", 1, most_degree, &Strategy::context_all_to_all_ranks,
+                            "all_to_all_ring: ranks that trade heads; the ring runs across them"),
+      boolean_key<Strategy>("context_balanced", &Strategy::context_balanced,
+                            "each rank holds a slice from both ends of the sequence, so that causal work is even"),
       enum_key<Sharding, Strategy>(
           "sharding", &Strategy::sharding,
           "data-parallel state that is divided: zero1 optimizer, zero2 and gradients, zero3 and "

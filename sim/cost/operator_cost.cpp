@@ -74,7 +74,7 @@ void cost_flash_attention(const Operator& op, const CostContext& context, Operat
   work.batch = context.sequences;
   work.heads = static_cast<double>(shape.heads);
   work.kv_heads = static_cast<double>(shape.kv_heads);
-  work.queries = context.tokens / context.sequences;
+  work.queries = context.tokens * op.row_share / context.sequences;
   work.keys = context.sequence;
   work.qk_head_dim = static_cast<double>(shape.qk_head_dim);
   work.v_head_dim = static_cast<double>(shape.v_head_dim);
@@ -95,7 +95,7 @@ void cost_flash_attention(const Operator& op, const CostContext& context, Operat
 void cost_unfused_attention(const Operator& op, const CostContext& context, OperatorCost& cost) {
   const AttentionShape& shape = op.attention;
   const double batch = context.sequences * static_cast<double>(shape.heads);
-  const double queries = context.tokens / context.sequences;
+  const double queries = context.tokens * op.row_share / context.sequences;
   const double qk = static_cast<double>(shape.qk_head_dim);
   const double v = static_cast<double>(shape.v_head_dim);
   const Device& device = *context.device;
@@ -145,6 +145,7 @@ OperatorCost operator_cost(const Operator& op, const CostContext& context) {
   const Priced backward = pointwise(moved.backward);
   cost.forward += forward.time;
   cost.input_gradient += backward.time;
+  for (Seconds* time : {&cost.forward, &cost.input_gradient, &cost.weight_gradient}) *time *= op.busiest;
   if (!product) cost.ground = std::max(forward.ground, backward.ground);
   return cost;
 }

@@ -110,7 +110,9 @@ class PassBuilder {
         price.host += context_.host.backward_kernel * (step.cost.backward_kernels * (inputs && weights ? 1 : 0.5));
       } else if (inputs) {
         expose(price, i, step.backward_communication, hidden_backward(i, weights), context_.host.backward_kernel);
-        expose(price, i, step.regather, next_linear(i).input_gradient, context_.host.backward_kernel);
+        const bool beside_product = step.communication->axis == Axis::tensor;
+        expose(price, i, step.regather, beside_product ? next_linear(i).input_gradient : Seconds(0),
+               context_.host.backward_kernel);
       }
     }
     return price;
@@ -152,9 +154,16 @@ class PassBuilder {
     return narrow ? element_size(context_.precision.matrix) : context_.execution.activation_element;
   }
 
+  GroupLayout layout_of(const Communication& communication) const {
+    const GroupLayout& all = context_.groups[static_cast<std::size_t>(communication.axis)];
+    if (communication.ranks <= 0) return all;
+    return {communication.ranks, std::min(communication.ranks, all.ranks_per_node)};
+  }
+
   Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
-    const GroupLayout& layout = context_.groups[static_cast<std::size_t>(communication.axis)];
-    const Bytes bytes = element * (context_.tokens * communication.row_share * communication.width);
+    const GroupLayout layout = layout_of(communication);
+    const Bytes bytes =
+        element * (context_.tokens * communication.row_share * communication.width * communication.busiest);
     if (kind == CollectiveKind::send_receive) {
       ground = Ground::measured;
       const double sharers = static_cast<double>(context_.network->gpus_per_node);

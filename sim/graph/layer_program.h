@@ -40,9 +40,11 @@ struct Communication {
   Axis axis = Axis::tensor;
   std::optional<CollectiveKind> forward;  // absent: nothing is sent in this direction
   std::optional<CollectiveKind> backward;
-  double row_share = 1;  // rows of the full vector = tokens of the rank * row_share
-  double width = 0;      // elements of a row
-  double repeats = 1;    // times that it runs forward (ring steps)
+  double row_share = 1;    // rows of the full vector = tokens of the rank * row_share
+  double width = 0;        // elements of a row
+  double repeats = 1;      // times that it runs forward (ring steps)
+  double busiest = 1;      // what the rank with the most rows moves over the mean of all ranks
+  std::int64_t ranks = 0;  // neighbours of the axis that take part; 0 = all of it
   double backward_repeats = 1;
   bool regathers_input =
       false;  // backward gathers the saved shard again beside the input gradient (sequence parallelism)

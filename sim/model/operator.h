@@ -101,6 +101,7 @@ struct Operator {
   bool transposed_of = false;     // linear: shares the embedding's table (tied); has no weight of its own
   AttentionShape attention;       // attention and rotary only
   double merged_partials = 0;     // attention: partial results merged into the first (steps of a ring)
+  double busiest = 1;             // time on the rank with the most of this work over the mean of all ranks
   double parameters = 0;          // trainable elements held by this rank for this operator, biases included
   double state_flops = 0;         // state_space: forward FLOPs of a row
 };

@@ -15,10 +15,11 @@ namespace echelon {
 // their output; pointwise work between the two is divided by width, the rest by tokens under sequence parallelism.
 LayerProgram tensor_parallel(const Block& block, const Strategy& strategy);
 
-// Ring attention (arXiv:2310.01889): keys and values of the other cp - 1 slices pass by while attention runs; the
-// backward pass also moves their gradients. Tokens are divided by the caller (tokens of a rank = micro-batch * sequence
-// / cp).
+// Attention over a sequence that cp ranks share, by Strategy::context_exchange. Tokens are divided by the caller (tokens
+// of a rank = micro-batch * sequence / cp).
 void context_parallel(LayerProgram& program, const Strategy& strategy);
+// Ranks that trade heads for sequence; 1: none do.
+std::int64_t context_all_to_all_ranks(const Strategy& strategy);
 
 // Expert parallelism (arXiv:2006.16668): experts divided over ep ranks, tokens sent to them and back by all-to-all.
 // Balanced routing.

@@ -40,7 +40,7 @@ Mesh CaseSource::mesh(const Model& model) {
   mesh.data = one_of<std::int64_t>({1, 2, 3, 4});
   mesh.tensor = one_of<std::int64_t>({1, 1, 2, 4, 8});
   mesh.pipeline = one_of<std::int64_t>({1, 1, 2, 3, 4});
-  mesh.context = one_of<std::int64_t>({1, 1, 2});
+  mesh.context = one_of<std::int64_t>({1, 1, 2, 4});
   if (model.experts > 0) mesh.expert = one_of<std::int64_t>({1, 2, 4});
   if (model.experts > 0 && chance(50)) mesh.expert_tensor = one_of<std::int64_t>({1, mesh.tensor});
   return mesh;
@@ -57,6 +57,9 @@ Strategy CaseSource::strategy(const Model& model) {
   if (chance(15)) strategy.first_stage_layers = one_of<std::int64_t>({1, 2, 3});
   if (chance(15)) strategy.last_stage_layers = one_of<std::int64_t>({1, 2, 3});
   strategy.sequence_parallel = chance(60);
+  strategy.context_exchange = enum_names<ContextExchange>[random_() % enum_names<ContextExchange>.size()].value;
+  strategy.context_all_to_all_ranks = one_of<std::int64_t>({1, 2, 3});
+  strategy.context_balanced = chance(70);
   strategy.sharding = enum_names<Sharding>[random_() % enum_names<Sharding>.size()].value;
   if (chance(50)) strategy.shard_ranks = one_of<std::int64_t>({1, 2, 4});
   strategy.reshard_after_forward = chance(60);

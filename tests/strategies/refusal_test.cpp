@@ -20,6 +20,8 @@ std::int64_t& number_named(const std::string& name, Case& one) {
       {"data_parallel", &strategy.mesh.data},
       {"tensor_parallel", &strategy.mesh.tensor},
       {"pipeline_parallel", &strategy.mesh.pipeline},
+      {"context_parallel", &strategy.mesh.context},
+      {"context_all_to_all_ranks", &strategy.context_all_to_all_ranks},
       {"expert_parallel", &strategy.mesh.expert},
       {"expert_tensor_parallel", &strategy.mesh.expert_tensor},
       {"micro_batch", &strategy.micro_batch},
