@@ -187,6 +187,16 @@ struct Strategy {
   std::int64_t context_all_to_all_ranks = 1;  // all_to_all_ring: ranks of an all-to-all
   bool context_balanced = true;  // each rank holds two slices, one from each end, so that causal work is even (zig-zag)
 
+  // Experts: how tokens spread over them. Routing decides it, so these are the run's, not the model's.
+  double expert_capacity_factor = 0;  // each expert takes this times its mean of tokens, padded; 0 = dropless
+  double expert_imbalance = 1;        // dropless: tokens of the busiest expert-parallel rank over the mean
+  double expert_concentration = 0;    // dropless: that ratio from expert shares drawn of a Dirichlet distribution with
+                                      // this parameter, instead; 0 = as expert_imbalance says
+  std::int64_t expert_seed = 1;
+  std::int64_t expert_nodes_per_token = 0;  // a token is sent once to each of at most so many nodes, and inside them to
+                                            // its experts (arXiv:2412.19437, section 2.1.2); 0 = to each expert apart
+  bool overlap_expert = false;              // all-to-alls run beside another micro-batch's compute
+
   // Data parallelism.
   Sharding sharding = Sharding::none;
   std::int64_t shard_ranks = 0;           // hybrid: ranks that share one copy; 0 = the GPUs of a node

@@ -97,6 +97,21 @@ std::vector<StrategyKey> memory_rows() {
   return {
       boolean_key<Strategy>("sequence_parallel", &Strategy::sequence_parallel,
                             "norms and dropout divided over the tensor-parallel ranks by tokens"),
+      number_key<Strategy>("expert_capacity_factor", 0, 1000, &Strategy::expert_capacity_factor,
+                           "each expert takes this times its mean of tokens, padded; 0 = dropless"),
+      number_key<Strategy>("expert_imbalance", 1, 1e6, &Strategy::expert_imbalance,
+                           "dropless: tokens of the busiest expert-parallel rank over the mean"),
+      number_key<Strategy>(
+          "expert_concentration", 0, 1e9, &Strategy::expert_concentration,
+          "dropless: that ratio of expert shares drawn of a Dirichlet distribution with this parameter; "
+          "0 = as expert_imbalance says"),
+      integer_key<Strategy>("expert_seed", 0, 1'000'000'000, &Strategy::expert_seed, "of that draw"),
+      integer_key<Strategy>(
+          "expert_nodes_per_token", 0, most_degree, &Strategy::expert_nodes_per_token,
+          "a token is sent once to each of at most so many nodes and inside them to its experts; 0 = to "
+          "each expert apart"),
+      boolean_key<Strategy>("overlap_expert", &Strategy::overlap_expert,
+                            "all-to-alls of experts run beside another micro-batch's compute"),
       enum_key<ContextExchange, Strategy>("context_exchange", &Strategy::context_exchange,
                                           "what the ranks of a sequence exchange: ring keys and values in turn, "
                                           "all_gather them at once, all_to_all heads "

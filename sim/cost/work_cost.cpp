@@ -156,6 +156,8 @@ class PassBuilder {
 
   GroupLayout layout_of(const Communication& communication) const {
     const GroupLayout& all = context_.groups[static_cast<std::size_t>(communication.axis)];
+    if (communication.part == GroupPart::inside_node) return {all.ranks_per_node, all.ranks_per_node};
+    if (communication.part == GroupPart::across_nodes) return {all.ranks / all.ranks_per_node, 1};
     if (communication.ranks <= 0) return all;
     return {communication.ranks, std::min(communication.ranks, all.ranks_per_node)};
   }
@@ -209,6 +211,7 @@ class PassBuilder {
   // the one before for a reduction. A chunked product leaves its first chunk's transfer uncovered.
   Seconds neighbour_time(std::size_t i, bool backward) const {
     const Communication& communication = *steps_[i].communication;
+    if (communication.hiding == Hiding::micro_batch) return share_of_pass(backward);
     if (communication.hiding != Hiding::operators) return Seconds(0);
     const bool reduces =
         communication.forward == CollectiveKind::reduce_scatter || communication.forward == CollectiveKind::all_reduce;
@@ -220,9 +223,21 @@ class PassBuilder {
     return whole * ((ranks - 1) / ranks);
   }
 
+  // Compute of a pass of another micro-batch for each of the communications that it hides.
+  Seconds share_of_pass(bool backward) const {
+    Seconds compute;
+    double hidden = 0;
+    for (const PricedStep& step : steps_) {
+      compute += backward ? step.cost.input_gradient + step.cost.weight_gradient : step.cost.forward;
+      if (step.communication != nullptr && step.communication->hiding == Hiding::micro_batch) hidden += 1;
+    }
+    return compute / hidden;
+  }
+
   Seconds hidden_backward(std::size_t i, bool weights) const {
     const Communication& communication = *steps_[i].communication;
-    if (communication.hiding == Hiding::operators) return neighbour_time(i, true);
+    if (communication.hiding == Hiding::operators || communication.hiding == Hiding::micro_batch)
+      return neighbour_time(i, true);
     if (communication.hiding == Hiding::weight_gradient && weights) return next_linear(i).weight_gradient;
     return Seconds(0);
   }

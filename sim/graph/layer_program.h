@@ -33,8 +33,12 @@ enum class Hiding {
   none,             // the compute stream waits for it
   weight_gradient,  // its backward runs beside the weight gradients of the next linear (Megatron's asynchronous
                     // all-reduce)
-  operators  // it runs beside the operator next to it in both passes (ring attention, asynchronous tensor parallelism)
+  operators,  // it runs beside the operator next to it in both passes (ring attention, asynchronous tensor parallelism)
+  micro_batch  // it runs beside the compute of another micro-batch (DualPipe's pairs, Megatron's batch overlap)
 };
+
+// Which ranks of its axis a communication joins.
+enum class GroupPart { whole, inside_node, across_nodes };
 
 struct Communication {
   Axis axis = Axis::tensor;
@@ -45,6 +49,7 @@ struct Communication {
   double repeats = 1;      // times that it runs forward (ring steps)
   double busiest = 1;      // what the rank with the most rows moves over the mean of all ranks
   std::int64_t ranks = 0;  // neighbours of the axis that take part; 0 = all of it
+  GroupPart part = GroupPart::whole;
   double backward_repeats = 1;
   bool regathers_input =
       false;  // backward gathers the saved shard again beside the input gradient (sequence parallelism)

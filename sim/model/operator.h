@@ -96,6 +96,7 @@ struct Operator {
   double width = 0;  // features of a row that a pointwise operator works on (output side for a gated activation)
   std::int64_t experts = 1;       // linear: weights side by side on this rank; rows are spread over them
   bool routed = false;            // belongs to the routed experts (expert parallelism divides it)
+  double copies = 1;              // routed: experts that each token goes to
   bool gated = false;             // activation: two inputs of `width`
   bool root_mean_square = false;  // norm: RMSNorm, for which eager PyTorch had no kernel of its own
   bool transposed_of = false;     // linear: shares the embedding's table (tied); has no weight of its own

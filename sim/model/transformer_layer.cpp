@@ -181,7 +181,7 @@ class LayerBuilder {
       if (op.kind == OperatorKind::linear) op.experts = moe.experts;
       op.parameters *= as_double(moe.experts);
       op.routed = true;
-      op.row_share = as_double(moe.top_k);
+      op.row_share = op.copies = as_double(moe.top_k);
       return op;
     });
   }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <random>
 
 #include "strategies/intra/intra.h"
 
@@ -11,37 +12,74 @@ const Operator* routed_operator(const Step& step) {
   return op != nullptr && op->routed ? op : nullptr;
 }
 
-Communication all_to_all(double row_share, double width) {
+Communication all_to_all(const Strategy& strategy, double row_share, double width, double busiest) {
   Communication exchange;
   exchange.axis = Axis::expert;
   exchange.forward = CollectiveKind::all_to_all;
   exchange.backward = CollectiveKind::all_to_all;
   exchange.row_share = row_share;
   exchange.width = width;
+  exchange.busiest = busiest;
+  if (strategy.overlap_expert) exchange.hiding = Hiding::micro_batch;
   return exchange;
+}
+
+// The way to the experts, or back: one all-to-all, or one across nodes and one inside them. `entry`: the first of the
+// experts' operators.
+std::vector<Step> exchanges(const Strategy& strategy, const Operator& entry) {
+  const double width = entry.in_features;
+  if (strategy.expert_nodes_per_token == 0) return {all_to_all(strategy, entry.row_share, width, entry.busiest)};
+  const double nodes = std::min(entry.copies, static_cast<double>(strategy.expert_nodes_per_token));
+  Communication across = all_to_all(strategy, entry.row_share * nodes / entry.copies, width, entry.busiest);
+  across.part = GroupPart::across_nodes;
+  Communication inside = all_to_all(strategy, entry.row_share, width, entry.busiest);
+  inside.part = GroupPart::inside_node;
+  return {across, inside};
+}
+
+// Tokens of the busiest of `ranks` over the mean, with expert shares drawn of a symmetric Dirichlet distribution.
+double drawn_imbalance(std::int64_t experts, std::int64_t ranks, double concentration, std::int64_t seed) {
+  std::mt19937_64 random(static_cast<std::uint64_t>(seed));
+  std::gamma_distribution<double> gamma(concentration, 1);
+  std::vector<double> load(static_cast<std::size_t>(ranks), 0);
+  double sum = 0;
+  for (std::int64_t expert = 0; expert < experts; ++expert) {
+    const double share = gamma(random);
+    load[static_cast<std::size_t>(expert * ranks / experts)] += share;
+    sum += share;
+  }
+  return sum > 0 ? *std::max_element(load.begin(), load.end()) * static_cast<double>(ranks) / sum : 1;
 }
 
 }  // namespace
 
+double expert_imbalance(const Strategy& strategy, std::int64_t experts) {
+  if (strategy.mesh.expert <= 1 || strategy.expert_capacity_factor > 0) return 1;
+  if (strategy.expert_concentration <= 0) return strategy.expert_imbalance;
+  return drawn_imbalance(experts, strategy.mesh.expert, strategy.expert_concentration, strategy.expert_seed);
+}
+
 void expert_parallel(LayerProgram& program, const Strategy& strategy) {
-  const std::int64_t degree = strategy.mesh.expert;
-  if (degree <= 1) return;
   const auto is_routed = [](const Step& step) { return routed_operator(step) != nullptr; };
   const auto first = std::find_if(program.steps.begin(), program.steps.end(), is_routed);
   if (first == program.steps.end()) return;
   const auto last = std::find_if(program.steps.rbegin(), program.steps.rend(), is_routed).base();
+  const std::int64_t degree = strategy.mesh.expert;
+  const double capacity = strategy.expert_capacity_factor > 0 ? strategy.expert_capacity_factor : 1;
+  const double busiest = expert_imbalance(strategy, routed_operator(*first)->experts);
   for (auto step = first; step != last; ++step) {
     Operator* op = std::get_if<Operator>(&*step);
     if (op == nullptr || !op->routed) continue;
     op->experts = std::max<std::int64_t>(1, op->experts / degree);
     op->parameters /= static_cast<double>(degree);
+    op->row_share *= capacity;
+    op->busiest = busiest;
   }
-  const Operator& entry = *routed_operator(*first);
-  const double width = entry.in_features;
-  const double share = entry.row_share;
+  if (degree <= 1) return;
+  const auto there = exchanges(strategy, *routed_operator(*first));
   const auto position = first - program.steps.begin();
-  program.steps.insert(last, all_to_all(share, width));
-  program.steps.insert(program.steps.begin() + position, all_to_all(share, width));
+  program.steps.insert(last, there.rbegin(), there.rend());
+  program.steps.insert(program.steps.begin() + position, there.begin(), there.end());
 }
 
 }  // namespace echelon

@@ -21,9 +21,11 @@ void context_parallel(LayerProgram& program, const Strategy& strategy);
 // Ranks that trade heads for sequence; 1: none do.
 std::int64_t context_all_to_all_ranks(const Strategy& strategy);
 
-// Expert parallelism (arXiv:2006.16668): experts divided over ep ranks, tokens sent to them and back by all-to-all.
-// Balanced routing.
+// Expert parallelism (arXiv:2006.16668): experts divided over ep ranks, tokens sent to them and back by all-to-all. What
+// the busiest rank gets over the mean lengthens its operators and exchanges.
 void expert_parallel(LayerProgram& program, const Strategy& strategy);
+// That ratio for a layer of so many experts.
+double expert_imbalance(const Strategy& strategy, std::int64_t experts);
 
 LayerProgram local_program(const Block& block, const Strategy& strategy);
 

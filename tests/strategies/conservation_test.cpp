@@ -60,7 +60,8 @@ PassFlops lowered_flops(const testing::Case& one, const Lowering& lowering) {
 // parallelism, where each rank runs them on its share of the tokens.
 double copies_of(const Operator& op, const Strategy& strategy) {
   const bool whole = op.split == TensorSplit::none || op.split == TensorSplit::replicated;
-  return whole && !strategy.sequence_parallel ? static_cast<double>(strategy.mesh.tensor) : 1;
+  const double padded = op.routed && strategy.expert_capacity_factor > 0 ? strategy.expert_capacity_factor : 1;
+  return padded * (whole && !strategy.sequence_parallel ? static_cast<double>(strategy.mesh.tensor) : 1);
 }
 
 PassFlops model_flops_by_pass(const testing::Case& one) {

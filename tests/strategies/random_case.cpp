@@ -60,6 +60,11 @@ Strategy CaseSource::strategy(const Model& model) {
   strategy.context_exchange = enum_names<ContextExchange>[random_() % enum_names<ContextExchange>.size()].value;
   strategy.context_all_to_all_ranks = one_of<std::int64_t>({1, 2, 3});
   strategy.context_balanced = chance(70);
+  if (chance(30)) strategy.expert_capacity_factor = one_of<double>({1, 1.25, 2});
+  if (chance(30)) strategy.expert_imbalance = 1.3;
+  if (chance(20)) strategy.expert_concentration = 2;
+  strategy.expert_nodes_per_token = one_of<std::int64_t>({0, 0, 1, 2});
+  strategy.overlap_expert = chance(40);
   strategy.sharding = enum_names<Sharding>[random_() % enum_names<Sharding>.size()].value;
   if (chance(50)) strategy.shard_ranks = one_of<std::int64_t>({1, 2, 4});
   strategy.reshard_after_forward = chance(60);

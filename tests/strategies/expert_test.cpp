@@ -1,0 +1,116 @@
+// Where tokens go, by closed forms.
+#include "sim/model/transformer.h"
+#include "strategies/intra/intra.h"
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+constexpr double hidden = 128;
+
+// One layer of 8 experts, two for each token.
+LayerProgram layer(const Strategy& strategy) {
+  TransformerSpec spec;
+  spec.layers = 1;
+  spec.hidden = 128;
+  spec.heads = 8;
+  spec.vocabulary = 64;
+  spec.mixture = MixtureOfExperts{8, 2, 96, 0, false, false, false};
+  const Model model = build_transformer(spec);
+  return local_program(model.blocks[static_cast<std::size_t>(model.layers[0])], strategy);
+}
+
+Strategy over(std::int64_t ranks) {
+  Strategy strategy;
+  strategy.mesh.data = strategy.mesh.expert = ranks;
+  return strategy;
+}
+
+std::vector<Communication> exchanges_of(const LayerProgram& program) {
+  std::vector<Communication> found;
+  for (const Step& step : program.steps)
+    if (const auto* part = std::get_if<Communication>(&step); part != nullptr && part->axis == Axis::expert)
+      found.push_back(*part);
+  return found;
+}
+
+const Operator& first_routed(const LayerProgram& program) {
+  for (const Step& step : program.steps)
+    if (const auto* op = std::get_if<Operator>(&step); op != nullptr && op->routed) return *op;
+  FAIL("no expert");
+  return std::get<Operator>(program.steps.front());
+}
+
+}  // namespace
+
+TEST_CASE("every copy of a token goes to its expert and back") {
+  const LayerProgram program = layer(over(4));
+  const auto exchanges = exchanges_of(program);
+  REQUIRE(exchanges.size() == 2);
+  for (const Communication& exchange : exchanges) {
+    CHECK(exchange.row_share == 2);
+    CHECK(exchange.width == hidden);
+    CHECK(exchange.hiding == Hiding::none);
+  }
+  CHECK(first_routed(program).experts == 2);
+  CHECK(exchanges_of(layer(over(1))).empty());
+}
+
+TEST_CASE("experts with a capacity are padded to it and balanced by it") {
+  Strategy strategy = over(4);
+  strategy.expert_capacity_factor = 1.25;
+  strategy.expert_imbalance = 3;
+  const LayerProgram program = layer(strategy);
+  CHECK(first_routed(program).row_share == 2.5);
+  CHECK(first_routed(program).busiest == 1);
+  CHECK(exchanges_of(program)[0].row_share == 2.5);
+  CHECK(first_routed(layer([&] {
+          strategy.mesh = {};
+          return strategy;
+        }()))
+            .row_share == 2.5);  // one rank pads too
+}
+
+TEST_CASE("without a capacity the busiest rank sets the pace") {
+  Strategy strategy = over(4);
+  strategy.expert_imbalance = 1.5;
+  CHECK(first_routed(layer(strategy)).busiest == 1.5);
+  CHECK(exchanges_of(layer(strategy))[0].busiest == 1.5);
+  CHECK(first_routed(layer(strategy)).row_share == 2);  // the mean, which FLOPs count
+}
+
+TEST_CASE("drawn imbalance is between none and all tokens on one rank, and falls with evenness") {
+  Strategy strategy = over(8);
+  double before = 8;
+  for (const double concentration : {0.01, 1.0, 100.0, 1e6}) {
+    strategy.expert_concentration = concentration;
+    double mean = 0;
+    for (strategy.expert_seed = 0; strategy.expert_seed < 50; ++strategy.expert_seed) {
+      const double ratio = expert_imbalance(strategy, 64);
+      CHECK(ratio >= 1);
+      CHECK(ratio <= 8);
+      mean += ratio / 50;
+    }
+    CHECK(mean < before);
+    before = mean;
+  }
+  CHECK(before == Approx(1).margin(0.01));
+  strategy.expert_seed = 7;
+  CHECK(expert_imbalance(strategy, 64) == expert_imbalance(strategy, 64));
+}
+
+TEST_CASE("node-limited routing crosses the network once for each node") {
+  Strategy strategy = over(8);
+  strategy.expert_nodes_per_token = 1;
+  const auto exchanges = exchanges_of(layer(strategy));
+  REQUIRE(exchanges.size() == 4);
+  CHECK(exchanges[0].part == GroupPart::across_nodes);
+  CHECK(exchanges[0].row_share == 1);
+  CHECK(exchanges[1].part == GroupPart::inside_node);
+  CHECK(exchanges[1].row_share == 2);
+  CHECK(exchanges[2].part == GroupPart::inside_node);  // back the other way
+  CHECK(exchanges[3].part == GroupPart::across_nodes);
+  strategy.expert_nodes_per_token = 4;  // no more nodes than experts of a token
+  CHECK(exchanges_of(layer(strategy))[0].row_share == 2);
+}
