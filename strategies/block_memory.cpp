@@ -45,6 +45,26 @@ Sums sum_up(const LayerProgram& program, const Execution& execution, double toke
   return sums;
 }
 
+// What need not be kept where operators of these kinds run again: their outputs, which the products behind them keep as
+// inputs, and attention's scores.
+Bytes dropped_bytes(const LayerProgram& program, const std::vector<OperatorKind>& kinds, const Execution& execution,
+                    double tokens, double sequence) {
+  Bytes dropped;
+  bool reruns_input = false;
+  for (const Step& step : program.steps) {
+    const Operator* op = std::get_if<Operator>(&step);
+    if (op == nullptr) continue;
+    const SavedActivations saved = saved_activations(*op, tokens, sequence, execution);
+    if (op->kind == OperatorKind::linear && reruns_input) dropped += saved.kept;
+    reruns_input = op->kind != OperatorKind::linear && std::find(kinds.begin(), kinds.end(), op->kind) != kinds.end();
+    if (reruns_input && op->kind == OperatorKind::attention) {
+      dropped += saved.attention_core;
+      reruns_input = false;  // its output is what the product behind it keeps
+    }
+  }
+  return dropped;
+}
+
 // Product and reduce-scatter outputs that selective recompute by operator keeps.
 Bytes selective_bytes(const LayerProgram& program, const Strategy& strategy, const Execution& execution,
                       double tokens) {
@@ -122,6 +142,12 @@ BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Stra
       memory.kept = sums.entry;
       memory.backward_extra += sums.kept;
       break;
+    case Recompute::operators: {
+      const Bytes dropped = dropped_bytes(program, strategy.recompute_operators, execution, tokens, sequence);
+      memory.kept = sums.kept - dropped;
+      memory.backward_extra += dropped;
+      break;
+    }
   }
   memory.kept_for_weights = std::min(memory.kept_for_weights, memory.kept);
   return memory;

@@ -65,7 +65,8 @@ enum class Recompute {
   none,
   selective,      // the attention core (Megatron; arXiv:2205.05198)
   selective_ops,  // torchtitan's per-operator policy: every second matrix product and all pointwise work again
-  full            // each layer from its input
+  full,           // each layer from its input
+  operators       // those that Strategy::recompute_operators names (Megatron-Core's --recompute-modules)
 };
 
 template <>
@@ -74,6 +75,7 @@ inline constexpr auto enum_names<Recompute> = std::to_array<EnumName<Recompute>>
     {Recompute::selective, "selective"},
     {Recompute::selective_ops, "selective_ops"},
     {Recompute::full, "full"},
+    {Recompute::operators, "operators"},
 });
 
 // When FSDP asks for the next layer's parameters in the backward pass (torch.distributed.fsdp.BackwardPrefetch).
@@ -166,10 +168,12 @@ struct Strategy {
   std::int64_t virtual_stages = 1;      // chunks a rank (interleaved)
   std::int64_t first_stage_layers = 0;  // layers of the first pipeline stage; 0 = even
   std::int64_t last_stage_layers = 0;
-  bool overlap_pipeline = false;      // sends and receives run beside compute
-  bool synchronous_pipeline = false;  // the host waits for the device at every pipeline send or receive
-  bool keeps_stage_outputs = false;   // what a stage sent on stays until its backward pass
-  bool divides_messages = false;      // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
+  std::vector<std::int64_t> stage_layers;  // of every stage, in the order of the model; empty = as the two above say
+  bool balances_stages = false;            // whoever simulates fills stage_layers by predicted time
+  bool overlap_pipeline = false;           // sends and receives run beside compute
+  bool synchronous_pipeline = false;       // the host waits for the device at every pipeline send or receive
+  bool keeps_stage_outputs = false;        // what a stage sent on stays until its backward pass
+  bool divides_messages = false;  // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
 
   // Tensor and sequence parallelism.
   bool sequence_parallel = false;
@@ -215,6 +219,8 @@ struct Strategy {
   // What runs again, and how kernels run.
   Recompute recompute = Recompute::none;
   std::int64_t recompute_layers = 0;  // full: only this many layers of each chunk; 0 = all
+  std::vector<OperatorKind> recompute_operators;
+  bool recompute_least = false;  // whoever simulates sets the two above to the least that fits
   KernelStyle kernels = KernelStyle::megatron_fused;
   std::optional<KernelStyle> loss_kernels;  // of the output projection's block; none: as `kernels`
   AttentionKernel attention = AttentionKernel::flash;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "sim/app/automatic.h"
 #include "sim/app/host_cost.h"
 #include "sim/app/memory_result.h"
 #include "sim/cost/work_cost.h"
@@ -55,6 +56,7 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   context.sequences = lowering.sequences;
   context.tensor_overlap_share = scenario.strategy.overlap_tensor_share;
   context.reorders_sequence_shards = scenario.strategy.reorders_sequence_shards && scenario.strategy.micro_batch > 1;
+  context.recomputed = scenario.strategy.recompute_operators;
   context.accumulation = accumulation_bytes(scenario);
   return context;
 }
@@ -187,7 +189,30 @@ void add_money_and_energy(const Scenario& scenario, Result& result) {
 
 }  // namespace
 
+std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scenario) {
+  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
+                       {scenario.gpus, scenario.profile.network.gpus_per_node});
+  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
+  WorkPricer pricer(cost_context(scenario, std::get<Lowering>(lowered)));
+  std::vector<Seconds> times;
+  for (std::size_t block = 0; block < scenario.model.blocks.size(); ++block) {
+    Seconds sum;
+    for (const OperatorPrice& price : pricer.explain(static_cast<std::int32_t>(block)))
+      sum += price.forward + price.backward;
+    times.push_back(sum);
+  }
+  return times;
+}
+
 std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail) {
+  if (leaves_open(scenario.strategy)) {
+    const auto decided = decide(scenario);
+    if (const auto* refusal = std::get_if<Infeasible>(&decided)) return *refusal;
+    auto outcome = simulate(std::get<Decided>(decided).scenario, detail);
+    if (auto* result = std::get_if<Result>(&outcome))
+      for (const std::string& choice : std::get<Decided>(decided).choices) result->warnings.push_back(choice);
+    return outcome;
+  }
   auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
                        {scenario.gpus, scenario.profile.network.gpus_per_node});
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;

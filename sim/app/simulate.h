@@ -17,6 +17,10 @@ enum class Detail {
 
 // Predicts one iteration. Infeasible: the strategy cannot be laid on model and cluster (running out of memory is not
 // infeasible here: Result::memory says so). Throws InternalError if our own task graph deadlocks.
+// What the strategy leaves open is decided first (sim/app/automatic.h), and the result's warnings say how.
 std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail = Detail::totals);
+
+// Time of one layer of each block, forward and backward, by block of the model.
+std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scenario);
 
 }  // namespace echelon

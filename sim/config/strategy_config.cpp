@@ -14,21 +14,41 @@ constexpr std::int64_t most_layers = 100'000;
 
 using StrategyKey = Key<Strategy>;
 
+void read_recompute_operators(const Value& value, Strategy& strategy) {
+  strategy.recompute_operators.clear();
+  for (const Value& item : value.items()) strategy.recompute_operators.push_back(item.one_of<OperatorKind>());
+}
+
 const std::vector<StrategyKey>& recompute_keys() {
   static const std::vector<StrategyKey> keys = {
       enum_key<Recompute, Strategy>("kind", &Strategy::recompute, "what the backward pass computes again",
                                     Presence::required),
       integer_key<Strategy>("layers", 0, most_layers, &Strategy::recompute_layers,
                             "full: only this many layers of each chunk; 0 = all"),
+      {{"operators", fmt::format(R"({{"type":"array","items":{}}})", enum_type<OperatorKind>()),
+        "operators: the kinds that run again"},
+       read_recompute_operators},
   };
   return keys;
 }
 
+// {operators: [norm, activation]} stands for itself; {kind: full, layers: 4} and plain words for the rest.
 void read_recompute(const Value& value, Strategy& strategy) {
+  strategy.recompute_least = value.is_scalar() && value.text() == "auto";
+  if (strategy.recompute_least) return;
   if (value.is_mapping())
     read_keys(value, recompute_keys(), strategy);
   else
     strategy.recompute = value.one_of<Recompute>();
+  if ((strategy.recompute == Recompute::operators) == strategy.recompute_operators.empty())
+    value.fail(fmt::format("{} names {} operators", value.path(), strategy.recompute_operators.size()),
+               "expected {kind: operators, operators: [norm, activation]}, and no operators for other kinds");
+}
+
+void read_stage_layers(const Value& value, Strategy& strategy) {
+  strategy.balances_stages = value.is_scalar() && value.text() == "balanced";
+  if (strategy.balances_stages) return;
+  for (const Value& item : value.items()) strategy.stage_layers.push_back(item.integer(0, most_layers));
 }
 
 void read_data_parallel(const Value& value, Strategy& strategy) {
@@ -90,6 +110,11 @@ std::vector<StrategyKey> schedule_rows() {
                             "layers of the first pipeline stage; 0 = an even share"),
       integer_key<Strategy>("last_stage_layers", 0, most_layers, &Strategy::last_stage_layers,
                             "layers of the last pipeline stage; 0 = an even share"),
+      {{"stage_layers",
+        any_of(
+            {choice_type({"balanced"}), fmt::format(R"({{"type":"array","items":{}}})", integer_type(0, most_layers))}),
+        "layers of every stage, in the order of the model; balanced: by predicted time"},
+       read_stage_layers},
   };
 }
 
@@ -128,8 +153,8 @@ std::vector<StrategyKey> memory_rows() {
                             "hybrid: ranks that share one copy; 0 = the GPUs of a node"),
       boolean_key<Strategy>("reshard_after_forward", &Strategy::reshard_after_forward,
                             "zero3, hybrid: free gathered parameters after the forward pass"),
-      {{"recompute", any_of({enum_type<Recompute>(), object_type_of(recompute_keys())}),
-        "what the backward pass computes again instead of keeping it"},
+      {{"recompute", any_of({enum_type<Recompute>(), choice_type({"auto"}), object_type_of(recompute_keys())}),
+        "what the backward pass computes again instead of keeping it; auto: the least that fits"},
        read_recompute},
   };
 }

@@ -62,17 +62,22 @@ class PassBuilder {
 
   const std::vector<PricedStep>& steps() const { return steps_; }
 
-  Price forward(bool again, bool attention_core_only) const {
+  // The operators of these kinds alone, again.
+  Price rerun(const std::vector<OperatorKind>& kinds) const {
+    Price price;
+    for (const PricedStep& step : steps_)
+      if (step.op != nullptr && std::find(kinds.begin(), kinds.end(), step.op->kind) != kinds.end())
+        add_forward(price, price.recompute, step);
+    return price;
+  }
+
+  Price forward(bool again) const {
     Price price;
     for (std::size_t i = 0; i < steps_.size(); ++i) {
       const PricedStep& step = steps_[i];
       if (step.op != nullptr) {
-        if (attention_core_only && step.op->kind != OperatorKind::attention) continue;
-        (again ? price.recompute : price.compute) += step.cost.forward;
-        tally(price, step.cost.forward, step.cost.ground);
-        price.flops += step.cost.flops.forward;
-        price.host += context_.host.forward_kernel * step.cost.forward_kernels;
-      } else if (!attention_core_only) {
+        add_forward(price, again ? price.recompute : price.compute, step);
+      } else {
         expose(price, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
       }
     }
@@ -182,6 +187,13 @@ class PassBuilder {
     price.by_ground[static_cast<std::size_t>(ground)] += time;
   }
 
+  void add_forward(Price& price, Seconds& sum, const PricedStep& step) const {
+    sum += step.cost.forward;
+    tally(price, step.cost.forward, step.cost.ground);
+    price.flops += step.cost.flops.forward;
+    price.host += context_.host.forward_kernel * step.cost.forward_kernels;
+  }
+
   static void add_compute(Price& price, Seconds time, Flops flops, const PricedStep& step) {
     price.compute += time;
     price.flops += flops;
@@ -258,18 +270,21 @@ const Price& WorkPricer::price_run(const LayerRun& run) {
     case Rerun::nothing:
       break;
     case Rerun::attention_core:
-      price += builder.forward(true, true);
+      price += builder.rerun({OperatorKind::attention});
       break;
     case Rerun::selective_operators:
       price += builder.selective_operators();
       break;
+    case Rerun::listed_operators:
+      price += builder.rerun(context_.recomputed);
+      break;
     case Rerun::everything:
-      price += builder.forward(true, false);
+      price += builder.forward(true);
       break;
   }
   switch (run.pass) {
     case Pass::forward:
-      price += builder.forward(false, false);
+      price += builder.forward(false);
       break;
     case Pass::backward:
       price += builder.backward(true, true);

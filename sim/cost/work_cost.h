@@ -41,6 +41,7 @@ struct CostContext {
   double sequences = 0;                   // of one micro-batch
   double tensor_overlap_share = 1;        // of what products could hide of tensor-parallel collectives (Strategy)
   bool reorders_sequence_shards = false;  // gathers and scatters of the sequence copy the whole tensor (Strategy)
+  std::vector<OperatorKind> recomputed;   // what Rerun::listed_operators runs again
   Bytes accumulation;                     // moved for each element to add a micro-batch's weight gradient to its buffer
 };
 

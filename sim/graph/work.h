@@ -21,7 +21,7 @@ struct GroupLayout {
 enum class Pass : std::uint8_t { forward, backward, input_gradient, weight_gradient };
 
 // How much of a block's forward pass runs again before its backward pass.
-enum class Rerun : std::uint8_t { nothing, attention_core, selective_operators, everything };
+enum class Rerun : std::uint8_t { nothing, attention_core, selective_operators, listed_operators, everything };
 
 // `count` layers of one block in one pass.
 struct LayerRun {

@@ -33,6 +33,8 @@ Rerun rerun_of(const StageUnit& unit, Pass pass, Recompute recompute) {
       return Rerun::selective_operators;
     case Recompute::full:
       return Rerun::everything;
+    case Recompute::operators:
+      return Rerun::listed_operators;
   }
   return Rerun::nothing;
 }

@@ -1,6 +1,7 @@
 #include "strategies/placement/stages.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -8,13 +9,13 @@
 
 namespace echelon {
 
-namespace {
-
 // Of one copy of the model: a bidirectional schedule's chunks are copies.
 std::int64_t stage_count(const Strategy& strategy) {
   const bool copies = schedule_row(strategy.schedule).layout == StageLayout::bidirectional;
   return strategy.mesh.pipeline * (copies ? 1 : strategy.virtual_stages);
 }
+
+namespace {
 
 // Megatron-LM asks for even stages unless the first or last stage's layers are given; the others spread what is left
 // over.
@@ -44,7 +45,20 @@ bool has_fixed_ends(const Strategy& strategy) {
   return strategy.first_stage_layers > 0 || strategy.last_stage_layers > 0;
 }
 
+// One number for each stage, all layers together, none without but the ends, which hold the embedding and the loss.
+bool list_fits(std::int64_t layers, const Strategy& strategy) {
+  const auto& list = strategy.stage_layers;
+  std::int64_t sum = 0;
+  for (std::size_t stage = 0; stage < list.size(); ++stage) {
+    const bool end = stage == 0 || stage + 1 == list.size();
+    if (list[stage] < (end && list.size() > 1 ? 0 : 1)) return false;
+    sum += list[stage];
+  }
+  return std::ssize(list) == stage_count(strategy) && sum == layers;
+}
+
 bool stages_fit(std::int64_t layers, const Strategy& strategy) {
+  if (!strategy.stage_layers.empty()) return list_fits(layers, strategy);
   if (has_fixed_ends(strategy)) return ends_fit(layers, strategy);
   const std::int64_t stages = stage_count(strategy);
   if (stages > layers) return stages == layers + 2;  // embedding and loss on stages of their own
@@ -127,6 +141,14 @@ std::optional<std::string> stage_refusal(std::int64_t layers, const Strategy& st
   const std::int64_t stages = stage_count(strategy);
   const std::string shape = fmt::format("pipeline_parallel {} x virtual_stages {} = {} stages", strategy.mesh.pipeline,
                                         strategy.virtual_stages, stages);
+  if (!strategy.stage_layers.empty()) {
+    Strategy even = strategy;
+    even.stage_layers.clear();
+    return fmt::format(
+        "stage_layers [{}] do not lay {} layers on {}; {}", fmt::join(strategy.stage_layers, ", "), layers, shape,
+        stages <= layers + 2 ? fmt::format("stage_layers [{}] would do", fmt::join(layers_by_stage(layers, even), ", "))
+                             : "fewer stages would do");
+  }
   Remedies remedies(layers, strategy);
   if (has_fixed_ends(strategy)) {
     if (strategy.last_stage_layers > 0)
@@ -146,6 +168,7 @@ std::optional<std::string> stage_refusal(std::int64_t layers, const Strategy& st
 }
 
 std::vector<std::int64_t> layers_by_stage(std::int64_t layers, const Strategy& strategy) {
+  if (!strategy.stage_layers.empty()) return strategy.stage_layers;
   const std::int64_t stages = stage_count(strategy);
   std::vector<std::int64_t> counts(static_cast<std::size_t>(stages), 0);
   std::size_t first = 0;

@@ -237,3 +237,15 @@ TEST_CASE("a schedule that there is not, or not so") {
   refuse({"schedule", "--file", folder.file("random.csv", random_bytes(10'000'000))}, {"random.csv"});
   refuse({"schedule", "--file", folder.path()}, {"not a file but a directory"});
 }
+
+TEST_CASE("recompute and layers that cannot be") {
+  const ScratchFolder folder;
+  const auto with = [&](const std::string& line) {
+    return folder.file("s.yaml", scenario("  micro_batch: 1\n", "  micro_batch: 1\n  " + line + "\n"));
+  };
+  refuse({"run", with("recompute: {kind: operators}")}, {"s.yaml:18:", "names 0 operators"});
+  refuse({"run", with("recompute: {kind: operators, operators: [norms]}")}, {"did you mean 'norm'?"});
+  refuse({"run", with("recompute: {kind: full, operators: [norm]}")}, {"no operators for other kinds"});
+  refuse({"run", with("stage_layers: [a]")}, {"s.yaml:18:"});
+  refuse({"run", with("stage_layers: balance")}, {"s.yaml:18:"});
+}

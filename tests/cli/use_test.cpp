@@ -107,3 +107,17 @@ TEST_CASE("schedule draws, writes and reads what it wrote") {
   CHECK(json["span"] == 24);
   CHECK(run_program({"schedule"}).output.find("chimera") != std::string::npos);
 }
+
+TEST_CASE("what a strategy leaves open is decided, and said") {
+  const auto says = [](std::vector<std::string> sets, const std::string& words) {
+    std::vector<std::string> arguments = {"run", published + "korthikanti-175b.yaml"};
+    for (const std::string& set : sets) arguments.insert(arguments.end(), {"--set", "strategy." + set});
+    const ProgramRun run = run_program(arguments);
+    CAPTURE(run.output);
+    CHECK(run.exit_code == 0);
+    CHECK(run.output.find(words) != std::string::npos);
+  };
+  says({"recompute=auto"}, "recompute selective, the least that fits");
+  says({"recompute=auto", "micro_batch=4"}, "recompute full of 4 layers of each chunk, the least that fits");
+  says({"stage_layers=balanced"}, "layers on stages, balanced by predicted time: [4, 4, ");
+}

@@ -1,0 +1,101 @@
+#include "sim/app/automatic.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "sim/app/simulate.h"
+#include "strategies/placement/stages.h"
+
+namespace echelon {
+
+namespace {
+
+using Outcome = std::variant<Result, Infeasible>;
+
+bool fits(const Outcome& outcome) {
+  const auto* result = std::get_if<Result>(&outcome);
+  return result != nullptr && result->memory.fits;
+}
+
+// As many layers on each stage as can be, the first ones one more.
+std::vector<std::int64_t> even_layers(std::int64_t layers, std::int64_t stages) {
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(stages), layers / stages);
+  for (std::int64_t stage = 0; stage < layers % stages; ++stage) ++counts[static_cast<std::size_t>(stage)];
+  return counts;
+}
+
+// Forward and backward time of one layer of each block.
+std::optional<Infeasible> balance_stages(Decided& decided) {
+  Scenario& scenario = decided.scenario;
+  Strategy& strategy = scenario.strategy;
+  const Model& model = scenario.model;
+  strategy.balances_stages = false;
+  const std::int64_t stages = stage_count(strategy);
+  const auto layers = static_cast<std::int64_t>(model.layers.size());
+  if (stages > layers) return std::nullopt;  // which simulate() refuses in its own words
+  strategy.stage_layers = even_layers(layers, stages);
+  const auto times = block_times(scenario);
+  if (const auto* refusal = std::get_if<Infeasible>(&times)) return *refusal;
+  const auto& by_block = std::get<std::vector<Seconds>>(times);
+  const auto time_of = [&](std::int32_t block) { return by_block[static_cast<std::size_t>(block)].value(); };
+  std::vector<double> costs;
+  for (const std::int32_t layer : model.layers) costs.push_back(time_of(layer));
+  strategy.stage_layers = balanced_layers(costs, time_of(model.embedding), time_of(model.head), stages);
+  decided.choices.push_back(
+      fmt::format("layers on stages, balanced by predicted time: [{}]", fmt::join(strategy.stage_layers, ", ")));
+  return std::nullopt;
+}
+
+// The fewest recomputed layers of each chunk that fit; more never need more memory.
+std::int64_t fewest_layers(Scenario scenario) {
+  const auto& counts = layers_by_stage(static_cast<std::int64_t>(scenario.model.layers.size()), scenario.strategy);
+  std::int64_t low = 0;  // does not fit
+  std::int64_t high = *std::max_element(counts.begin(), counts.end());
+  while (high - low > 1) {
+    scenario.strategy.recompute_layers = (low + high) / 2;
+    (fits(simulate(scenario)) ? high : low) = scenario.strategy.recompute_layers;
+  }
+  return high;
+}
+
+// In the order of what they cost: nothing, the attention core, some layers whole, all of them.
+std::optional<Infeasible> recompute_least(Decided& decided) {
+  Strategy& strategy = decided.scenario.strategy;
+  strategy.recompute_least = false;
+  strategy.recompute_layers = 0;
+  for (const Recompute kind : {Recompute::none, Recompute::selective, Recompute::full}) {
+    strategy.recompute = kind;
+    const Outcome outcome = simulate(decided.scenario);
+    if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
+    if (!fits(outcome)) continue;
+    if (kind == Recompute::full) strategy.recompute_layers = fewest_layers(decided.scenario);
+    const std::string layers =
+        kind == Recompute::full ? fmt::format(" of {} layers of each chunk", strategy.recompute_layers) : "";
+    decided.choices.push_back(fmt::format("recompute {}{}, the least that fits", name_of(kind), layers));
+    return std::nullopt;
+  }
+  decided.choices.emplace_back("recompute full, and still too little memory");
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool leaves_open(const Strategy& strategy) {
+  return strategy.balances_stages || strategy.recompute_least;
+}
+
+std::variant<Decided, Infeasible> decide(const Scenario& scenario) {
+  Decided decided{scenario, {}};
+  Strategy& strategy = decided.scenario.strategy;
+  const bool recomputes = strategy.recompute_least;
+  strategy.recompute_least = false;
+  if (strategy.balances_stages)
+    if (auto refusal = balance_stages(decided)) return *refusal;
+  if (recomputes)
+    if (auto refusal = recompute_least(decided)) return *refusal;
+  return decided;
+}
+
+}  // namespace echelon
