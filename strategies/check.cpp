@@ -162,6 +162,18 @@ Refusal check_stages(const Model& model, const Strategy& strategy) {
   return std::nullopt;
 }
 
+// Slices of a sequence are for the schedules that order them, and each has as many tokens of causal attention.
+Refusal check_slices(const Workload& workload, const Strategy& strategy) {
+  const std::int64_t slices = strategy.sequence_slices;
+  if (slices == 1) return std::nullopt;
+  if (strategy.schedule != ScheduleKind::seq1f1b && strategy.schedule != ScheduleKind::terapipe)
+    return refuse("schedule {} does not order {} slices of a sequence; sequence_slices 1 would do",
+                  name_of(strategy.schedule), slices);
+  if (workload.sequence_length % slices == 0) return std::nullopt;
+  return refuse("sequence_slices {} does not divide sequences of {}; sequence_slices {} would do", slices,
+                workload.sequence_length, divisor_below(workload.sequence_length, slices));
+}
+
 Refusal check_schedule(const Workload& workload, const Strategy& strategy) {
   const std::int64_t all_replicas = strategy.mesh.data * strategy.micro_batch;  // sequences of a micro-batch of each
   ScheduleShape shape = shape_of(strategy);
@@ -185,6 +197,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   if (auto refusal = check_experts(model, strategy)) return refusal;
   if (auto refusal = check_sharding(strategy, placement)) return refusal;
   if (auto refusal = check_batch(workload, strategy)) return refusal;
+  if (auto refusal = check_slices(workload, strategy)) return refusal;
   return check_schedule(workload, strategy);
 }
 

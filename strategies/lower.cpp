@@ -65,7 +65,8 @@ class Lowerer {
                           : action.pass == Pass::input_gradient ? counts.input
                                                                 : counts.weight;
     ++count;
-    return {count == 1, count == stage_micro_batches(share_.schedule().layout, share_.schedule().shape)};
+    const Schedule& schedule = share_.schedule();
+    return {count == 1, count == stage_micro_batches(schedule.layout, schedule.shape) * schedule.shape.slices};
   }
 
   void write_forward(std::size_t rank, std::size_t stage, const Action& action, const MicroBatchTurn& turn) {

@@ -68,6 +68,10 @@ AttentionSlowdown slowdown_of(AttentionKernel kernel) {
   return {};
 }
 
+double attended_share(const AttentionShape& shape, const CostContext& context) {
+  return shape.causal && shape.window == 0 ? context.attended_share : 1;
+}
+
 void cost_flash_attention(const Operator& op, const CostContext& context, OperatorCost& cost) {
   const AttentionShape& shape = op.attention;
   AttentionWork work;
@@ -78,7 +82,7 @@ void cost_flash_attention(const Operator& op, const CostContext& context, Operat
   work.keys = context.sequence;
   work.qk_head_dim = static_cast<double>(shape.qk_head_dim);
   work.v_head_dim = static_cast<double>(shape.v_head_dim);
-  work.attended_keys = mean_attended_keys(shape, context.sequence);
+  work.attended_keys = mean_attended_keys(shape, context.sequence) * attended_share(shape, context);
   work.causal = shape.causal;
   if (context.execution.style == KernelStyle::transformer_engine) work.implementation = AttentionImplementation::cudnn;
   const Priced forward = attention_time(*context.device, context.precision.compute, work, AttentionPass::forward);
@@ -124,6 +128,9 @@ void cost_table_gradient(const Operator& op, const CostContext& context, Operato
 OperatorCost operator_cost(const Operator& op, const CostContext& context) {
   OperatorCost cost;
   cost.flops = executed_flops(op, context.tokens, context.sequence, context.execution.attention);
+  if (op.kind == OperatorKind::attention && context.execution.attention != AttentionKernel::unfused)
+    for (Flops* flops : {&cost.flops.forward, &cost.flops.backward_input})
+      *flops *= attended_share(op.attention, context);
   const OperatorTraffic moved = traffic(op, context.tokens, context.sequence, context.execution);
   cost.forward_kernels = moved.forward.kernels;
   cost.backward_kernels = moved.backward.kernels;

@@ -261,10 +261,20 @@ class PassBuilder {
 
 }  // namespace
 
+// Slice i of q has a q-th of the tokens; causal ones look back at i whole slices and half of their own, 2 i + 1 over q
+// times the mean of the whole sequence.
+CostContext WorkPricer::of_slice(const LayerRun& run) const {
+  CostContext context = context_;
+  const double slices = static_cast<double>(run.slices);
+  context.tokens /= slices;
+  context.attended_share = (2 * static_cast<double>(run.slice) + 1) / slices;
+  return context;
+}
+
 const Price& WorkPricer::price_run(const LayerRun& run) {
-  const auto key = std::make_tuple(run.block, run.pass, run.rerun);
+  const auto key = std::make_tuple(run.block, run.pass, run.rerun, run.slice);
   if (const auto found = runs_.find(key); found != runs_.end()) return found->second;
-  const PassBuilder builder((*context_.blocks)[static_cast<std::size_t>(run.block)], context_);
+  const PassBuilder builder((*context_.blocks)[static_cast<std::size_t>(run.block)], of_slice(run));
   Price price;
   switch (run.rerun) {
     case Rerun::nothing:

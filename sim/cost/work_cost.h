@@ -39,6 +39,7 @@ struct CostContext {
   double tokens = 0;                      // of one micro-batch on this rank
   double sequence = 0;                    // full length
   double sequences = 0;                   // of one micro-batch
+  double attended_share = 1;              // causal attention: keys that a query sees over the mean of the sequence
   double tensor_overlap_share = 1;        // of what products could hide of tensor-parallel collectives (Strategy)
   bool reorders_sequence_shards = false;  // gathers and scatters of the sequence copy the whole tensor (Strategy)
   std::vector<OperatorKind> recomputed;   // what Rerun::listed_operators runs again
@@ -81,9 +82,10 @@ class WorkPricer {
   Price price_transfer(const TransferWork& work) const;
   Price price_optimizer(const OptimizerWork& work) const;
   const Price& price_run(const LayerRun& run);
+  CostContext of_slice(const LayerRun& run) const;
 
   CostContext context_;
-  std::map<std::tuple<std::int32_t, Pass, Rerun>, Price> runs_;
+  std::map<std::tuple<std::int32_t, Pass, Rerun, std::int32_t>, Price> runs_;
 };
 
 }  // namespace echelon

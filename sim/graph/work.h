@@ -29,6 +29,8 @@ struct LayerRun {
   Pass pass = Pass::forward;
   Rerun rerun = Rerun::nothing;  // backward passes only
   double count = 1;
+  std::int32_t slice = 0;   // of the sequence, counted from its beginning
+  std::int32_t slices = 1;  // that the sequence is cut into, evenly
 };
 
 // Layers one after another on the compute stream, collectives inside them included.

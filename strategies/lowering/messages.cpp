@@ -7,12 +7,17 @@ namespace echelon {
 
 StageMessages::StageMessages(const LoweringInput& input, const StageShare& share, Lowering& into)
     : input_(input), share_(share), into_(into) {
-  sent_forward_.assign(share.stage_count() * static_cast<std::size_t>(into.micro_batches), {});
+  const std::int64_t slots = into.micro_batches * share.schedule().shape.slices;
+  sent_forward_.assign(share.stage_count() * static_cast<std::size_t>(slots), {});
   sent_backward_ = sent_forward_;
 }
 
 StageMessages::Slot StageMessages::slot_of(std::size_t stage, const Action& action) const {
-  return stage * static_cast<std::size_t>(into_.micro_batches) + static_cast<std::size_t>(action.micro_batch);
+  const ScheduleShape& shape = share_.schedule().shape;
+  const auto slices = static_cast<std::size_t>(shape.slices);
+  const std::size_t slot =
+      stage * static_cast<std::size_t>(into_.micro_batches) + static_cast<std::size_t>(action.micro_batch);
+  return slot * slices + static_cast<std::size_t>(action.slice);
 }
 
 std::optional<std::size_t> StageMessages::elsewhere(std::size_t rank, std::size_t stage) const {
@@ -76,9 +81,9 @@ WorkId StageMessages::transfer_work(std::size_t from, std::size_t to) {
   WorkId& known = transfer_works_[same_node];
   if (known >= 0) return known;
   const bool divided = strategy.sequence_parallel || strategy.divides_messages;
-  const double share = divided ? 1.0 / static_cast<double>(strategy.mesh.tensor) : 1.0;
+  const double parts = static_cast<double>((divided ? strategy.mesh.tensor : 1) * strategy.sequence_slices);
   const Bytes bytes =
-      into_.execution.activation_element * (into_.tokens * static_cast<double>(input_.model.hidden) * share);
+      into_.execution.activation_element * (into_.tokens * static_cast<double>(input_.model.hidden) / parts);
   return known = add_work(into_, TransferWork{bytes, same_node});
 }
 

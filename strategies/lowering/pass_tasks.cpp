@@ -50,7 +50,7 @@ bool PassTasks::opens(const Action& action, const UnitRange& units) const {
 
 TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange& units) {
   Program& program = into_.graph.programs[rank];
-  Task task = task_of(action, kind_of(action.pass), Stream::compute, work(units, action.pass));
+  Task task = task_of(action, kind_of(action.pass), Stream::compute, work(units, action));
   const bool whole_stage = units.last - units.first == share_.units(units.stage).size();
   task.layer = whole_stage ? -1 : static_cast<std::int32_t>(units.first);
   task.syncs_host = opens(action, units) && strategy_.synchronous_pipeline && strategy_.mesh.pipeline > 1;
@@ -60,13 +60,15 @@ TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange
 }
 
 // The same id for the same question. Neighbouring units that run alike are one run.
-WorkId PassTasks::work(const UnitRange& units, Pass pass) {
-  const auto key = std::make_tuple(units.stage, units.first, units.last, pass);
+WorkId PassTasks::work(const UnitRange& units, const Action& action) {
+  const Pass pass = action.pass;
+  const auto key = std::make_tuple(units.stage, units.first, units.last, pass, action.slice);
   if (const auto found = works_.find(key); found != works_.end()) return found->second;
   ComputeWork work;
   for (std::size_t i = units.first; i < units.last; ++i) {
     const StageUnit& unit = share_.units(units.stage)[i];
-    const LayerRun run{unit.block, pass, rerun_of(unit, pass, strategy_.recompute), 1};
+    const LayerRun run{unit.block, pass,         rerun_of(unit, pass, strategy_.recompute),
+                       1,          action.slice, static_cast<std::int32_t>(strategy_.sequence_slices)};
     if (!work.runs.empty() && work.runs.back().block == run.block && work.runs.back().rerun == run.rerun)
       work.runs.back().count += 1;
     else
@@ -91,6 +93,8 @@ void PassTasks::add_memory_effect(Program& program, const UnitRange& units, Pass
   }
   if (strategy_.keeps_stage_outputs && !share_.is_last(units.stage) && units.last == share_.units(units.stage).size())
     kept += into_.execution.activation_element * (into_.tokens * static_cast<double>(share_.hidden()));
+  for (Bytes* part : {&kept, &for_weights, &forward_extra, &backward_extra})
+    *part *= 1.0 / static_cast<double>(strategy_.sequence_slices);
   switch (pass) {
     case Pass::forward:
       program.effect({MemoryCategory::activations, forward_extra, kept, Bytes(0)});

@@ -28,13 +28,13 @@ class PassTasks {
   bool opens(const Action& action, const UnitRange& units) const;
 
  private:
-  WorkId work(const UnitRange& units, Pass pass);
+  WorkId work(const UnitRange& units, const Action& action);
   void add_memory_effect(Program& program, const UnitRange& units, Pass pass) const;
 
   const Strategy& strategy_;
   const StageShare& share_;
   Lowering& into_;
-  std::map<std::tuple<std::size_t, std::size_t, std::size_t, Pass>, WorkId> works_;
+  std::map<std::tuple<std::size_t, std::size_t, std::size_t, Pass, std::int32_t>, WorkId> works_;
 };
 
 }  // namespace echelon

@@ -70,6 +70,7 @@ StageShare::StageShare(const LoweringInput& input, const Lowering& described) : 
   shape.ranks = strategy.mesh.pipeline;
   shape.micro_batches = described.micro_batches;
   shape.chunks = strategy.virtual_stages;
+  shape.slices = strategy.sequence_slices;
   ScheduleCosts costs;
   costs.stages = stage_costs(described);
   schedule_ = build_schedule(strategy.schedule, shape, costs);

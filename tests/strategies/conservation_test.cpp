@@ -51,7 +51,7 @@ PassFlops lowered_flops(const testing::Case& one, const Lowering& lowering) {
         for (const Step& step : lowering.blocks[static_cast<std::size_t>(run.block)].steps)
           if (const auto* op = std::get_if<Operator>(&step))
             add(sum, executed_flops(*op, lowering.tokens, lowering.sequence, one.strategy.attention), run.pass,
-                run.count * ranks_of_a_stage);
+                run.count * ranks_of_a_stage / run.slices);
     }
   return sum;
 }

@@ -293,3 +293,33 @@ TEST_CASE("model FLOPs over printed times give Korthikanti's printed utilisation
   CHECK(utilisation(96, 12288, 96, 64, 13.75) == Approx(0.514).margin(0.001));
   CHECK(utilisation(128, 25600, 160, 512, 71.49) == Approx(0.563).margin(0.001));
 }
+
+TEST_CASE("slices of a sequence divide its work, its messages and its activations") {
+  const auto lowered = [](std::int64_t slices) {
+    Strategy strategy;
+    strategy.mesh.pipeline = 2;
+    strategy.schedule = ScheduleKind::seq1f1b;
+    strategy.sequence_slices = slices;
+    Workload workload;
+    workload.sequence_length = 32;
+    workload.global_batch = 4;
+    return std::get<Lowering>(lower(testing::tiny_gpt(4), workload, strategy, {2, 8}));
+  };
+  const auto message = [](const Lowering& lowering) {
+    for (const Work& work : lowering.works)
+      if (const auto* transfer = std::get_if<TransferWork>(&work)) return transfer->bytes;
+    return Bytes(0);
+  };
+  const auto forward_effect = [](const Lowering& lowering) {
+    return lowering.graph.programs[0].effects.front().at_start.value();
+  };
+  const Lowering whole = lowered(1);
+  const Lowering parts = lowered(4);
+  CHECK(message(parts).value() == Approx(message(whole).value() / 4));
+  CHECK(forward_effect(parts) == Approx(forward_effect(whole) / 4));
+  const auto forwards = [](const Lowering& lowering) {
+    const auto& tasks = lowering.graph.programs[0].tasks;
+    return std::count_if(tasks.begin(), tasks.end(), [](const Task& task) { return task.kind == TaskKind::forward; });
+  };
+  CHECK(forwards(parts) == 4 * forwards(whole));
+}

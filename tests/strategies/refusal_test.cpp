@@ -26,6 +26,7 @@ std::int64_t& number_named(const std::string& name, Case& one) {
       {"expert_tensor_parallel", &strategy.mesh.expert_tensor},
       {"micro_batch", &strategy.micro_batch},
       {"virtual_stages", &strategy.virtual_stages},
+      {"sequence_slices", &strategy.sequence_slices},
       {"first_stage_layers", &strategy.first_stage_layers},
       {"last_stage_layers", &strategy.last_stage_layers},
       {"shard_ranks", &strategy.shard_ranks},
