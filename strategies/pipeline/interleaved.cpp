@@ -22,21 +22,13 @@ Action slot(const ScheduleShape& shape, std::int64_t k, Pass pass) {
 
 }  // namespace
 
-// arXiv:2104.04473, section 2.2; Megatron-LM's schedules.py for the warm-up and the group.
+// arXiv:2104.04473, section 2.2; Megatron-LM's schedules.py for the warm-up and the group. One chunk is 1F1B.
 Schedule interleaved(const ScheduleShape& shape, const ScheduleCosts& /*costs*/) {
   return by_rank(shape, StageLayout::loop, [&](std::int64_t rank) {
-    RankOrder order;
-    const std::int64_t slots = shape.micro_batches * shape.chunks;
-    const std::int64_t wanted =
-        (shape.chunks - 1) * group_of(shape) + (shape.chunks > 1 ? 2 : 1) * (shape.ranks - 1 - rank);
-    const std::int64_t warm_up = std::min(slots, wanted);
-    for (std::int64_t k = 0; k < warm_up; ++k) order.push_back(slot(shape, k, Pass::forward));
-    for (std::int64_t k = warm_up; k < slots; ++k) {
-      order.push_back(slot(shape, k, Pass::forward));
-      order.push_back(slot(shape, k - warm_up, Pass::backward));
-    }
-    for (std::int64_t k = slots - warm_up; k < slots; ++k) order.push_back(slot(shape, k, Pass::backward));
-    return order;
+    const std::int64_t behind = shape.ranks - 1 - rank;
+    const std::int64_t warm_up = (shape.chunks - 1) * group_of(shape) + (shape.chunks > 1 ? 2 : 1) * behind;
+    return alternating_order(shape.micro_batches * shape.chunks, warm_up,
+                             [&](std::int64_t k, Pass pass) { return slot(shape, k, pass); });
   });
 }
 

@@ -1,6 +1,7 @@
 // What the files of schedules share: writing one rank's order, and making a schedule of such orders.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <deque>
 
@@ -63,6 +64,21 @@ class OrderWriter {
   std::deque<Action> pending_;
   RankOrder order_;
 };
+
+// 1F1B over slots: `warm_up` forwards, then one forward and one backward in turn, then the backwards that are left.
+// `action(k, pass)` gives the k-th slot of its direction.
+template <class SlotAction>
+RankOrder alternating_order(std::int64_t slots, std::int64_t warm_up, const SlotAction& action) {
+  RankOrder order;
+  warm_up = std::min(slots, warm_up);
+  for (std::int64_t k = 0; k < warm_up; ++k) order.push_back(action(k, Pass::forward));
+  for (std::int64_t k = warm_up; k < slots; ++k) {
+    order.push_back(action(k, Pass::forward));
+    order.push_back(action(k - warm_up, Pass::backward));
+  }
+  for (std::int64_t k = slots - warm_up; k < slots; ++k) order.push_back(action(k, Pass::backward));
+  return order;
+}
 
 // A schedule whose ranks' orders `order(rank)` gives.
 template <class Order>

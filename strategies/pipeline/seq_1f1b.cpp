@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "strategies/pipeline/order.h"
 
 namespace echelon {
@@ -18,16 +16,8 @@ Action slice_at(const ScheduleShape& shape, std::int64_t k, Pass pass) {
 // 1F1B over slices of sequences (arXiv:2406.03488).
 Schedule seq_1f1b(const ScheduleShape& shape, const ScheduleCosts& /*costs*/) {
   return by_rank(shape, StageLayout::loop, [&](std::int64_t rank) {
-    RankOrder order;
-    const std::int64_t all = shape.micro_batches * shape.slices;
-    const std::int64_t warm_up = std::min(all, shape.ranks - rank - 2 + shape.slices);
-    for (std::int64_t k = 0; k < warm_up; ++k) order.push_back(slice_at(shape, k, Pass::forward));
-    for (std::int64_t k = warm_up; k < all; ++k) {
-      order.push_back(slice_at(shape, k, Pass::forward));
-      order.push_back(slice_at(shape, k - warm_up, Pass::backward));
-    }
-    for (std::int64_t k = all - warm_up; k < all; ++k) order.push_back(slice_at(shape, k, Pass::backward));
-    return order;
+    return alternating_order(shape.micro_batches * shape.slices, shape.ranks - rank - 2 + shape.slices,
+                             [&](std::int64_t k, Pass pass) { return slice_at(shape, k, pass); });
   });
 }
 
