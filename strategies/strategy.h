@@ -166,6 +166,7 @@ struct Strategy {
   // Pipeline.
   ScheduleKind schedule = ScheduleKind::one_f_one_b;
   std::int64_t virtual_stages = 1;      // chunks a rank (interleaved)
+  double schedule_activations = 0;      // searched: micro-batches that a rank may keep; 0 = as 1F1B, one for each rank
   std::int64_t sequence_slices = 1;     // seq1f1b, terapipe: parts of a sequence that go through the pipeline apart
   std::int64_t first_stage_layers = 0;  // layers of the first pipeline stage; 0 = even
   std::int64_t last_stage_layers = 0;

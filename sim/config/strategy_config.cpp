@@ -106,6 +106,8 @@ std::vector<StrategyKey> schedule_rows() {
       integer_key<Strategy>("virtual_stages", 1, most_layers, &Strategy::virtual_stages,
                             "chunks of layers on each pipeline rank, or copies of the model on it (dualpipe, chimera); "
                             "where left out, the fewest that the schedule takes"),
+      number_key<Strategy>("schedule_activations", 0, 1e6, &Strategy::schedule_activations,
+                           "searched: micro-batches whose activations a rank may keep; 0 = as 1F1B, one for each rank"),
       integer_key<Strategy>("sequence_slices", 1, most_degree, &Strategy::sequence_slices,
                             "seq1f1b, terapipe: parts of a sequence that go through the pipeline apart"),
       integer_key<Strategy>("first_stage_layers", 0, most_layers, &Strategy::first_stage_layers,

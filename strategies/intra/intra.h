@@ -15,14 +15,14 @@ namespace echelon {
 // their output; pointwise work between the two is divided by width, the rest by tokens under sequence parallelism.
 LayerProgram tensor_parallel(const Block& block, const Strategy& strategy);
 
-// Attention over a sequence that cp ranks share, by Strategy::context_exchange. Tokens are divided by the caller (tokens
-// of a rank = micro-batch * sequence / cp).
+// Attention over a sequence that cp ranks share, by Strategy::context_exchange. Tokens are divided by the caller
+// (tokens of a rank = micro-batch * sequence / cp).
 void context_parallel(LayerProgram& program, const Strategy& strategy);
 // Ranks that trade heads for sequence; 1: none do.
 std::int64_t context_all_to_all_ranks(const Strategy& strategy);
 
-// Expert parallelism (arXiv:2006.16668): experts divided over ep ranks, tokens sent to them and back by all-to-all. What
-// the busiest rank gets over the mean lengthens its operators and exchanges.
+// Expert parallelism (arXiv:2006.16668): experts divided over ep ranks, tokens sent to them and back by all-to-all.
+// What the busiest rank gets over the mean lengthens its operators and exchanges.
 void expert_parallel(LayerProgram& program, const Strategy& strategy);
 // That ratio for a layer of so many experts.
 double expert_imbalance(const Strategy& strategy, std::int64_t experts);

@@ -73,6 +73,8 @@ StageShare::StageShare(const LoweringInput& input, const Lowering& described) : 
   shape.slices = strategy.sequence_slices;
   ScheduleCosts costs;
   costs.stages = stage_costs(described);
+  costs.memory_limit =
+      strategy.schedule_activations > 0 ? strategy.schedule_activations : static_cast<double>(strategy.mesh.pipeline);
   schedule_ = build_schedule(strategy.schedule, shape, costs);
   describe_blocks(described);
 }

@@ -18,7 +18,8 @@ std::optional<std::string> stage_refusal(std::int64_t layers, const Strategy& st
 std::vector<std::int64_t> layers_by_stage(std::int64_t layers, const Strategy& strategy);
 
 // Consecutive layers on stages so that the costliest stage costs least (PipeDream's partitioning without replication,
-// arXiv:1806.03377, section 3.1), and of those the evenest. `first` and `last`: what the ends cost beside their layers. At least one layer a stage.
+// arXiv:1806.03377, section 3.1), and of those the evenest. `first` and `last`: what the ends cost beside their layers.
+// At least one layer a stage.
 std::vector<std::int64_t> balanced_layers(const std::vector<double>& costs, double first, double last,
                                           std::int64_t stages);
 
