@@ -61,6 +61,18 @@ inline constexpr auto enum_names<ContextExchange> = std::to_array<EnumName<Conte
     {ContextExchange::all_to_all_ring, "all_to_all_ring"},
 });
 
+// How tokens reach their experts.
+enum class ExpertDispatch {
+  all_to_all,   // every copy apart (Megatron's alltoall, DeepSpeed)
+  deduplicated  // once to each node and each rank that holds any of a token's experts (DeepEP, HybridEP)
+};
+
+template <>
+inline constexpr auto enum_names<ExpertDispatch> = std::to_array<EnumName<ExpertDispatch>>({
+    {ExpertDispatch::all_to_all, "all_to_all"},
+    {ExpertDispatch::deduplicated, "deduplicated"},
+});
+
 enum class Recompute {
   none,
   selective,      // the attention core (Megatron; arXiv:2205.05198)
@@ -201,6 +213,7 @@ struct Strategy {
   std::int64_t expert_seed = 1;
   std::int64_t expert_nodes_per_token = 0;  // a token is sent once to each of at most so many nodes, and inside them to
                                             // its experts (arXiv:2412.19437, section 2.1.2); 0 = to each expert apart
+  ExpertDispatch expert_dispatch = ExpertDispatch::all_to_all;
   bool overlap_expert = false;              // all-to-alls run beside another micro-batch's compute
 
   // Data parallelism.

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 
 #include "sim/app/simulate.h"
 #include "strategies/placement/stages.h"
@@ -60,20 +61,35 @@ std::int64_t fewest_layers(Scenario scenario) {
   return high;
 }
 
-// In the order of what they cost: nothing, the attention core, some layers whole, all of them.
+// What is cheap to compute again: kernels that only move memory (Megatron-Core's recompute modules layernorm and
+// moe_act).
+constexpr auto pointwise = std::to_array({OperatorKind::norm, OperatorKind::activation});
+
+void set_recompute(Strategy& strategy, Recompute kind) {
+  strategy.recompute = kind;
+  strategy.recompute_operators.clear();
+  if (kind == Recompute::operators) strategy.recompute_operators.assign(pointwise.begin(), pointwise.end());
+}
+
+std::string extent_of(const Strategy& strategy) {
+  if (strategy.recompute == Recompute::operators) return " norm and activation";
+  if (strategy.recompute == Recompute::full)
+    return fmt::format(" of {} layers of each chunk", strategy.recompute_layers);
+  return "";
+}
+
+// In the order of what they cost: nothing, pointwise operators, the attention core, some layers whole, all of them.
 std::optional<Infeasible> recompute_least(Decided& decided) {
   Strategy& strategy = decided.scenario.strategy;
   strategy.recompute_least = false;
   strategy.recompute_layers = 0;
-  for (const Recompute kind : {Recompute::none, Recompute::selective, Recompute::full}) {
-    strategy.recompute = kind;
+  for (const Recompute kind : {Recompute::none, Recompute::operators, Recompute::selective, Recompute::full}) {
+    set_recompute(strategy, kind);
     const Outcome outcome = simulate(decided.scenario);
     if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
     if (!fits(outcome)) continue;
     if (kind == Recompute::full) strategy.recompute_layers = fewest_layers(decided.scenario);
-    const std::string layers =
-        kind == Recompute::full ? fmt::format(" of {} layers of each chunk", strategy.recompute_layers) : "";
-    decided.choices.push_back(fmt::format("recompute {}{}, the least that fits", name_of(kind), layers));
+    decided.choices.push_back(fmt::format("recompute {}{}, the least that fits", name_of(kind), extent_of(strategy)));
     return std::nullopt;
   }
   decided.choices.emplace_back("recompute full, and still too little memory");

@@ -28,6 +28,7 @@ constexpr auto rules = std::to_array<ClusterRule>({
     {"gb300", "", "", "gb300-nvl72", "gb200-nvl72", ""},
     {"gb200", "", "", "gb200-nvl72", "", ""},
     {"b300", "", "", "dgx-b300", "dgx-b200", ""},
+    {"b200", "", "simumax", "b200-simumax", "dgx-b200", ""},
     {"b200", "", "", "dgx-b200", "", ""},
     {"h200", "", "", "hgx-h200", "", ""},
     {"h100", "96g", "", "hgx-h100-96g-hbm2e", "dgx-h100", ""},

@@ -8,7 +8,9 @@
 #include <cstdlib>
 #include <utility>
 
+#include "sim/app/truth_recipes.h"
 #include "sim/app/truth_words.h"
+#include "strategies/placement/stages.h"
 #include "strategies/pipeline/schedule.h"
 
 namespace echelon {
@@ -94,6 +96,7 @@ Refusal set_mesh(Translation& t) {
   mesh.context = t.row.cp.value_or(1);
   mesh.expert = t.row.ep.value_or(1);
   mesh.expert_tensor = t.row.etp.value_or(0);
+  apply_recipe(t.row, t.strategy(), t.out.assumptions);
   const std::int64_t others = mesh.tensor * mesh.pipeline * mesh.context;
   if (!t.row.gpus && !t.row.dp) return Infeasible{"neither gpus nor dp is stated"};
   mesh.data = t.row.dp.value_or(t.row.gpus.value_or(0) / others);
@@ -136,6 +139,17 @@ Refusal set_schedule(Translation& t) {
   return std::nullopt;
 }
 
+// Megatron lays layers that stages do not divide by a list of its own for each model (its pipeline layout).
+Refusal set_placement(Translation& t) {
+  Strategy& strategy = t.strategy();
+  const auto layers = static_cast<std::int64_t>(t.scenario().model.layers.size());
+  const std::int64_t stages = stage_count(strategy);
+  if (strategy.framework != FrameworkKind::megatron || layers % stages == 0 || layers < stages) return std::nullopt;
+  strategy.balances_stages = true;
+  t.assume(fmt::format("{} layers do not divide over {} stages: laid by predicted time", layers, stages));
+  return std::nullopt;
+}
+
 Refusal set_sharding(Translation& t) {
   Strategy& strategy = t.strategy();
   std::optional<ShardingWords> words;
@@ -154,7 +168,9 @@ Refusal set_recompute(Translation& t) {
   std::optional<Recompute> recompute;
   if (auto refusal = take(parse_recompute(t.row.recompute), recompute)) return refusal;
   if (!recompute) {
-    t.assume(fmt::format("recompute is not stated: {}", name_of(strategy.recompute)));
+    strategy.recompute_least = t.convention->recompute_least;
+    t.assume(fmt::format("recompute is not stated: {}",
+                         strategy.recompute_least ? "the least that fits" : name_of(strategy.recompute)));
     return std::nullopt;
   }
   const bool selective = recompute == Recompute::selective && t.convention->selective;
@@ -295,6 +311,7 @@ constexpr auto steps = std::to_array<Refusal (*)(Translation&)>({
     set_mesh,
     set_model,
     set_schedule,
+    set_placement,
     set_sharding,
     set_recompute,
     set_sequence_parallel,

@@ -76,6 +76,12 @@ constexpr SourceConvention megatron_core(std::string_view words, std::string_vie
   return c;
 }
 
+// NVIDIA's recipes keep recompute out of their tables and set it model by model, as memory demands.
+constexpr SourceConvention with_least_recompute(SourceConvention c) {
+  c.recompute_least = true;
+  return c;
+}
+
 constexpr SourceConvention with_bf16_gradients(SourceConvention c) {
   c.gradient = DataType::bf16;
   c.gradient_reduce = DataType::bf16;
@@ -167,13 +173,14 @@ constexpr auto conventions = std::to_array<SourceConvention>({
         "fms-fsdp", KernelStyle::compiled, DataType::bf16,
         "fms-fsdp: FSDP with torch.compile, bf16 gathers and reduces (policies/mixed_precision.py); its selective "
         "recompute repeats whole blocks, all of them assumed"),
-    with_bf16_gradients(
+    with_least_recompute(with_bf16_gradients(
         megatron_core("megatron-bridge",
                       "Megatron-Bridge performance recipes: Transformer Engine, distributed optimizer, all overlaps, "
-                      "bf16 gradients (grad_reduce_in_fp32 off); recompute is not stated: none")),
-    with_bf16_gradients(megatron_core("nemo",
-                                      "NeMo performance recipes: Transformer Engine, distributed optimizer, all "
-                                      "overlaps, bf16 gradients; recompute is not stated: none")),
+                      "bf16 gradients (grad_reduce_in_fp32 off)"))),
+    with_least_recompute(with_bf16_gradients(
+        megatron_core("nemo",
+                      "NeMo performance recipes: Transformer Engine, distributed optimizer, all "
+                      "overlaps, bf16 gradients"))),
     megatron_core("megatron-core", "Megatron-Core README: Transformer Engine, distributed optimizer, all overlaps"),
     without_overlap(megatron_core("simumax",
                                   "SimuMax runs Megatron-Core with every overlap off; memory is "

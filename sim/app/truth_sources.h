@@ -34,6 +34,7 @@ struct SourceConvention {
   std::optional<Sharding> sharding;       // where the row is blank
   std::optional<Recompute> selective;     // what "selective" means here
   std::optional<Recompute> recompute;     // where the row is blank
+  bool recompute_least = false;           // where the row is blank: the least that fits
   std::optional<OptimizerVariant> optimizer;
   std::optional<DataType> gradient;  // accumulation buffer, where the row does not say
   std::optional<DataType> gradient_reduce;

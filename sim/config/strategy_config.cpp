@@ -139,6 +139,9 @@ std::vector<StrategyKey> memory_rows() {
           "expert_nodes_per_token", 0, most_degree, &Strategy::expert_nodes_per_token,
           "a token is sent once to each of at most so many nodes and inside them to its experts; 0 = to "
           "each expert apart"),
+      enum_key<ExpertDispatch, Strategy>("expert_dispatch", &Strategy::expert_dispatch,
+                                         "what is sent of a token: all_to_all a copy to each of its experts, "
+                                         "deduplicated one to each node and rank that holds any (DeepEP, HybridEP)"),
       boolean_key<Strategy>("overlap_expert", &Strategy::overlap_expert,
                             "all-to-alls of experts run beside another micro-batch's compute"),
       enum_key<ContextExchange, Strategy>("context_exchange", &Strategy::context_exchange,

@@ -169,8 +169,10 @@ class PassBuilder {
 
   Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
     const GroupLayout layout = layout_of(communication);
+    const std::int64_t ranks = context_.groups[static_cast<std::size_t>(communication.axis)].ranks;
+    const double sent = share_sent(communication.once, communication.part == GroupPart::inside_node ? ranks : layout.ranks);
     const Bytes bytes =
-        element * (context_.tokens * communication.row_share * communication.width * communication.busiest);
+        element * (context_.tokens * communication.row_share * sent * communication.width * communication.busiest);
     if (kind == CollectiveKind::send_receive) {
       ground = Ground::measured;
       const double sharers = static_cast<double>(context_.network->gpus_per_node);
@@ -260,6 +262,16 @@ class PassBuilder {
 };
 
 }  // namespace
+
+double share_sent(const SentOnce& once, std::int64_t places) {
+  if (once.copies <= 0) return 1;
+  const double elsewhere = once.experts - once.experts / static_cast<double>(places);
+  double spared = 1;
+  for (double chosen = 0; chosen < once.copies; ++chosen)
+    spared *= std::max(0.0, elsewhere - chosen) / (once.experts - chosen);
+  const double reached = static_cast<double>(places) * (1 - spared);
+  return (once.most_places > 0 ? std::min(reached, once.most_places) : reached) / once.copies;
+}
 
 // Slice i of q has a q-th of the tokens; causal ones look back at i whole slices and half of their own, 2 i + 1 over q
 // times the mean of the whole sequence.

@@ -40,6 +40,13 @@ enum class Hiding {
 // Which ranks of its axis a communication joins.
 enum class GroupPart { whole, inside_node, across_nodes };
 
+// A row that is sent to several experts, once to each place (rank or node) that holds any of them.
+struct SentOnce {
+  double copies = 0;  // experts of a row, counted in the communication's row_share; 0 = every copy is sent
+  double experts = 0;
+  double most_places = 0;  // that routing allows; 0 = all
+};
+
 struct Communication {
   Axis axis = Axis::tensor;
   std::optional<CollectiveKind> forward;  // absent: nothing is sent in this direction
@@ -50,6 +57,7 @@ struct Communication {
   double busiest = 1;      // what the rank with the most rows moves over the mean of all ranks
   std::int64_t ranks = 0;  // neighbours of the axis that take part; 0 = all of it
   GroupPart part = GroupPart::whole;
+  SentOnce once;
   double backward_repeats = 1;
   bool regathers_input =
       false;  // backward gathers the saved shard again beside the input gradient (sequence parallelism)

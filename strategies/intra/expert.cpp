@@ -25,15 +25,21 @@ Communication all_to_all(const Strategy& strategy, double row_share, double widt
 }
 
 // The way to the experts, or back: one all-to-all, or one across nodes and one inside them. `entry`: the first of the
-// experts' operators.
-std::vector<Step> exchanges(const Strategy& strategy, const Operator& entry) {
-  const double width = entry.in_features;
-  if (strategy.expert_nodes_per_token == 0) return {all_to_all(strategy, entry.row_share, width, entry.busiest)};
-  const double nodes = std::min(entry.copies, static_cast<double>(strategy.expert_nodes_per_token));
-  Communication across = all_to_all(strategy, entry.row_share * nodes / entry.copies, width, entry.busiest);
+// experts' operators; `experts`: of all ranks.
+std::vector<Step> exchanges(const Strategy& strategy, const Operator& entry, std::int64_t experts) {
+  Communication inside = all_to_all(strategy, entry.row_share, entry.in_features, entry.busiest);
+  const bool once = strategy.expert_dispatch == ExpertDispatch::deduplicated;
+  if (strategy.expert_nodes_per_token == 0 && !once) return {inside};
+  Communication across = inside;
   across.part = GroupPart::across_nodes;
-  Communication inside = all_to_all(strategy, entry.row_share, width, entry.busiest);
   inside.part = GroupPart::inside_node;
+  const auto most_nodes = static_cast<double>(strategy.expert_nodes_per_token);
+  if (once) {
+    across.once = {entry.copies, static_cast<double>(experts), most_nodes};
+    inside.once = {entry.copies, static_cast<double>(experts), 0};
+  } else {
+    across.row_share *= std::min(entry.copies, most_nodes) / entry.copies;
+  }
   return {across, inside};
 }
 
@@ -66,7 +72,8 @@ void expert_parallel(LayerProgram& program, const Strategy& strategy) {
   const auto last = std::find_if(program.steps.rbegin(), program.steps.rend(), is_routed).base();
   const std::int64_t degree = strategy.mesh.expert;
   const double capacity = strategy.expert_capacity_factor > 0 ? strategy.expert_capacity_factor : 1;
-  const double busiest = expert_imbalance(strategy, routed_operator(*first)->experts);
+  const std::int64_t experts = routed_operator(*first)->experts;
+  const double busiest = expert_imbalance(strategy, experts);
   for (auto step = first; step != last; ++step) {
     Operator* op = std::get_if<Operator>(&*step);
     if (op == nullptr || !op->routed) continue;
@@ -76,7 +83,7 @@ void expert_parallel(LayerProgram& program, const Strategy& strategy) {
     op->busiest = busiest;
   }
   if (degree <= 1) return;
-  const auto there = exchanges(strategy, *routed_operator(*first));
+  const auto there = exchanges(strategy, *routed_operator(*first), experts);
   const auto position = first - program.steps.begin();
   program.steps.insert(last, there.rbegin(), there.rend());
   program.steps.insert(program.steps.begin() + position, there.begin(), there.end());

@@ -46,7 +46,10 @@ inline TruthLibrary fake_library(std::map<std::string, Profile> profiles) {
 }
 
 inline TruthLibrary usual_library() {
+  Profile b200 = fake_profile("dgx-b200", true);
+  b200.device.peak[static_cast<std::size_t>(DataType::mxfp8)] = teraflops(2);
   return fake_library({{"dgx-a100-80g", fake_profile("dgx-a100-80g", false)},
+                       {"dgx-b200", b200},
                        {"dgx-h100", fake_profile("dgx-h100", true)},
                        {"dgx1-v100-32g", fake_profile("dgx1-v100-32g", false)}});
 }

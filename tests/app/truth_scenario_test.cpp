@@ -242,3 +242,40 @@ TEST_CASE("the measured time is printed or follows from tokens/s") {
   row.tokens_per_s_per_gpu = 0;
   CHECK_FALSE(measured_iteration_time(row));
 }
+
+TEST_CASE("Megatron-Bridge's recipes say what its table leaves out") {
+  TruthRow row = gpt_row();
+  row.source = "NVIDIA Megatron-Bridge performance summary";
+  row.model = "deepseek-v3";
+  row.gpu = "B200";
+  row.gpus = 64;
+  row.dp = 64;
+  row.tp = 1;
+  row.ep = 64;
+  row.global_batch = 64;
+  row.micro_batch = 1;
+  row.precision = "MXFP8";
+  row.recompute = "";
+  const auto strategy_in = [&](const std::string& notes) {
+    row.notes = notes;
+    return translate(row).scenario.strategy;
+  };
+  CHECK(strategy_in("container 26.02.01 NeMo Container").expert_dispatch == ExpertDispatch::deduplicated);
+  CHECK_FALSE(strategy_in("container 26.02.01 NeMo Container").overlap_expert);
+  CHECK(strategy_in("container 26.04 NeMo Container").overlap_expert);
+  CHECK_FALSE(strategy_in("no version").overlap_expert);
+  CHECK(strategy_in("").recompute_least);
+  row.source = "NeMo 25.07 docs";
+  CHECK(strategy_in("container 26.04 NeMo Container").expert_dispatch == ExpertDispatch::all_to_all);
+}
+
+TEST_CASE("layers that Megatron's stages do not divide are laid by predicted time") {
+  TruthRow row = gpt_row();
+  row.layers = 47;
+  row.gpus = 16;
+  row.dp = 1;
+  row.pp = 2;
+  const TruthScenario truth = translate(row);
+  CHECK(truth.scenario.strategy.balances_stages);
+  CHECK(assumed(truth, "47 layers do not divide over 2 stages"));
+}

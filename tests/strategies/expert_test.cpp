@@ -100,6 +100,23 @@ TEST_CASE("drawn imbalance is between none and all tokens on one rank, and falls
   CHECK(expert_imbalance(strategy, 64) == expert_imbalance(strategy, 64));
 }
 
+TEST_CASE("a deduplicated dispatch says what a token is sent once to") {
+  Strategy strategy = over(8);
+  strategy.expert_dispatch = ExpertDispatch::deduplicated;
+  strategy.expert_nodes_per_token = 4;
+  const auto exchanges = exchanges_of(layer(strategy));
+  REQUIRE(exchanges.size() == 4);
+  CHECK(exchanges[0].part == GroupPart::across_nodes);
+  CHECK(exchanges[0].once.most_places == 4);
+  CHECK(exchanges[1].part == GroupPart::inside_node);
+  CHECK(exchanges[1].once.most_places == 0);
+  for (const Communication& exchange : exchanges) {
+    CHECK(exchange.row_share == 2);
+    CHECK(exchange.once.copies == 2);
+    CHECK(exchange.once.experts == 8);
+  }
+}
+
 TEST_CASE("node-limited routing crosses the network once for each node") {
   Strategy strategy = over(8);
   strategy.expert_nodes_per_token = 1;

@@ -1,0 +1,16 @@
+// What a source's own scripts set for a row beyond its columns, by model, GPU, number format and version.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/interop/truth_table.h"
+#include "strategies/strategy.h"
+
+namespace echelon {
+
+// Megatron-Bridge's performance recipes: how tokens reach experts, and whether that is hidden. Other rows stay as they
+// are; `assumptions` gains what was set.
+void apply_recipe(const TruthRow& row, Strategy& strategy, std::vector<std::string>& assumptions);
+
+}  // namespace echelon
