@@ -10,8 +10,8 @@
 
 #include "sim/app/truth_recipes.h"
 #include "sim/app/truth_words.h"
-#include "strategies/placement/stages.h"
 #include "strategies/pipeline/schedule.h"
+#include "strategies/placement/stages.h"
 
 namespace echelon {
 
@@ -143,10 +143,10 @@ Refusal set_schedule(Translation& t) {
 Refusal set_placement(Translation& t) {
   Strategy& strategy = t.strategy();
   const auto layers = static_cast<std::int64_t>(t.scenario().model.layers.size());
-  const std::int64_t stages = stage_count(strategy);
-  if (strategy.framework != FrameworkKind::megatron || layers % stages == 0 || layers < stages) return std::nullopt;
+  if (!stage_refusal(layers, strategy) || stage_count(strategy) > layers) return std::nullopt;
   strategy.balances_stages = true;
-  t.assume(fmt::format("{} layers do not divide over {} stages: laid by predicted time", layers, stages));
+  t.assume(
+      fmt::format("{} layers do not divide over {} stages: laid by predicted time", layers, stage_count(strategy)));
   return std::nullopt;
 }
 
