@@ -34,10 +34,10 @@ Bytes foreach_step(OptimizerKind kind) {
 StateBytes state_bytes(const Workload& workload) {
   const Bytes moment = moments(workload.optimizer);
   if (workload.optimizer_variant == OptimizerVariant::pytorch || !low_precision(workload))
-    return {Bytes(4), Bytes(4), moment};
+    return {Bytes(4), Bytes(4), moment, Bytes(0)};
   const Bytes gradient = element_size(workload.precision.gradient);
   const Bytes gradient_copy(gradient < Bytes(4) ? 4 : 0);
-  return {element_size(workload.precision.compute), gradient, Bytes(4) + moment + gradient_copy};
+  return {element_size(workload.precision.compute), gradient, Bytes(4) + moment, gradient_copy};
 }
 
 Sharding state_sharding(const Strategy& strategy) {
@@ -50,7 +50,7 @@ ShardedState sharded_state(double elements, const StateBytes& bytes, Sharding sh
   const double gradient_ranks = sharding == Sharding::zero2 ? ranks : weight_ranks;
   const double optimizer_ranks = sharding == Sharding::none ? 1 : ranks;
   return {bytes.weight * elements / weight_ranks, bytes.gradient * elements / gradient_ranks,
-          bytes.optimizer * elements / optimizer_ranks};
+          bytes.optimizer * elements / optimizer_ranks, bytes.step * elements / optimizer_ranks};
 }
 
 Bytes optimizer_traffic(const Workload& workload) {

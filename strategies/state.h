@@ -2,8 +2,8 @@
 //
 // Mixed-precision Adam after ZeRO (arXiv:1910.02054, section 3.1) and Megatron-LM's distributed-optimizer document:
 //   megatron  16-bit weight 2, gradient buffer 2 or 4, optimizer 12 (fp32 master, two moments), and 4 more where
-//   gradients are
-//             16-bit (the optimizer's fp32 copy): 18 with fp32 gradients, 20 with 16-bit ones; fp32 training 16.
+//             gradients are 16-bit, while the step runs (the optimizer's fp32 copy, dropped by the zero_grad that opens
+//             the next iteration): 18 with fp32 gradients, 20 with 16-bit ones; fp32 training 16.
 //   pytorch   fp32 parameter 4, gradient 4, moments 8: 16; a 16-bit copy exists while a layer computes.
 #pragma once
 
@@ -20,6 +20,7 @@ struct StateBytes {
   Bytes weight;
   Bytes gradient;
   Bytes optimizer;
+  Bytes step;  // held while the optimizer runs
 };
 StateBytes state_bytes(const Workload& workload);
 
@@ -30,6 +31,7 @@ struct ShardedState {
   Bytes parameters;
   Bytes gradients;
   Bytes optimizer;
+  Bytes step;
 };
 
 // `elements` of one rank before data-parallel sharding, `ranks` that share them.

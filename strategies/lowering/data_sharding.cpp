@@ -127,10 +127,21 @@ bool DataSharding::keeps_narrow_gradients() const {
          element_size(workload_.precision.gradient) > compute_weight(workload_);
 }
 
+ShardedState DataSharding::dense_part(const StageState& state) const {
+  return sharded_state(state.dense, state_bytes(workload_), sharding_, static_cast<double>(shard_.ranks));
+}
+
+ShardedState DataSharding::routed_part(const StageState& state) const {
+  return sharded_state(state.routed, state_bytes(workload_), sharding_, expert_shards());
+}
+
+Bytes DataSharding::step_memory(const StageState& state) const {
+  return dense_part(state).step + routed_part(state).step;
+}
+
 MemoryByCategory DataSharding::resident_memory(const StageState& state) const {
-  const StateBytes bytes = state_bytes(workload_);
-  const ShardedState dense = sharded_state(state.dense, bytes, sharding_, static_cast<double>(shard_.ranks));
-  const ShardedState routed = sharded_state(state.routed, bytes, sharding_, expert_shards());
+  const ShardedState dense = dense_part(state);
+  const ShardedState routed = routed_part(state);
   MemoryByCategory memory{};
   const auto at = [&memory](MemoryCategory category) -> Bytes& { return memory[static_cast<std::size_t>(category)]; };
   at(MemoryCategory::parameters) = dense.parameters + routed.parameters;

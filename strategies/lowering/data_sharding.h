@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "strategies/lowering/stage_share.h"
+#include "strategies/state.h"
 
 namespace echelon {
 
@@ -57,8 +58,12 @@ class DataSharding {
   double owned_elements(const StageState& state) const;
   // Bytes of parameters, gradients and optimizer states that one rank holds all through the iteration.
   MemoryByCategory resident_memory(const StageState& state) const;
+  // Bytes more while its optimizer runs.
+  Bytes step_memory(const StageState& state) const;
 
  private:
+  ShardedState dense_part(const StageState& state) const;
+  ShardedState routed_part(const StageState& state) const;
   CollectiveChain chain(CollectiveKind kind, Bytes element, const GroupLayout& group, double dense,
                         double routed) const;
   bool overlaps_reduction() const;

@@ -34,6 +34,7 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   add_tied_gradients(rank, closing);
   const OptimizerWork update{sharding_.owned_elements(state), optimizer_traffic(input_.workload)};
   program.append(task_of(closing, TaskKind::optimizer, Stream::compute, add_work(into_, update)));
+  program.effect({MemoryCategory::optimizer, sharding_.step_memory(state), Bytes(0), Bytes(0)});
   if (last_reduction) program.depend(reference(rank, *last_reduction));
   wait_for_all_ranks(rank);
   if (sharding_.updates_sharded_weights() && !input_.strategy.overlap_parameter_gather)

@@ -8,7 +8,7 @@ namespace {
 
 double bytes_per_parameter(const Workload& workload, Sharding sharding, double ranks) {
   const ShardedState state = sharded_state(1, state_bytes(workload), sharding, ranks);
-  return (state.parameters + state.gradients + state.optimizer).value();
+  return (state.parameters + state.gradients + state.optimizer + state.step).value();
 }
 
 }  // namespace
@@ -26,10 +26,19 @@ TEST_CASE("bytes of a parameter as Megatron-LM's distributed-optimizer document 
   CHECK(bytes_per_parameter(workload, Sharding::zero1, 8) == Approx(8 + 8.0 / 8));
 }
 
+TEST_CASE("the fp32 copy of 16-bit gradients lives as long as the step") {
+  Workload workload;
+  workload.precision.gradient = DataType::bf16;
+  CHECK(state_bytes(workload).step == Bytes(4));
+  CHECK(state_bytes(workload).optimizer == Bytes(12));
+  workload.precision.gradient = DataType::fp32;
+  CHECK(state_bytes(workload).step == Bytes(0));
+}
+
 TEST_CASE("ZeRO's table: 7.5B parameters on 64 ranks") {
   // arXiv:1910.02054, figure 1: 16 bytes a parameter, of which 2 weights, 2 gradients, 12 states: 120, 31.4, 16.6, 1.9
   // GB.
-  const StateBytes zero{Bytes(2), Bytes(2), Bytes(12)};
+  const StateBytes zero{Bytes(2), Bytes(2), Bytes(12), Bytes(0)};
   const auto gigabytes = [&](Sharding sharding) {
     const ShardedState state = sharded_state(7.5e9, zero, sharding, 64);
     return (state.parameters + state.gradients + state.optimizer).value() / 1e9;
