@@ -50,6 +50,7 @@ Strategy framework_defaults(FrameworkKind framework) {
       break;
     case FrameworkKind::nanotron:  // nanotron config defaults: REDUCE_SCATTER tensor parallelism, fp32 accumulation
       strategy.kernels = KernelStyle::nanotron;
+      strategy.thresholds_stages = true;
       strategy.keeps_input_shards = true;  // parallelism_config.py: tp_recompute_allgather
       strategy.holds_collective_buffers = true;
       strategy.overlap_weight_gradient = true;  // tensor_parallel/functional.py, asynchronous

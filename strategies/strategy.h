@@ -184,6 +184,7 @@ struct Strategy {
   std::int64_t last_stage_layers = 0;
   std::vector<std::int64_t> stage_layers;  // of every stage, in the order of the model; empty = as the two above say
   bool balances_stages = false;            // whoever simulates fills stage_layers by predicted time
+  bool thresholds_stages = false;          // or, where nothing else is said, by nanotron's thresholds on weights
   bool overlap_pipeline = false;           // sends and receives run beside compute
   bool synchronous_pipeline = false;       // the host waits for the device at every pipeline send or receive
   bool keeps_stage_outputs = false;        // what a stage sent on stays until its backward pass

@@ -49,6 +49,33 @@ std::optional<Infeasible> balance_stages(Decided& decided) {
   return std::nullopt;
 }
 
+// Weights of the products of one block: what nanotron's get_block_compute_costs counts.
+double product_weights(const Model& model, std::int32_t block) {
+  double sum = 0;
+  const OperatorGraph& graph = model.blocks[static_cast<std::size_t>(block)].graph;
+  for (const auto vertex : boost::make_iterator_range(vertices(graph)))
+    if (graph[vertex].kind == OperatorKind::linear) sum += graph[vertex].in_features * graph[vertex].out_features;
+  return sum;
+}
+
+bool leaves_thresholds(const Strategy& strategy) {
+  return strategy.thresholds_stages && strategy.mesh.pipeline > 1 && strategy.virtual_stages == 1 &&
+         strategy.stage_layers.empty() && strategy.first_stage_layers == 0 && strategy.last_stage_layers == 0;
+}
+
+void threshold_stages(Decided& decided) {
+  const Model& model = decided.scenario.model;
+  Strategy& strategy = decided.scenario.strategy;
+  strategy.thresholds_stages = false;
+  std::vector<double> costs;
+  for (const std::int32_t layer : model.layers) costs.push_back(product_weights(model, layer));
+  const std::int64_t stages = stage_count(strategy);
+  if (stages > std::ssize(costs)) return;  // which simulate() refuses in its own words
+  strategy.stage_layers = layers_by_thresholds(costs, product_weights(model, model.head), stages);
+  decided.choices.push_back(
+      fmt::format("layers on stages, by nanotron's thresholds: [{}]", fmt::join(strategy.stage_layers, ", ")));
+}
+
 // The fewest recomputed layers of each chunk that fit; more never need more memory.
 std::int64_t fewest_layers(Scenario scenario) {
   const auto& counts = layers_by_stage(static_cast<std::int64_t>(scenario.model.layers.size()), scenario.strategy);
@@ -99,7 +126,7 @@ std::optional<Infeasible> recompute_least(Decided& decided) {
 }  // namespace
 
 bool leaves_open(const Strategy& strategy) {
-  return strategy.balances_stages || strategy.recompute_least;
+  return strategy.balances_stages || strategy.recompute_least || leaves_thresholds(strategy);
 }
 
 std::variant<Decided, Infeasible> decide(const Scenario& scenario) {
@@ -109,6 +136,7 @@ std::variant<Decided, Infeasible> decide(const Scenario& scenario) {
   strategy.recompute_least = false;
   if (strategy.balances_stages)
     if (auto refusal = balance_stages(decided)) return *refusal;
+  if (leaves_thresholds(strategy)) threshold_stages(decided);
   if (recomputes)
     if (auto refusal = recompute_least(decided)) return *refusal;
   return decided;

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "strategies/pipeline/schedule.h"
 
@@ -188,6 +189,27 @@ std::vector<std::int64_t> layers_by_stage(std::int64_t layers, const Strategy& s
   const std::int64_t lead = (open - over) / 2;  // stages before the fuller ones
   for (std::int64_t i = 0; i < open; ++i)
     counts[first + static_cast<std::size_t>(i)] = left / open + (i >= lead && i < lead + over ? 1 : 0);
+  return counts;
+}
+
+std::vector<std::int64_t> layers_by_thresholds(const std::vector<double>& costs, double head, std::int64_t stages) {
+  const double whole = std::accumulate(costs.begin(), costs.end(), head);
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(stages), 0);
+  std::size_t stage = 0;
+  double sum = 0;
+  for (const double cost : costs) {
+    ++counts[stage];
+    sum += cost;
+    const double share = whole * (static_cast<double>(stage + 1) / static_cast<double>(stages));
+    if (sum > share && stage + 1 < counts.size()) ++stage;
+  }
+  for (std::size_t empty = 1; empty + 1 < counts.size(); ++empty) {
+    if (counts[empty] > 0) continue;
+    std::size_t giver = empty;
+    while (giver > 0 && counts[giver] < 2) --giver;
+    --counts[giver];
+    ++counts[empty];
+  }
   return counts;
 }
 

@@ -23,6 +23,11 @@ std::vector<std::int64_t> layers_by_stage(std::int64_t layers, const Strategy& s
 std::vector<std::int64_t> balanced_layers(const std::vector<double>& costs, double first, double last,
                                           std::int64_t stages);
 
+// nanotron's placement (build_model in nanotron/models/base.py): block after block, each stage takes the one with which
+// the cost so far passes its share of the whole, `head` the last block. A stage in the middle that would be left
+// without takes a layer of the last one before it that has two.
+std::vector<std::int64_t> layers_by_thresholds(const std::vector<double>& costs, double head, std::int64_t stages);
+
 // Stages of one copy of the model.
 std::int64_t stage_count(const Strategy& strategy);
 

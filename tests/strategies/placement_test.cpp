@@ -68,6 +68,15 @@ TEST_CASE("of equal layers and heavy ends the middle takes more, evenly") {
   CHECK(balanced_layers(std::vector<double>(8, 1), 0, 0, 4) == std::vector<std::int64_t>{2, 2, 2, 2});
 }
 
+TEST_CASE("nanotron's stages take the layer with which they pass their share") {
+  // 16 layers of 67.1M weights and a head of 268.4M = 20 layers: half is 10 layers, passed with the eleventh.
+  CHECK(layers_by_thresholds(std::vector<double>(16, 1), 4, 2) == std::vector<std::int64_t>{11, 5});
+  // Quarters of 5: passed with layers 6, 11 and 16, so that the head stands alone.
+  CHECK(layers_by_thresholds(std::vector<double>(16, 1), 4, 4) == std::vector<std::int64_t>{6, 5, 5, 0});
+  // Shares of 2: 3, 2, 2 and 1, and three stages in the middle left without.
+  CHECK(layers_by_thresholds(std::vector<double>(8, 1), 8, 8) == std::vector<std::int64_t>{2, 1, 1, 1, 1, 1, 1, 0});
+}
+
 TEST_CASE("a list of layers is taken as it is, or refused with one that would do") {
   Strategy strategy;
   strategy.mesh.pipeline = 4;
