@@ -155,9 +155,21 @@ ScheduleShape shape_of(const Strategy& strategy) {
   return shape;
 }
 
+// A schedule from a file has the ranks that it has.
+Refusal check_given_ranks(const Strategy& strategy) {
+  const std::int64_t ranks = strategy.given_schedule->shape.ranks;
+  if (ranks == strategy.mesh.pipeline) return std::nullopt;
+  return refuse("{} schedules {} ranks, not pipeline_parallel {}; pipeline_parallel {} would do",
+                strategy.schedule_file, ranks, strategy.mesh.pipeline, ranks);
+}
+
 Refusal check_stages(const Model& model, const Strategy& strategy) {
-  if (auto reason = chunk_refusal(strategy.schedule, strategy.virtual_stages)) return Infeasible{*reason};
-  if (auto reason = rank_refusal(strategy.schedule, shape_of(strategy))) return Infeasible{*reason};
+  if (strategy.given_schedule) {
+    if (auto refusal = check_given_ranks(strategy)) return refusal;
+  } else {
+    if (auto reason = chunk_refusal(strategy.schedule, strategy.virtual_stages)) return Infeasible{*reason};
+    if (auto reason = rank_refusal(strategy.schedule, shape_of(strategy))) return Infeasible{*reason};
+  }
   if (auto reason = stage_refusal(static_cast<std::int64_t>(model.layers.size()), strategy)) return Infeasible{*reason};
   return std::nullopt;
 }
@@ -166,7 +178,8 @@ Refusal check_stages(const Model& model, const Strategy& strategy) {
 Refusal check_slices(const Workload& workload, const Strategy& strategy) {
   const std::int64_t slices = strategy.sequence_slices;
   if (slices == 1) return std::nullopt;
-  if (strategy.schedule != ScheduleKind::seq1f1b && strategy.schedule != ScheduleKind::terapipe)
+  if (!strategy.given_schedule && strategy.schedule != ScheduleKind::seq1f1b &&
+      strategy.schedule != ScheduleKind::terapipe)
     return refuse("schedule {} does not order {} slices of a sequence; sequence_slices 1 would do",
                   name_of(strategy.schedule), slices);
   if (workload.sequence_length % slices == 0) return std::nullopt;
@@ -178,6 +191,12 @@ Refusal check_schedule(const Workload& workload, const Strategy& strategy) {
   const std::int64_t all_replicas = strategy.mesh.data * strategy.micro_batch;  // sequences of a micro-batch of each
   ScheduleShape shape = shape_of(strategy);
   shape.micro_batches = workload.global_batch / all_replicas;
+  if (strategy.given_schedule) {
+    const std::int64_t scheduled = strategy.given_schedule->shape.micro_batches;
+    if (scheduled == shape.micro_batches) return std::nullopt;
+    return refuse("{} schedules {} micro-batches, not {}; global_batch {} would do", strategy.schedule_file, scheduled,
+                  shape.micro_batches, scheduled * all_replicas);
+  }
   const std::int64_t fitting = fitting_micro_batches(strategy.schedule, shape);
   if (fitting == shape.micro_batches) return std::nullopt;
   return refuse("schedule {} on pipeline_parallel {} cannot have {} micro-batches, but {}; global_batch {} would do",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -170,6 +171,8 @@ inline constexpr auto enum_names<PeakKind> = std::to_array<EnumName<PeakKind>>({
     {PeakKind::device, "device"},
 });
 
+struct Schedule;  // strategies/pipeline/schedule.h
+
 struct Strategy {
   FrameworkKind framework = FrameworkKind::megatron;
   Mesh mesh;
@@ -177,7 +180,9 @@ struct Strategy {
 
   // Pipeline.
   ScheduleKind schedule = ScheduleKind::one_f_one_b;
-  std::int64_t virtual_stages = 1;      // chunks a rank (interleaved)
+  std::string schedule_file;                       // a schedule of the user's own, in PyTorch's CSV grammar, instead
+  std::shared_ptr<const Schedule> given_schedule;  // what stands there; whoever simulates reads it
+  std::int64_t virtual_stages = 1;                 // chunks a rank (interleaved)
   double schedule_activations = 0;      // searched: micro-batches that a rank may keep; 0 = as 1F1B, one for each rank
   std::int64_t sequence_slices = 1;     // seq1f1b, terapipe: parts of a sequence that go through the pipeline apart
   std::int64_t first_stage_layers = 0;  // layers of the first pipeline stage; 0 = even
@@ -215,7 +220,7 @@ struct Strategy {
   std::int64_t expert_nodes_per_token = 0;  // a token is sent once to each of at most so many nodes, and inside them to
                                             // its experts (arXiv:2412.19437, section 2.1.2); 0 = to each expert apart
   ExpertDispatch expert_dispatch = ExpertDispatch::all_to_all;
-  bool overlap_expert = false;              // all-to-alls run beside another micro-batch's compute
+  bool overlap_expert = false;  // all-to-alls run beside another micro-batch's compute
 
   // Data parallelism.
   Sharding sharding = Sharding::none;

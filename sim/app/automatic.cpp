@@ -7,6 +7,7 @@
 #include <array>
 
 #include "sim/app/simulate.h"
+#include "sim/interop/pipeline_csv.h"
 #include "strategies/placement/stages.h"
 
 namespace echelon {
@@ -123,15 +124,29 @@ std::optional<Infeasible> recompute_least(Decided& decided) {
   return std::nullopt;
 }
 
+bool leaves_schedule(const Strategy& strategy) {
+  return !strategy.schedule_file.empty() && !strategy.given_schedule;
+}
+
+void read_schedule(Decided& decided) {
+  Strategy& strategy = decided.scenario.strategy;
+  Schedule schedule = read_pipeline_csv(strategy.schedule_file);
+  strategy.virtual_stages = schedule.shape.chunks;
+  strategy.sequence_slices = schedule.shape.slices;
+  strategy.given_schedule = std::make_shared<const Schedule>(std::move(schedule));
+}
+
 }  // namespace
 
 bool leaves_open(const Strategy& strategy) {
-  return strategy.balances_stages || strategy.recompute_least || leaves_thresholds(strategy);
+  return leaves_schedule(strategy) || strategy.balances_stages || strategy.recompute_least ||
+         leaves_thresholds(strategy);
 }
 
 std::variant<Decided, Infeasible> decide(const Scenario& scenario) {
   Decided decided{scenario, {}};
   Strategy& strategy = decided.scenario.strategy;
+  if (leaves_schedule(strategy)) read_schedule(decided);
   const bool recomputes = strategy.recompute_least;
   strategy.recompute_least = false;
   if (strategy.balances_stages)

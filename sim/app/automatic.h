@@ -1,4 +1,5 @@
-// What a scenario leaves to the simulator: layers on stages by predicted time, and the least recompute that fits.
+// What a scenario leaves to the simulator: a schedule in a file, layers on stages by predicted time or a framework's
+// rule, and the least recompute that fits.
 #pragma once
 
 #include <string>
@@ -17,7 +18,7 @@ struct Decided {
 
 bool leaves_open(const Strategy& strategy);
 
-// Infeasible: as simulate() says it of every choice.
+// Infeasible: as simulate() says it of every choice. Throws InputError where a schedule's file is wrong.
 std::variant<Decided, Infeasible> decide(const Scenario& scenario);
 
 }  // namespace echelon

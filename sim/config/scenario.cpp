@@ -74,6 +74,8 @@ void read_cluster(const Value& value, ScenarioReading& reading) {
 
 void read_strategy(const Value& value, ScenarioReading& reading) {
   reading.scenario.strategy = strategy_from_yaml(value);
+  if (std::string& file = reading.scenario.strategy.schedule_file; !file.empty())
+    file = resolved(file, reading.folder, value.at("schedule_file")).string();
   resolve_data_parallel(value, reading.scenario.gpus, reading.scenario.strategy);
 }
 

@@ -103,6 +103,8 @@ std::vector<StrategyKey> schedule_rows() {
                             "sequences of one micro-batch of one data-parallel rank"),
       enum_key<ScheduleKind, Strategy>("schedule", &Strategy::schedule,
                                        "pipeline schedule; 1f1b, or interleaved where virtual_stages is over 1"),
+      text_key<Strategy>("schedule_file", &Strategy::schedule_file,
+                         "a schedule of your own in PyTorch's CSV grammar, instead of a named one"),
       integer_key<Strategy>("virtual_stages", 1, most_layers, &Strategy::virtual_stages,
                             "chunks of layers on each pipeline rank, or copies of the model on it (dualpipe, chimera); "
                             "where left out, the fewest that the schedule takes"),

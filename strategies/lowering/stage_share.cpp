@@ -65,7 +65,13 @@ Lowering describe_ranks(const LoweringInput& input) {
 
 StageShare::StageShare(const LoweringInput& input, const Lowering& described) : input_(input) {
   lay_stages();
-  const Strategy& strategy = input.strategy;
+  schedule_ = scheduled(described);
+  describe_blocks(described);
+}
+
+Schedule StageShare::scheduled(const Lowering& described) const {
+  const Strategy& strategy = input_.strategy;
+  if (strategy.given_schedule) return *strategy.given_schedule;
   ScheduleShape shape;
   shape.ranks = strategy.mesh.pipeline;
   shape.micro_batches = described.micro_batches;
@@ -75,8 +81,7 @@ StageShare::StageShare(const LoweringInput& input, const Lowering& described) : 
   costs.stages = stage_costs(described);
   costs.memory_limit =
       strategy.schedule_activations > 0 ? strategy.schedule_activations : static_cast<double>(strategy.mesh.pipeline);
-  schedule_ = build_schedule(strategy.schedule, shape, costs);
-  describe_blocks(described);
+  return build_schedule(strategy.schedule, shape, costs);
 }
 
 // Each gradient costs what the forward pass does, and recomputed layers their forward pass once more.

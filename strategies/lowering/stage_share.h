@@ -76,6 +76,7 @@ class StageShare {
   Bytes held(std::size_t rank) const;
 
  private:
+  Schedule scheduled(const Lowering& described) const;
   void describe_blocks(const Lowering& described);
   void lay_stages();
   std::vector<StageCost> stage_costs(const Lowering& described) const;

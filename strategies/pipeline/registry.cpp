@@ -112,4 +112,8 @@ Schedule build_schedule(ScheduleKind kind, const ScheduleShape& shape, const Sch
   return schedule_row(kind).build(shape, costs);
 }
 
+StageLayout layout_of(const Strategy& strategy) {
+  return strategy.given_schedule ? strategy.given_schedule->layout : schedule_row(strategy.schedule).layout;
+}
+
 }  // namespace echelon

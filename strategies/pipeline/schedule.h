@@ -132,6 +132,9 @@ struct ScheduleRow {
 };
 const ScheduleRow& schedule_row(ScheduleKind kind);
 
+// Of the strategy's schedule, named or given.
+StageLayout layout_of(const Strategy& strategy);
+
 // Why the schedule cannot have this many chunks a rank, with what would do; nothing where it can.
 ShapeRefusal chunk_refusal(ScheduleKind kind, std::int64_t chunks);
 // Why it cannot have these ranks (DualPipe's must be even), with what would do.

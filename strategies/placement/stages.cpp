@@ -12,7 +12,7 @@ namespace echelon {
 
 // Of one copy of the model: a bidirectional schedule's chunks are copies.
 std::int64_t stage_count(const Strategy& strategy) {
-  const bool copies = schedule_row(strategy.schedule).layout == StageLayout::bidirectional;
+  const bool copies = layout_of(strategy) == StageLayout::bidirectional;
   return strategy.mesh.pipeline * (copies ? 1 : strategy.virtual_stages);
 }
 
@@ -67,6 +67,7 @@ bool stages_fit(std::int64_t layers, const Strategy& strategy) {
 }
 
 bool schedule_takes(const Strategy& strategy) {
+  if (strategy.given_schedule) return strategy.given_schedule->shape.ranks == strategy.mesh.pipeline;
   ScheduleShape shape;
   shape.ranks = strategy.mesh.pipeline;
   shape.chunks = strategy.virtual_stages;

@@ -121,3 +121,35 @@ TEST_CASE("what a strategy leaves open is decided, and said") {
   says({"recompute=auto", "micro_batch=4"}, "recompute full of 4 layers of each chunk, the least that fits");
   says({"stage_layers=balanced"}, "layers on stages, balanced by predicted time: [4, 4, ");
 }
+
+TEST_CASE("a schedule from a file runs as its name does") {
+  const ScratchFolder folder;
+  const std::string csv = folder.path() / "own.csv";
+  REQUIRE(run_program({"schedule", "zb_v", "--stages", "4", "--micro-batches", "8", "--csv", csv}).exit_code == 0);
+  std::ofstream(folder.path() / "own.yaml") << "echelon: 1\n"
+                                               "model: {name: llama-3.1-8b}\n"
+                                               "cluster: {profile: dgx-h100, gpus: 4}\n"
+                                               "workload: {sequence_length: 4096, global_batch: 8}\n"
+                                               "strategy: {pipeline_parallel: 4, micro_batch: 1, schedule: zb_v}\n";
+  const auto iteration = [&](const std::vector<std::string>& sets) {
+    std::vector<std::string> arguments = {"run", folder.path() / "own.yaml", "--json"};
+    for (const std::string& set : sets) arguments.insert(arguments.end(), {"--set", set});
+    const ProgramRun run = run_program(arguments);
+    CAPTURE(run.output);
+    REQUIRE(run.exit_code == 0);
+    return nlohmann::json::parse(run.output)["iteration_time_s"].get<double>();
+  };
+  CHECK(iteration({"strategy.schedule_file=own.csv"}) == iteration({}));
+
+  const auto refused = [&](const std::string& set, const std::string& words) {
+    const ProgramRun run =
+        run_program({"run", folder.path() / "own.yaml", "--set", "strategy.schedule_file=own.csv", "--set", set});
+    CAPTURE(run.output);
+    CHECK(run.exit_code != 0);
+    CHECK(run.output.find(words) != std::string::npos);
+  };
+  refused("workload.global_batch=16", "schedules 8 micro-batches, not 16; global_batch 8 would do");
+  refused("strategy.pipeline_parallel=2", "pipeline_parallel 4 would do");
+  std::ofstream(folder.path() / "own.csv", std::ios::app) << "0F0\n";
+  refused("workload.global_batch=8", "own.csv:5:1");
+}
