@@ -138,7 +138,18 @@ Refusal check_batch(const Workload& workload, const Strategy& strategy) {
   return std::nullopt;
 }
 
+// Weights that several versions are kept of lie whole on their rank; PipeDream updates them behind each micro-batch.
+Refusal check_versions(const Strategy& strategy) {
+  const bool each = strategy.schedule == ScheduleKind::pipedream;
+  if (strategy.given_schedule || (!each && strategy.schedule != ScheduleKind::pipedream_2bw)) return std::nullopt;
+  const bool whole = strategy.sharding == Sharding::none || (!each && strategy.sharding == Sharding::zero1);
+  if (whole) return std::nullopt;
+  return refuse("schedule {} keeps versions of whole weights, not sharding {}; sharding {} would do",
+                name_of(strategy.schedule), name_of(strategy.sharding), each ? "none" : "zero1");
+}
+
 Refusal check_sharding(const Strategy& strategy, const Placement& placement) {
+  if (auto refusal = check_versions(strategy)) return refusal;
   if (strategy.sharding != Sharding::hybrid) return std::nullopt;
   const std::int64_t ranks = data_with_context_layout(strategy.mesh, placement.gpus_per_node).ranks;
   const std::int64_t shared =

@@ -107,6 +107,8 @@ inline constexpr auto enum_names<BackwardPrefetch> = std::to_array<EnumName<Back
 enum class ScheduleKind {
   gpipe,
   one_f_one_b,
+  pipedream,
+  pipedream_2bw,
   interleaved,
   looped_bfs,
   zb_h1,
@@ -130,6 +132,8 @@ template <>
 inline constexpr auto enum_names<ScheduleKind> = std::to_array<EnumName<ScheduleKind>>({
     {ScheduleKind::gpipe, "gpipe"},
     {ScheduleKind::one_f_one_b, "1f1b"},
+    {ScheduleKind::pipedream, "pipedream"},
+    {ScheduleKind::pipedream_2bw, "pipedream_2bw"},
     {ScheduleKind::interleaved, "interleaved"},
     {ScheduleKind::looped_bfs, "looped_bfs"},
     {ScheduleKind::zb_h1, "zb_h1"},

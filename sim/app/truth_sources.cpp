@@ -177,10 +177,10 @@ constexpr auto conventions = std::to_array<SourceConvention>({
         megatron_core("megatron-bridge",
                       "Megatron-Bridge performance recipes: Transformer Engine, distributed optimizer, all overlaps, "
                       "bf16 gradients (grad_reduce_in_fp32 off)"))),
-    with_least_recompute(with_bf16_gradients(
-        megatron_core("nemo",
-                      "NeMo performance recipes: Transformer Engine, distributed optimizer, all "
-                      "overlaps, bf16 gradients"))),
+    with_least_recompute(
+        with_bf16_gradients(megatron_core("nemo",
+                                          "NeMo performance recipes: Transformer Engine, distributed optimizer, all "
+                                          "overlaps, bf16 gradients"))),
     megatron_core("megatron-core", "Megatron-Core README: Transformer Engine, distributed optimizer, all overlaps"),
     without_overlap(megatron_core("simumax",
                                   "SimuMax runs Megatron-Core with every overlap off; memory is "

@@ -100,16 +100,11 @@ constexpr auto sharding_words = std::to_array<Words<ShardingWords>>({
     {"3", {Sharding::zero3, false, {}, {}}},
 });
 
-// Schedules that no row of strategies/pipeline makes.
-constexpr auto unsupported_schedules = std::to_array<std::string_view>({
-    "pipedream",
-});
 // Changes of the layer placement that the named schedule comes with.
 constexpr auto unsupported_placements = std::to_array<std::string_view>({
     "vocab-1",
     "vocab-2",
     "interlaced",
-    "redis",
 });
 
 constexpr std::string_view zero_bubble_approximation =
@@ -135,6 +130,9 @@ constexpr auto schedule_words = std::to_array<Words<ScheduleWords>>({
     {"hanayo", {ScheduleKind::hanayo, ""}},
     {"breadth", {ScheduleKind::looped_bfs, ""}},
     {"terapipe", {ScheduleKind::terapipe, ""}},
+    {"pipedream-flush", {ScheduleKind::one_f_one_b, ""}},
+    {"2bw", {ScheduleKind::pipedream_2bw, ""}},
+    {"pipedream", {ScheduleKind::pipedream, ""}},
     {"gpipe", {ScheduleKind::gpipe, ""}},
     {"afab", {ScheduleKind::gpipe, ""}},  // all forward, all backward
     {"interleaving not stated", {ScheduleKind::one_f_one_b, "interleaving is not stated: none is taken"}},
@@ -220,16 +218,18 @@ Meaning<ShardingWords> parse_sharding(std::string_view text) {
 
 Meaning<ScheduleWords> parse_schedule(std::string_view text) {
   const std::string lower = lower_case(text);
-  for (const auto words : unsupported_schedules)
-    if (lower.find(words) != std::string::npos)
-      return Infeasible{fmt::format("schedule '{}' is not among {}", text, all_names<ScheduleKind>())};
   for (const auto words : unsupported_placements)
     if (lower.find(words) != std::string::npos)
       return Infeasible{
-          fmt::format("schedule '{}' moves the vocabulary or layers between stages; "
+          fmt::format("schedule '{}' shares the vocabulary between stages; "
                       "only the embedding on the first and the head on the last stage is known",
                       text)};
-  return look_up("schedule", text, schedule_words);
+  Meaning<ScheduleWords> meaning = look_up("schedule", text, schedule_words);
+  if (auto* words = std::get_if<ScheduleWords>(&meaning))
+    words->redistributes_layers = lower.find("redis") != std::string::npos;
+  if (std::holds_alternative<Infeasible>(meaning))
+    return Infeasible{fmt::format("schedule '{}' is not among {}", text, all_names<ScheduleKind>())};
+  return meaning;
 }
 
 Meaning<PrecisionWords> parse_precision(std::string_view text) {

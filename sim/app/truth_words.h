@@ -39,6 +39,8 @@ Meaning<ShardingWords> parse_sharding(std::string_view text);
 struct ScheduleWords {
   ScheduleKind kind = ScheduleKind::one_f_one_b;
   std::string_view approximation;  // what is left out of the named schedule; "" = nothing
+  bool redistributes_layers =
+      false;  // so that stages with embedding or loss have fewer (arXiv:2411.05288, section 6.1)
 };
 Meaning<ScheduleWords> parse_schedule(std::string_view text);
 

@@ -8,7 +8,10 @@
 namespace echelon {
 
 DataSharding::DataSharding(const LoweringInput& input, const Schedule& schedule)
-    : strategy_(input.strategy), workload_(input.workload), sharding_(state_sharding(input.strategy)) {
+    : strategy_(input.strategy),
+      workload_(input.workload),
+      sharding_(state_sharding(input.strategy)),
+      updates_every_micro_batch_(schedule.versions == WeightVersions::in_flight) {
   const std::int64_t gpus_per_node = input.placement.gpus_per_node;
   data_ = data_with_context_layout(strategy_.mesh, gpus_per_node);
   expert_ = expert_data_layout(strategy_.mesh, gpus_per_node);
@@ -41,7 +44,8 @@ bool DataSharding::gathers_in_forward(const MicroBatchTurn& turn) const {
 }
 
 bool DataSharding::reduces_every_micro_batch() const {
-  return (gathers_by_layer() && !gathers_once()) || (sharding_ == Sharding::zero2 && data_.ranks > 1);
+  return updates_every_micro_batch_ || (gathers_by_layer() && !gathers_once()) ||
+         (sharding_ == Sharding::zero2 && data_.ranks > 1);
 }
 
 // nanotron's trainer.py leaves the reduction to DistributedDataParallel where the optimizer is whole; where it is

@@ -74,10 +74,11 @@ class DataSharding {
   const Strategy& strategy_;
   const Workload& workload_;
   Sharding sharding_ = Sharding::none;  // of the state
-  GroupLayout data_;                    // replicas of a dense parameter
-  GroupLayout expert_;                  // replicas of a routed expert's parameter
-  GroupLayout shard_;                   // ranks that share one copy of the dense state
-  GroupLayout replica_;                 // hybrid: ranks that hold the same shard
+  bool updates_every_micro_batch_ = false;
+  GroupLayout data_;     // replicas of a dense parameter
+  GroupLayout expert_;   // replicas of a routed expert's parameter
+  GroupLayout shard_;    // ranks that share one copy of the dense state
+  GroupLayout replica_;  // hybrid: ranks that hold the same shard
 };
 
 }  // namespace echelon

@@ -20,6 +20,7 @@ class StageMessages {
   StageMessages(const LoweringInput& input, const StageShare& share, Lowering& into);
 
   // The task that was appended last to the rank's program waits for the message that `action` on `stage` needs, if any.
+  // A pipeline that never empties has it.
   void await(std::size_t rank, std::size_t stage, const Action& action);
   // Sends what `action` on `stage` made, if another stage wants it.
   void send(std::size_t rank, std::size_t stage, const Action& action);

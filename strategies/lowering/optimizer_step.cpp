@@ -1,5 +1,7 @@
 #include "strategies/lowering/optimizer_step.h"
 
+#include <algorithm>
+
 #include "strategies/lowering/tasks.h"
 #include "strategies/mesh.h"
 #include "strategies/state.h"
@@ -32,7 +34,9 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
           {MemoryCategory::gradients, Bytes(0), Bytes(0), -sharding_.unsharded_gradients(state.dense + state.routed)});
   }
   add_tied_gradients(rank, closing);
-  const OptimizerWork update{sharding_.owned_elements(state), optimizer_traffic(input_.workload)};
+  const bool behind_each = share_.schedule().versions == WeightVersions::in_flight;
+  const double updates = behind_each ? static_cast<double>(into_.micro_batches) : 1;
+  const OptimizerWork update{sharding_.owned_elements(state) * updates, optimizer_traffic(input_.workload)};
   program.append(task_of(closing, TaskKind::optimizer, Stream::compute, add_work(into_, update)));
   program.effect({MemoryCategory::optimizer, sharding_.step_memory(state), Bytes(0), Bytes(0)});
   if (last_reduction) program.depend(reference(rank, *last_reduction));
@@ -42,10 +46,22 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
                            add_work(into_, sharding_.closing_gather(state))));
   into_.parameters.push_back(state.dense + state.routed);
   into_.resident.push_back(sharding_.resident_memory(state));
+  into_.resident.back()[static_cast<std::size_t>(MemoryCategory::parameters)] += older_weights(rank, state);
 }
 
-// The gradient norm is reduced over all ranks before any optimizer step.
+// Versions beside the newest: one, or those of the other micro-batches in flight (rank r of p holds up to p - r).
+Bytes OptimizerStep::older_weights(std::size_t rank, const StageState& state) const {
+  const Schedule& schedule = share_.schedule();
+  if (schedule.versions == WeightVersions::one) return Bytes(0);
+  const std::int64_t in_flight =
+      std::min(schedule.shape.micro_batches, schedule.shape.ranks - static_cast<std::int64_t>(rank));
+  const double older = schedule.versions == WeightVersions::two ? 1 : static_cast<double>(in_flight - 1);
+  return compute_weight(input_.workload) * ((state.dense + state.routed) * older);
+}
+
+// The gradient norm is reduced over all ranks before any optimizer step, but where the pipeline never empties.
 void OptimizerStep::wait_for_all_ranks(std::size_t rank) {
+  if (share_.schedule().versions != WeightVersions::one) return;
   const auto& programs = into_.graph.programs;
   for (std::size_t other = 0; other < programs.size(); ++other) {
     if (other == rank) continue;

@@ -21,6 +21,7 @@ class OptimizerStep {
  private:
   void add_tied_gradients(std::size_t rank, const Action& closing);
   void wait_for_all_ranks(std::size_t rank);
+  Bytes older_weights(std::size_t rank, const StageState& state) const;
 
   LoweringInput input_;
   const StageShare& share_;

@@ -41,6 +41,8 @@ constexpr std::int64_t any = 0;
 constexpr auto registry = std::to_array<ScheduleRow>({
     {ScheduleKind::gpipe, StageLayout::loop, gpipe, 1, 1, any_number, "arXiv:1811.06965"},
     {ScheduleKind::one_f_one_b, StageLayout::loop, one_f_one_b, 1, 1, any_number, "arXiv:2006.09503"},
+    {ScheduleKind::pipedream, StageLayout::loop, pipe_dream, 1, 1, any_number, "arXiv:1806.03377"},
+    {ScheduleKind::pipedream_2bw, StageLayout::loop, pipe_dream_2bw, 1, 1, any_number, "arXiv:2006.09503"},
     {ScheduleKind::interleaved, StageLayout::loop, interleaved, 1, any, whole_groups, "arXiv:2104.04473"},
     {ScheduleKind::looped_bfs, StageLayout::loop, looped_bfs, 1, any, any_number, "arXiv:2211.05953"},
     {ScheduleKind::zb_h1, StageLayout::loop, zero_bubble_h1, 1, 1, any_number, "arXiv:2401.10241"},

@@ -57,10 +57,19 @@ std::int64_t stage_micro_batches(StageLayout layout, const ScheduleShape& shape)
 
 using RankOrder = std::vector<Action>;
 
+// Weights that a rank keeps for the micro-batches in flight. With more than one version nobody waits for the pipeline
+// to empty: the schedule's order is one period of a pipeline that runs on, each rank as fast as its own work allows.
+enum class WeightVersions {
+  one,
+  two,       // the update of one batch waits for the next (PipeDream-2BW)
+  in_flight  // one for each micro-batch that the rank may hold, and an update after each (PipeDream)
+};
+
 struct Schedule {
   ScheduleShape shape;
   StageLayout layout = StageLayout::loop;
   std::vector<RankOrder> ranks;
+  WeightVersions versions = WeightVersions::one;
 };
 
 // Times of one stage in any unit; of one slice where sequences are sliced evenly.
@@ -98,6 +107,8 @@ constexpr double activations_taken(Pass pass, double weight_share) {
 // Schedules by their authors' definitions: the source stands in each file.
 Schedule gpipe(const ScheduleShape& shape, const ScheduleCosts& costs);
 Schedule one_f_one_b(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule pipe_dream(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule pipe_dream_2bw(const ScheduleShape& shape, const ScheduleCosts& costs);
 Schedule interleaved(const ScheduleShape& shape, const ScheduleCosts& costs);
 Schedule looped_bfs(const ScheduleShape& shape, const ScheduleCosts& costs);
 Schedule zero_bubble_h1(const ScheduleShape& shape, const ScheduleCosts& costs);

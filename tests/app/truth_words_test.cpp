@@ -105,12 +105,16 @@ TEST_CASE("spellings of the schedule") {
   CHECK(value_of(parse_schedule("V-Half Baseline")).kind == ScheduleKind::v_half);
   CHECK(value_of(parse_schedule("DualPipeV")).kind == ScheduleKind::dualpipe_v);
   CHECK(value_of(parse_schedule("DualPipe")).kind == ScheduleKind::dualpipe);
+  CHECK(value_of(parse_schedule("PipeDream-2BW")).kind == ScheduleKind::pipedream_2bw);
+  CHECK(value_of(parse_schedule("PipeDream-Flush")).kind == ScheduleKind::one_f_one_b);
+  CHECK(value_of(parse_schedule("1F1B / Redis")).redistributes_layers);
+  CHECK_FALSE(value_of(parse_schedule("1F1B / Baseline")).redistributes_layers);
   CHECK(stays_open(parse_schedule("")));
 }
 
 TEST_CASE("schedules that are not there say which are") {
-  CHECK(reason_of(parse_schedule("PipeDream")).find("schedule 'PipeDream' is not among gpipe, 1f1b, interleaved") == 0);
-  for (const auto* text : {"1F1B / Vocab-1", "1F1B / Vocab-2", "1F1B / Redis", "1F1B / Interlaced", "V-Half / Vocab-1"})
+  CHECK(reason_of(parse_schedule("PipeMare")).find("schedule 'PipeMare' is not among gpipe, 1f1b, ") == 0);
+  for (const auto* text : {"1F1B / Vocab-1", "1F1B / Vocab-2", "1F1B / Interlaced", "V-Half / Vocab-1"})
     CHECK(reason_of(parse_schedule(text)).find("between stages") != std::string::npos);
 }
 

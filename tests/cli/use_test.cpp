@@ -153,3 +153,29 @@ TEST_CASE("a schedule from a file runs as its name does") {
   std::ofstream(folder.path() / "own.csv", std::ios::app) << "0F0\n";
   refused("workload.global_batch=8", "own.csv:5:1");
 }
+
+TEST_CASE("asynchronous schedules leave no bubble and keep older weights") {
+  const auto result = [](const std::string& schedule) {
+    const ProgramRun run =
+        run_program({"run", published + "megatron-sc21-175b.yaml", "--json", "--set", "strategy.virtual_stages=1",
+                     "--set", "strategy.sharding=none", "--set", "strategy.schedule=" + schedule});
+    CAPTURE(run.output);
+    REQUIRE(run.exit_code <= 1);  // memory may lack
+    return nlohmann::json::parse(run.output);
+  };
+  const auto flushed = result("1f1b");
+  const auto doubled = result("pipedream_2bw");
+  CHECK(doubled["bubble_fraction"].get<double>() == 0);
+  // Without the bubble of (p - 1) micro-batches (arXiv:2006.09503, section 3.1), and no other change.
+  CHECK(doubled["iteration_time_s"].get<double>() ==
+        Approx(flushed["iteration_time_s"].get<double>() - flushed["time_breakdown_s"]["bubble"].get<double>())
+            .epsilon(0.02));
+  const auto weights = [](const nlohmann::json& json, std::size_t stage) {
+    return json["memory"]["per_stage"][stage]["by_category"]["parameters"].get<double>();
+  };
+  CHECK(weights(doubled, 0) == Approx(2 * weights(flushed, 0)));
+  const auto stashed = result("pipedream");
+  const std::size_t stages = flushed["memory"]["per_stage"].size();
+  CHECK(weights(stashed, 0) == Approx(static_cast<double>(stages) * weights(flushed, 0)));
+  CHECK(weights(stashed, stages - 1) == Approx(weights(flushed, stages - 1)));
+}

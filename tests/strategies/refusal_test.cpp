@@ -51,7 +51,7 @@ std::vector<std::string> alternatives(const std::string& reason) {
 
 // Changes what one alternative names, and counts it.
 void follow(const std::string& alternative, Case& one, std::map<std::string, int>& followed) {
-  static const std::regex change("([a-z_]+) (true|interleaved|1f1b|[0-9]+)");
+  static const std::regex change("([a-z_]+) (true|interleaved|1f1b|none|zero1|[0-9]+)");
   for (std::sregex_iterator i(alternative.begin(), alternative.end(), change); i != std::sregex_iterator(); ++i) {
     const std::string name = (*i)[1];
     ++followed[name];
@@ -60,6 +60,8 @@ void follow(const std::string& alternative, Case& one, std::map<std::string, int
       one.strategy.sequence_parallel = true;
     else if (name == "schedule")
       one.strategy.schedule = *from_name<ScheduleKind>(value);
+    else if (name == "sharding")
+      one.strategy.sharding = *from_name<Sharding>(value);
     else
       number_named(name, one) = std::stoll(value);
   }

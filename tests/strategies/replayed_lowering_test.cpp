@@ -122,3 +122,18 @@ TEST_CASE("no iteration is shorter for slower kernels or links") {
     }
   });
 }
+
+TEST_CASE("a pipeline that never empties runs as fast as its busiest rank") {
+  for_random_lowerings(17, [](const Lowering& lowering, std::mt19937_64& random) {
+    if (lowering.graph.programs.size() < 2) return;
+    const auto waits = [](const Program& program, std::size_t self) {
+      return std::any_of(program.dependences.begin(), program.dependences.end(),
+                         [&](const TaskReference& on) { return on.program != static_cast<std::int32_t>(self); });
+    };
+    for (std::size_t rank = 0; rank < lowering.graph.programs.size(); ++rank)
+      if (waits(lowering.graph.programs[rank], rank)) return;
+    const Times times = random_times(lowering, random, false);
+    CHECK(makespan(lowering, times) >= busiest_stream(lowering, times));
+    CHECK(makespan(lowering, times) == critical_path(lowering, times));
+  });
+}
