@@ -1,6 +1,7 @@
 #include "sim/cost/operator_cost.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace echelon {
 
@@ -57,6 +58,14 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   cost.backward_kernels += 2;
 }
 
+// Parts that a long sum of products is cut into, each on multiprocessors of its own, where the result alone would leave
+// them idle: as many as fill the device with tiles of 128 by 128, of 512 terms at least (split-K in NVIDIA's "CUTLASS
+// documentation, efficient GEMM").
+double summed_apart(const Device& device, double m, double n, double k, double batch) {
+  const double tiles = std::ceil(m / 128) * std::ceil(n / 128) * batch;
+  return std::max(1.0, std::min(std::floor(static_cast<double>(device.multiprocessors) / tiles), std::floor(k / 512)));
+}
+
 // As implicit matrix products (arXiv:1410.0759, section 3.1): positions by channels with the windows' elements between
 // them, of which memory holds each input once. The input's gradient has a row for each position of the input; a stride
 // leaves each of them a share of the taps. No convolution was measured: the ground is the product curve's, scaled.
@@ -79,9 +88,11 @@ void cost_convolution(const Operator& op, const CostContext& context, OperatorCo
         gemm_time(device, type,
                   {input_rows, in, out * taps_by_input, shape.groups, GemmRole::input_gradient, rows * out + weights}),
         cost.ground);
+  const double parts = summed_apart(device, in * shape.taps, out, rows, shape.groups);
   add(cost.weight_gradient,
       gemm_time(device, type,
-                {in * shape.taps, out, rows, shape.groups, GemmRole::weight_gradient, input_rows * in + rows * out}),
+                {in * shape.taps, out, rows / parts, shape.groups * parts, GemmRole::weight_gradient,
+                 (input_rows * in + rows * out) / parts}),
       cost.ground);
   add(cost.weight_gradient, memory_bound_time(device, context.accumulation * (weights * shape.groups), 0), cost.ground);
 }
