@@ -23,6 +23,7 @@ struct Sums {
 Sums sum_up(const LayerProgram& program, const Execution& execution, double tokens, double sequence) {
   Sums sums;
   const Bytes element = execution.activation_element;
+  sums.entry = element * tokens * program.entry;
   for (const Step& step : program.steps) {
     const Operator* op = std::get_if<Operator>(&step);
     if (const auto* part = std::get_if<Communication>(&step);
@@ -34,6 +35,8 @@ Sums sum_up(const LayerProgram& program, const Execution& execution, double toke
     sums.kept += saved.kept;
     sums.attention_core += saved.attention_core;
     if (op->kind == OperatorKind::norm && sums.entry == Bytes(0)) sums.entry = element * rows * op->width;
+    if (op->tensors) sums.widest = std::max(sums.widest, element * tokens * op->tensors->output);
+    if (op->kind == OperatorKind::convolution || op->kind == OperatorKind::recurrent) sums.linear_inputs += saved.kept;
     if (op->kind == OperatorKind::linear) {
       sums.linear_inputs += saved.kept;
       sums.widest = std::max(sums.widest, element * rows * op->out_features);

@@ -185,6 +185,46 @@ Refusal check_stages(const Model& model, const Strategy& strategy) {
   return std::nullopt;
 }
 
+// What a graph of operators has no meaning for: its operators have no heads, tokens or experts to divide by name, and
+// lists of a transformer layer's operators.
+Refusal check_graph(const Model& model, const Strategy& strategy) {
+  if (!model.graph) return std::nullopt;
+  const Mesh& mesh = strategy.mesh;
+  const auto undivided = [](std::string_view name, std::int64_t degree) {
+    return refuse("{} {} for a graph of operators, which is not divided inside; {} 1 would do", name, degree, name);
+  };
+  if (mesh.tensor > 1) return undivided("tensor_parallel", mesh.tensor);
+  if (mesh.context > 1) return undivided("context_parallel", mesh.context);
+  if (mesh.expert > 1) return undivided("expert_parallel", mesh.expert);
+  if (strategy.sequence_slices > 1) return undivided("sequence_slices", strategy.sequence_slices);
+  const Recompute kind = strategy.recompute;
+  if (kind == Recompute::selective_ops || kind == Recompute::operators)
+    return refuse("recompute {} names operators of a transformer layer; recompute none or full would do",
+                  name_of(kind));
+  if (mesh.pipeline > 1 && model.graph->shares_weights)
+    return refuse(
+        "pipeline_parallel {} for a graph of operators of which two share a table; pipeline_parallel 1 would do",
+        mesh.pipeline);
+  return std::nullopt;
+}
+
+// Every stage takes a layer at least: there is no embedding or head beside them.
+Refusal check_graph_stages(const Model& model, const Strategy& strategy) {
+  if (!model.graph) return std::nullopt;
+  const auto layers = static_cast<std::int64_t>(model.layers.size());
+  const std::int64_t stages = stage_count(strategy);
+  if (stages > layers)
+    return refuse("pipeline_parallel {} x virtual_stages {} = {} stages, more than the model's {} layers; {}",
+                  strategy.mesh.pipeline, strategy.virtual_stages, stages, layers,
+                  layers >= strategy.mesh.pipeline
+                      ? fmt::format("virtual_stages {} would do", layers / strategy.mesh.pipeline)
+                      : fmt::format("pipeline_parallel {} would do", layers));
+  const auto& list = strategy.stage_layers;
+  if (std::find(list.begin(), list.end(), 0) != list.end())
+    return refuse("stage_layers gives a stage no layer of a graph of operators; stage_layers balanced would do");
+  return std::nullopt;
+}
+
 // Slices of a sequence are for the schedules that order them, and each has as many tokens of causal attention.
 Refusal check_slices(const Workload& workload, const Strategy& strategy) {
   const std::int64_t slices = strategy.sequence_slices;
@@ -220,7 +260,9 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
                                          const Placement& placement) {
   // What the model demands comes first, then what depends on the degrees that it leaves: advice that was followed stays
   // good.
+  if (auto refusal = check_graph(model, strategy)) return refusal;
   if (auto refusal = check_heads(model, strategy)) return refusal;
+  if (auto refusal = check_graph_stages(model, strategy)) return refusal;
   if (auto refusal = check_stages(model, strategy)) return refusal;
   if (auto refusal = check_context(model, strategy)) return refusal;
   if (auto refusal = check_mesh(strategy, placement)) return refusal;

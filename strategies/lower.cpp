@@ -164,7 +164,8 @@ Flops model_flops(const Model& model, const Workload& workload) {
   };
   std::vector<Flops> by_block;
   for (std::size_t i = 0; i < model.blocks.size(); ++i) by_block.push_back(block_flops(static_cast<std::int32_t>(i)));
-  Flops sum = by_block[static_cast<std::size_t>(model.head)];
+  Flops sum;
+  if (model.head >= 0) sum += by_block[static_cast<std::size_t>(model.head)];
   for (const std::int32_t layer : model.layers) sum += by_block[static_cast<std::size_t>(layer)];
   return sum * 3;
 }

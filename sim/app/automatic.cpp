@@ -41,7 +41,9 @@ std::optional<Infeasible> balance_stages(Decided& decided) {
   const auto times = block_times(scenario);
   if (const auto* refusal = std::get_if<Infeasible>(&times)) return *refusal;
   const auto& by_block = std::get<std::vector<Seconds>>(times);
-  const auto time_of = [&](std::int32_t block) { return by_block[static_cast<std::size_t>(block)].value(); };
+  const auto time_of = [&](std::int32_t block) {
+    return block < 0 ? 0 : by_block[static_cast<std::size_t>(block)].value();
+  };
   std::vector<double> costs;
   for (const std::int32_t layer : model.layers) costs.push_back(time_of(layer));
   strategy.stage_layers = balanced_layers(costs, time_of(model.embedding), time_of(model.head), stages);

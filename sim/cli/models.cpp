@@ -22,7 +22,7 @@ struct ModelsOptions {
 };
 
 Model load(const std::string& name) {
-  return huggingface_reader()(parse_file(data_file(DataKind::model, name, {"models"})));
+  return named_model(name, {"models"}, huggingface_reader());
 }
 
 nlohmann::ordered_json to_json(const std::string& name, const Model& model) {

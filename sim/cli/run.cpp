@@ -30,10 +30,11 @@ TextHeading heading_of(const Scenario& scenario) {
   const Mesh& mesh = scenario.strategy.mesh;
   TextHeading heading;
   heading.title = scenario.name;
-  heading.subtitle = fmt::format(
-      "{} on {} GPUs ({}): dp {} tp {} pp {} cp {} ep {}, micro-batch {}, global batch {}, sequence {}",
-      scenario.model.name, scenario.gpus, scenario.profile.title, mesh.data, mesh.tensor, mesh.pipeline, mesh.context,
-      mesh.expert, scenario.strategy.micro_batch, scenario.workload.global_batch, scenario.workload.sequence_length);
+  heading.subtitle =
+      fmt::format("{} on {} GPUs ({}): dp {} tp {} pp {} cp {} ep {}, micro-batch {}, global batch {}{}",
+                  scenario.model.name, scenario.gpus, scenario.profile.title, mesh.data, mesh.tensor, mesh.pipeline,
+                  mesh.context, mesh.expert, scenario.strategy.micro_batch, scenario.workload.global_batch,
+                  scenario.model.graph ? "" : fmt::format(", sequence {}", scenario.workload.sequence_length));
   heading.measured_iteration_s = scenario.measured.iteration_time_s.value_or(0);
   heading.measured_peak_gib = scenario.measured.peak_memory_gib.value_or(0);
   return heading;

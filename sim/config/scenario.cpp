@@ -1,6 +1,7 @@
 #include "sim/config/scenario.h"
 
 #include "sim/config/data_dir.h"
+#include "sim/config/graph_config.h"
 #include "sim/config/model_config.h"
 #include "sim/config/profile_config.h"
 #include "sim/config/scenario_keys.h"
@@ -34,10 +35,8 @@ Model read_huggingface(const std::filesystem::path& path, const HfReader& hf_rea
   return model;
 }
 
-Model read_named_model(const Value& name, const HfReader& hf_reader) {
-  const auto file = data_file(DataKind::model, name.text(), name.where());
-  if (file.extension() == ".json") return read_huggingface(file, hf_reader);
-  return build_transformer(transformer_from_yaml(parse_file(file)));
+Model model_from_yaml(const Value& value) {
+  return is_graph_model(value) ? graph_model_from_yaml(value) : build_transformer(transformer_from_yaml(value));
 }
 
 // GPUs of the cluster; `nodes` and `gpus` agree where both are there.
@@ -72,10 +71,22 @@ void read_cluster(const Value& value, ScenarioReading& reading) {
   reading.scenario.gpus = gpu_count(value, cluster, reading.scenario.profile);
 }
 
+SampleTokens tokens_of(const Model& model) {
+  return model.graph ? SampleTokens::one : SampleTokens::sequence;
+}
+
+// Layers of a graph model are unlike each other: they lie balanced unless the scenario says how.
+void balance_unlike_layers(const Model& model, Strategy& strategy) {
+  const bool says_how =
+      !strategy.stage_layers.empty() || strategy.first_stage_layers > 0 || strategy.last_stage_layers > 0;
+  if (model.graph && strategy.mesh.pipeline > 1 && !says_how) strategy.balances_stages = true;
+}
+
 void read_strategy(const Value& value, ScenarioReading& reading) {
   reading.scenario.strategy = strategy_from_yaml(value);
   if (std::string& file = reading.scenario.strategy.schedule_file; !file.empty())
     file = resolved(file, reading.folder, value.at("schedule_file")).string();
+  balance_unlike_layers(reading.scenario.model, reading.scenario.strategy);
   resolve_data_parallel(value, reading.scenario.gpus, reading.scenario.strategy);
 }
 
@@ -126,7 +137,7 @@ const std::vector<Key<ScenarioReading>>& scenario_keys() {
        read_strategy},
       {{"workload", object_type_of(workload_keys()), "batch, sequence, number formats, optimizer", Presence::required},
        [](const Value& value, Reading& r) {
-         r.scenario.workload = workload_from_yaml(value, r.scenario.strategy.framework);
+         r.scenario.workload = workload_from_yaml(value, r.scenario.strategy.framework, tokens_of(r.scenario.model));
        }},
       {{"measured", object_type_of(measured_keys()), "what was measured: shown, never used"},
        [](const Value& value, Reading& r) { read_keys(value, measured_keys(), r.scenario.measured); }},
@@ -141,9 +152,17 @@ Model model_from_scenario(const Value& value, const std::filesystem::path& folde
     value.finish();
     if (path && name) name->fail("model has both 'name' and 'huggingface'", "expected one of them");
     return path ? read_huggingface(resolved(path->text(), folder, *path), hf_reader)
-                : read_named_model(*name, hf_reader);
+                : named_model(name->text(), name->where(), hf_reader);
   }
-  return build_transformer(transformer_from_yaml(value));
+  return model_from_yaml(value);
+}
+
+Model named_model(const std::string& name, const SourceLocation& where, const HfReader& hf_reader) {
+  const auto file = data_file(DataKind::model, name, where);
+  if (file.extension() == ".json") return read_huggingface(file, hf_reader);
+  Model model = model_from_yaml(parse_file(file));
+  if (model.name.empty()) model.name = name;
+  return model;
 }
 
 Scenario scenario_from_yaml(const Value& document, const std::filesystem::path& file, const HfReader& hf_reader) {

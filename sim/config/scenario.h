@@ -61,4 +61,7 @@ Scenario scenario_from_yaml(const Value& document, const std::filesystem::path& 
 // to.
 Model model_from_scenario(const Value& value, const std::filesystem::path& folder, const HfReader& hf_reader);
 
+// A model of scenarios/models by its name; `where` is where the name stands. Throws InputError.
+Model named_model(const std::string& name, const SourceLocation& where, const HfReader& hf_reader);
+
 }  // namespace echelon

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sim/config/graph_config.h"
+#include "sim/config/model_config.h"
 #include "sim/config/profile_config.h"
 #include "sim/config/scenario_keys.h"
 
@@ -22,6 +24,12 @@ std::string schema_document(const std::string& title, const std::string& type) {
 
 std::string scenario_schema() {
   return schema_document("echelon scenario", object_type_of(scenario_keys()));
+}
+
+std::string model_schema() {
+  const std::string either = any_of({transformer_type(), graph_model_type()});
+  return schema_document("echelon model", fmt::format(R"({},"$defs":{{"layer":{}}}}})",
+                                                      either.substr(0, either.size() - 1), graph_layer_type()));
 }
 
 std::string profile_schema() {

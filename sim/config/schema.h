@@ -10,6 +10,8 @@ namespace echelon {
 
 // scenarios/schema/scenario.schema.json
 std::string scenario_schema();
+// scenarios/schema/model.schema.json, of scenarios/models/*.yaml and of a scenario's model in place
+std::string model_schema();
 // scenarios/schema/profile.schema.json, of hardware_profiles/*.yaml
 std::string profile_schema();
 

@@ -113,8 +113,8 @@ void read_optimizer(const Value& value, Workload& workload) {
 
 const std::vector<Key<Workload>>& workload_keys() {
   static const std::vector<Key<Workload>> keys = {
-      integer_key<Workload>("sequence_length", 1, most_tokens, &Workload::sequence_length, "tokens of one sequence",
-                            Presence::required),
+      integer_key<Workload>("sequence_length", 1, most_tokens, &Workload::sequence_length,
+                            "tokens of one sequence; no such key for a model that is a graph of operators"),
       integer_key<Workload>("global_batch", 1, most_sequences, &Workload::global_batch,
                             "sequences of one optimizer step", Presence::required),
       {{"precision", any_of({choice_type(spelt(name_types)), object_type_of(precision_keys())}),
@@ -147,10 +147,15 @@ OptimizerVariant default_variant(FrameworkKind framework) {
   return pytorch ? OptimizerVariant::pytorch : OptimizerVariant::megatron;
 }
 
-Workload workload_from_yaml(const Value& value, FrameworkKind framework) {
+Workload workload_from_yaml(const Value& value, FrameworkKind framework, SampleTokens sample) {
+  const auto length = value.find("sequence_length");
+  if (sample == SampleTokens::one && length)
+    length->fail("sequence_length for a model whose samples have a shape", "expected no such key");
   Workload workload;
+  workload.sequence_length = 1;
   workload.optimizer_variant = default_variant(framework);
   read_keys(value, workload_keys(), workload);
+  if (sample == SampleTokens::sequence) value.at("sequence_length");  // which transformers cannot do without
   return workload;
 }
 

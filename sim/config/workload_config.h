@@ -21,7 +21,10 @@ Precision precision_of(DataType name);
 // How a framework keeps parameters and optimizer states unless told otherwise.
 OptimizerVariant default_variant(FrameworkKind framework);
 
+// What a sample is: a sequence of tokens, or one whose shape the model gives (graph models), which counts as one token.
+enum class SampleTokens { sequence, one };
+
 // Reads the mapping; `framework` gives the default of optimizer.variant. Throws InputError.
-Workload workload_from_yaml(const Value& value, FrameworkKind framework);
+Workload workload_from_yaml(const Value& value, FrameworkKind framework, SampleTokens sample = SampleTokens::sequence);
 
 }  // namespace echelon

@@ -43,6 +43,8 @@ struct GemmShape {
   double k = 0;
   double batch = 1;
   GemmRole role = GemmRole::forward;
+  double operands = 0;  // elements of A and B in memory, where they are not m k + k n (a convolution's overlapping
+                        // windows); 0 = they are
 };
 // Time of one matrix product with operands of `type`; the result is stored in 2 bytes, or 4 for fp32 and tf32.
 // A format without a matrix unit on this device runs in the next wider one. Throws nothing.

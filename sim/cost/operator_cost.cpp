@@ -1,6 +1,7 @@
 #include "sim/cost/operator_cost.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace echelon {
 
@@ -32,8 +33,10 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   const Device& device = *context.device;
   cost.ground = Ground::measured;
   add(cost.forward, gemm_time(device, type, {rows, op.out_features, op.in_features, experts}), cost.ground);
-  add(cost.input_gradient,
-      gemm_time(device, type, {rows, op.in_features, op.out_features, experts, GemmRole::input_gradient}), cost.ground);
+  if (!op.reads_data)
+    add(cost.input_gradient,
+        gemm_time(device, type, {rows, op.in_features, op.out_features, experts, GemmRole::input_gradient}),
+        cost.ground);
   add(cost.weight_gradient,
       gemm_time(device, type, {op.in_features, op.out_features, rows, experts, GemmRole::weight_gradient}),
       cost.ground);
@@ -53,6 +56,69 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   add(cost.input_gradient, memory_bound_time(device, backward, 2), cost.ground);
   cost.forward_kernels += 4;
   cost.backward_kernels += 2;
+}
+
+// Parts that a long sum of products is cut into, each on multiprocessors of its own, where the result alone would leave
+// them idle: as many as fill the device with tiles of 128 by 128, of 512 terms at least (split-K in NVIDIA's "CUTLASS
+// documentation, efficient GEMM").
+double summed_apart(const Device& device, double m, double n, double k, double batch) {
+  const double tiles = std::ceil(m / 128) * std::ceil(n / 128) * batch;
+  return std::max(1.0, std::min(std::floor(static_cast<double>(device.multiprocessors) / tiles), std::floor(k / 512)));
+}
+
+// As implicit matrix products (arXiv:1410.0759, section 3.1): positions by channels with the windows' elements between
+// them, of which memory holds each input once. The input's gradient has a row for each position of the input; a stride
+// leaves each of them a share of the taps. No convolution was measured: the ground is the product curve's, scaled.
+void cost_convolution(const Operator& op, const CostContext& context, OperatorCost& cost) {
+  const ConvolutionShape& shape = op.convolution;
+  const double in = op.in_features / shape.groups;
+  const double out = op.out_features / shape.groups;
+  const double rows = context.tokens * op.row_share;
+  const double input_rows = context.tokens * shape.input_rows;
+  const double taps_by_input = shape.taps * rows / input_rows;
+  const double weights = shape.taps * in * out;
+  const DataType type = context.precision.compute;
+  const Device& device = *context.device;
+  cost.ground = Ground::scaled;
+  add(cost.forward,
+      gemm_time(device, type, {rows, out, in * shape.taps, shape.groups, GemmRole::forward, input_rows * in + weights}),
+      cost.ground);
+  if (!op.reads_data)
+    add(cost.input_gradient,
+        gemm_time(device, type,
+                  {input_rows, in, out * taps_by_input, shape.groups, GemmRole::input_gradient, rows * out + weights}),
+        cost.ground);
+  const double parts = summed_apart(device, in * shape.taps, out, rows, shape.groups);
+  add(cost.weight_gradient,
+      gemm_time(device, type,
+                {in * shape.taps, out, rows / parts, shape.groups * parts, GemmRole::weight_gradient,
+                 (input_rows * in + rows * out) / parts}),
+      cost.ground);
+  add(cost.weight_gradient, memory_bound_time(device, context.accumulation * (weights * shape.groups), 0), cost.ground);
+}
+
+// The inputs' products run for all steps at once, the states' step by step; backward the same, but for the weights'
+// gradient, which sums over all steps in one product (arXiv:1604.01946, section 3). Directions run one after another.
+void cost_recurrent(const Operator& op, const CostContext& context, OperatorCost& cost) {
+  const RecurrentShape& cell = op.recurrent;
+  const Device& device = *context.device;
+  const DataType type = context.precision.compute;
+  const double gates = cell.gates * op.out_features;
+  const double rows = context.tokens * op.row_share;
+  const double batch = rows / cell.steps;
+  const auto both = [&](Seconds& sum, const GemmShape& shape, double count) {
+    const Priced one = gemm_time(device, type, shape);
+    sum += one.time * (count * cell.directions);
+    cost.ground = std::max(cost.ground, one.ground);
+  };
+  cost.ground = Ground::scaled;
+  both(cost.forward, {rows, gates, op.in_features}, 1);
+  both(cost.forward, {batch, gates, op.out_features}, cell.steps);
+  if (!op.reads_data) both(cost.input_gradient, {rows, op.in_features, gates, 1, GemmRole::input_gradient}, 1);
+  both(cost.input_gradient, {batch, op.out_features, gates, 1, GemmRole::input_gradient}, cell.steps);
+  both(cost.weight_gradient, {op.in_features + op.out_features, gates, rows, 1, GemmRole::weight_gradient}, 1);
+  const double weights = cell.directions * gates * (op.in_features + op.out_features);
+  add(cost.weight_gradient, memory_bound_time(device, context.accumulation * weights, 0), cost.ground);
 }
 
 // Time over FlashAttention-2's: around 2 for the first version; 1.3 to 1.5 forward and around 2 backward for the first
@@ -79,7 +145,7 @@ void cost_flash_attention(const Operator& op, const CostContext& context, Operat
   work.heads = static_cast<double>(shape.heads);
   work.kv_heads = static_cast<double>(shape.kv_heads);
   work.queries = context.tokens * op.row_share / context.sequences;
-  work.keys = context.sequence;
+  work.keys = key_count(shape, context.sequence);
   work.qk_head_dim = static_cast<double>(shape.qk_head_dim);
   work.v_head_dim = static_cast<double>(shape.v_head_dim);
   work.attended_keys = mean_attended_keys(shape, context.sequence) * attended_share(shape, context);
@@ -102,15 +168,16 @@ void cost_unfused_attention(const Operator& op, const CostContext& context, Oper
   const double queries = context.tokens * op.row_share / context.sequences;
   const double qk = static_cast<double>(shape.qk_head_dim);
   const double v = static_cast<double>(shape.v_head_dim);
+  const double keys = key_count(shape, context.sequence);
   const Device& device = *context.device;
   const DataType type = context.precision.compute;
   cost.ground = Ground::measured;
-  add(cost.forward, gemm_time(device, type, {queries, context.sequence, qk, batch}), cost.ground);
-  add(cost.forward, gemm_time(device, type, {queries, v, context.sequence, batch}), cost.ground);
-  add(cost.input_gradient, gemm_time(device, type, {queries, context.sequence, v, batch}), cost.ground);   // dP
-  add(cost.input_gradient, gemm_time(device, type, {context.sequence, v, queries, batch}), cost.ground);   // dV
-  add(cost.input_gradient, gemm_time(device, type, {queries, qk, context.sequence, batch}), cost.ground);  // dQ
-  add(cost.input_gradient, gemm_time(device, type, {context.sequence, qk, queries, batch}), cost.ground);  // dK
+  add(cost.forward, gemm_time(device, type, {queries, keys, qk, batch}), cost.ground);
+  add(cost.forward, gemm_time(device, type, {queries, v, keys, batch}), cost.ground);
+  add(cost.input_gradient, gemm_time(device, type, {queries, keys, v, batch}), cost.ground);   // dP
+  add(cost.input_gradient, gemm_time(device, type, {keys, v, queries, batch}), cost.ground);   // dV
+  add(cost.input_gradient, gemm_time(device, type, {queries, qk, keys, batch}), cost.ground);  // dQ
+  add(cost.input_gradient, gemm_time(device, type, {keys, qk, queries, batch}), cost.ground);  // dK
   cost.forward_kernels += 1;
   cost.backward_kernels += 2;
 }
@@ -125,6 +192,28 @@ void cost_table_gradient(const Operator& op, const CostContext& context, Operato
 
 }  // namespace
 
+namespace {
+
+bool is_product(OperatorKind kind) {
+  return kind == OperatorKind::linear || kind == OperatorKind::attention || kind == OperatorKind::convolution ||
+         kind == OperatorKind::recurrent;
+}
+
+// Floating-point work that an author states runs at the rate of a large square product, unless its traffic takes
+// longer. Nobody knows better.
+void cost_custom(const Operator& op, const CostContext& context, OperatorCost& cost) {
+  constexpr double side = 4096;
+  if (op.stated->flops == OperatorFlops{}) return;
+  const Seconds product = gemm_time(*context.device, context.precision.compute, {side, side, side}).time;
+  const FlopRate rate(2 * side * side * side / product.value());
+  cost.forward = std::max(cost.forward, cost.flops.forward / rate);
+  cost.input_gradient = std::max(cost.input_gradient, cost.flops.backward_input / rate);
+  cost.weight_gradient = std::max(cost.weight_gradient, cost.flops.backward_weight / rate);
+  cost.ground = Ground::datasheet;
+}
+
+}  // namespace
+
 OperatorCost operator_cost(const Operator& op, const CostContext& context) {
   OperatorCost cost;
   cost.flops = executed_flops(op, context.tokens, context.sequence, context.execution.attention);
@@ -134,8 +223,10 @@ OperatorCost operator_cost(const Operator& op, const CostContext& context) {
   const OperatorTraffic moved = traffic(op, context.tokens, context.sequence, context.execution);
   cost.forward_kernels = moved.forward.kernels;
   cost.backward_kernels = moved.backward.kernels;
-  const bool product = op.kind == OperatorKind::linear || op.kind == OperatorKind::attention;
+  const bool product = is_product(op.kind);
   if (op.kind == OperatorKind::linear) cost_linear(op, context, cost);
+  if (op.kind == OperatorKind::convolution) cost_convolution(op, context, cost);
+  if (op.kind == OperatorKind::recurrent) cost_recurrent(op, context, cost);
   if (op.kind == OperatorKind::embedding) cost_table_gradient(op, context, cost);
   if (op.kind == OperatorKind::attention) {
     if (context.execution.attention == AttentionKernel::unfused)
@@ -154,6 +245,7 @@ OperatorCost operator_cost(const Operator& op, const CostContext& context) {
   cost.input_gradient += backward.time;
   for (Seconds* time : {&cost.forward, &cost.input_gradient, &cost.weight_gradient}) *time *= op.busiest;
   if (!product) cost.ground = std::max(forward.ground, backward.ground);
+  if (op.kind == OperatorKind::custom) cost_custom(op, context, cost);
   return cost;
 }
 

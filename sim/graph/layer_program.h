@@ -69,6 +69,7 @@ using Step = std::variant<Operator, Communication>;
 struct LayerProgram {
   std::vector<Step> steps;
   std::optional<KernelStyle> kernels;  // of this block, where it does not run as the others do
+  double entry = 0;                    // elements of a token that it reads of earlier layers; 0 = as its first norm
 };
 
 }  // namespace echelon

@@ -43,6 +43,7 @@ constexpr auto style_table = std::to_array<StyleRow>({
     {OperatorKind::router, {{{12, 8, 12, 10}, {6, 4, 6, 5}, {12, 10, 12, 12}, {6, 4, 6, 5}, {12, 8, 12, 10}}}},
     {OperatorKind::permute, {{{4, 4, 4, 4}, {3, 3, 3, 3}, {3, 3, 3, 3}, {2, 2, 2, 2}, {4, 4, 4, 4}}}},
     {OperatorKind::state_space, {{{14, 6, 28, 10}, {10, 4, 20, 6}, {10, 4, 20, 6}, {10, 4, 20, 6}, {14, 6, 28, 10}}}},
+    {OperatorKind::convolution, {{{0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}}}},
     {OperatorKind::cross_entropy, {{{7, 3, 11, 3}, {3, 1, 3, 1}, {19, 10, 11, 4}, {8, 4, 6, 2}, {19, 10, 7, 3}}}},
 });
 
@@ -97,7 +98,8 @@ double rotary_width(const AttentionShape& shape) {
 }
 
 bool has_bias(const Operator& op) {
-  const double weight = op.transposed_of ? 0 : op.in_features * op.out_features * static_cast<double>(op.experts);
+  const double products = op.convolution.taps / op.convolution.groups * static_cast<double>(op.experts);
+  const double weight = op.transposed_of ? 0 : op.in_features * op.out_features * products;
   return op.parameters > weight;
 }
 
@@ -138,10 +140,16 @@ void add_merges(const Operator& op, double rows, OperatorTraffic& moved) {
   moved.backward.kernels += 6 * op.merged_partials;
 }
 
+OperatorTraffic stated_traffic(const StatedWork& work, double tokens, Bytes element) {
+  return {{element * (work.forward_elements * tokens) + work.forward_bytes * tokens, work.forward_kernels},
+          {element * (work.backward_elements * tokens) + work.backward_bytes * tokens, work.backward_kernels}};
+}
+
 }  // namespace
 
 OperatorTraffic traffic(const Operator& op, double tokens, double sequence, const Execution& execution) {
   const double rows = tokens * op.row_share;
+  if (op.stated) return stated_traffic(*op.stated, rows, execution.activation_element);
   Passes passes = passes_of(op.kind, execution.style);
   double elements = rows * op.width;
   switch (op.kind) {
@@ -149,6 +157,7 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
       elements = rows * op.out_features;
       break;
     case OperatorKind::linear:
+    case OperatorKind::convolution:
       elements = rows * op.out_features;
       if (has_bias(op)) {  // the forward bias is added in the product's epilogue; its gradient sums the columns
         passes.backward += 1;
@@ -161,7 +170,7 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
     case OperatorKind::attention:
       if (execution.attention == AttentionKernel::unfused) {
         passes = unfused_scores(execution.style, execution.dropout);
-        elements = rows * static_cast<double>(op.attention.heads) * sequence;
+        elements = rows * static_cast<double>(op.attention.heads) * key_count(op.attention, sequence);
       } else if (execution.style == KernelStyle::megatron_fused) {
         passes.forward_kernels += 6;  // layout changes around the fused kernel
         passes.backward_kernels += 6;
@@ -196,16 +205,18 @@ SavedActivations saved_attention(const Operator& op, double rows, double sequenc
   const double qk = static_cast<double>(shape.qk_head_dim);
   const double v = static_cast<double>(shape.v_head_dim);
   const double kv_heads = execution.repeats_kv_heads ? heads : static_cast<double>(shape.kv_heads);
+  const double key_rows = shape.keys > 0 ? rows / op.row_share * shape.keys : rows;
   const Bytes element = execution.activation_element;
-  Bytes kept = element * rows * (heads * qk + kv_heads * (qk + v));
+  Bytes kept = element * (rows * heads * qk + key_rows * kv_heads * (qk + v));
   if (execution.attention != AttentionKernel::unfused) {
     kept += Bytes(4) * rows * heads;  // log-sum-exp of each row in fp32
     // The output is also the input that the output projection keeps, unless that keeps an fp8 copy.
     if (execution.linear_input_element < element) kept += element * rows * heads * v;
     return {kept, Bytes(0)};
   }
-  Bytes core = element * rows * heads * sequence;                                 // softmax output
-  if (execution.dropout) core += (Bytes(1) + element) * rows * heads * sequence;  // mask and dropout output
+  const double keys = key_count(shape, sequence);
+  Bytes core = element * rows * heads * keys;                                 // softmax output
+  if (execution.dropout) core += (Bytes(1) + element) * rows * heads * keys;  // mask and dropout output
   return {kept + core, core};
 }
 
@@ -215,6 +226,8 @@ SavedActivations saved_activations(const Operator& op, double tokens, double seq
   const double rows = tokens * op.row_share;
   const Bytes element = execution.activation_element;
   const bool eager = execution.style == KernelStyle::eager;
+  if (op.tensors && op.kind != OperatorKind::attention && op.kind != OperatorKind::cross_entropy)
+    return {element * (tokens * op.tensors->kept) + op.tensors->kept_bytes * tokens, Bytes(0)};
   switch (op.kind) {
     case OperatorKind::norm:
       return {(eager && op.root_mean_square ? Bytes(6) : element) * rows * op.width, Bytes(0)};

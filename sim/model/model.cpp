@@ -29,7 +29,9 @@ double sum_over(const Block& block, const Count& count) {
 // The same over the whole model, each layer on its own.
 template <class Count>
 double sum_over(const Model& model, const Count& count) {
-  double sum = sum_over(block_at(model, model.embedding), count) + sum_over(block_at(model, model.head), count);
+  double sum = 0;
+  for (const std::int32_t end : {model.embedding, model.head})
+    if (end >= 0) sum += sum_over(block_at(model, end), count);
   std::vector<double> by_block;
   for (const Block& block : model.blocks) by_block.push_back(sum_over(block, count));
   for (const std::int32_t layer : model.layers) {
@@ -76,13 +78,19 @@ double active_parameter_count(const Model& model) {
 }
 
 double embedding_parameter_count(const Model& model) {
+  if (model.embedding < 0) return 0;
   return sum_over(block_at(model, model.embedding), [](const Operator& op) {
     const bool table = op.kind == OperatorKind::embedding || op.kind == OperatorKind::position;
     return table ? op.parameters : 0;
   });
 }
 
+double handed_on(const Model& model, std::size_t layer) {
+  return model.graph ? model.graph->crossing[layer] : static_cast<double>(model.hidden);
+}
+
 OperatorGraph expand(const Model& model) {
+  if (model.graph) return model.graph->whole;
   OperatorGraph whole;
   std::optional<Vertex> last;
   const double hidden = static_cast<double>(model.hidden);

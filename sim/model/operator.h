@@ -6,11 +6,14 @@
 //   attention   forward 2*heads*(qk_dim + v_dim)*pairs FLOPs, pairs = query-key pairs not masked;
 //               backward 2.5x forward with recomputed scores (FlashAttention-2, arXiv:2307.08691, section 3.2), 2x
 //               without
+//   convolution forward 2*positions*taps*(in/groups)*out FLOPs; the input and the weight gradient cost as much each
+//   recurrent   forward 2*positions*gates*hidden*(in + hidden) FLOPs in each direction; likewise
 //   the rest    memory-bound: priced by the bytes that they move (sim/model/kernel_style.h)
 // Split parts (a tensor-parallel shard, a context-parallel slice) are operators too, with smaller numbers.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +35,14 @@ enum class OperatorKind {
   permute,        // gather tokens by expert, or scatter them back and weigh them
   state_space,    // selective scan of a Mamba-2 layer with its short convolution
   cross_entropy,  // softmax and loss over `width` = vocabulary
+  // These occur in operator graphs only (sim/model/graph_model.h).
+  convolution,  // in_features and out_features are channels, rows the positions of its output
+  recurrent,    // LSTM or GRU over the rows in order
+  batch_norm,   // statistics over the batch
+  elementwise,  // pointwise, of one input or several
+  pooling,      // maximum or mean over windows
+  concat,       // inputs side by side
+  custom,       // what its author says
 };
 
 template <>
@@ -48,6 +59,13 @@ inline constexpr auto enum_names<OperatorKind> = std::to_array<EnumName<Operator
     {OperatorKind::permute, "permute"},
     {OperatorKind::state_space, "state_space"},
     {OperatorKind::cross_entropy, "cross_entropy"},
+    {OperatorKind::convolution, "convolution"},
+    {OperatorKind::recurrent, "recurrent"},
+    {OperatorKind::batch_norm, "batch_norm"},
+    {OperatorKind::elementwise, "elementwise"},
+    {OperatorKind::pooling, "pooling"},
+    {OperatorKind::concat, "concat"},
+    {OperatorKind::custom, "custom"},
 });
 
 // How Megatron's tensor parallelism divides an operator (arXiv:1909.08053, section 3).
@@ -82,6 +100,51 @@ struct AttentionShape {
   std::int64_t v_head_dim = 0;
   std::int64_t window = 0;  // tokens a query looks back at; 0 = all
   bool causal = true;
+  double keys =
+      0;  // keys of a sequence, where they are not as many as the workload's sequence has tokens; 0 = they are
+  friend bool operator==(const AttentionShape&, const AttentionShape&) = default;
+};
+
+// Forward, input-gradient and weight-gradient FLOPs.
+struct OperatorFlops {
+  Flops forward;
+  Flops backward_input;
+  Flops backward_weight;
+  friend bool operator==(const OperatorFlops&, const OperatorFlops&) = default;
+};
+
+struct ConvolutionShape {
+  double taps = 1;        // kernel height * kernel width
+  double groups = 1;      // of channels that do not see each other
+  double input_rows = 1;  // positions of a sample's input
+  friend bool operator==(const ConvolutionShape&, const ConvolutionShape&) = default;
+};
+
+struct RecurrentShape {
+  double gates = 4;  // 4: LSTM; 3: GRU
+  double steps = 1;  // positions that run one after another
+  double directions = 1;
+  friend bool operator==(const RecurrentShape&, const RecurrentShape&) = default;
+};
+
+// What an operator does to one token, where it is said rather than derived from its shape.
+struct StatedWork {
+  OperatorFlops flops;
+  double forward_elements = 0;  // read and written, in elements of the activation type
+  double backward_elements = 0;
+  Bytes forward_bytes;  // beside those
+  Bytes backward_bytes;
+  double forward_kernels = 1;
+  double backward_kernels = 1;
+  friend bool operator==(const StatedWork&, const StatedWork&) = default;
+};
+
+// Tensors of one token around an operator of a graph.
+struct GraphTensors {
+  double output = 0;  // elements
+  double kept = 0;    // elements of its inputs or output that wait for the backward pass, if no one before keeps them
+  Bytes kept_bytes;   // beside those: masks, indices
+  friend bool operator==(const GraphTensors&, const GraphTensors&) = default;
 };
 
 struct Operator {
@@ -105,13 +168,12 @@ struct Operator {
   double busiest = 1;             // time on the rank with the most of this work over the mean of all ranks
   double parameters = 0;          // trainable elements held by this rank for this operator, biases included
   double state_flops = 0;         // state_space: forward FLOPs of a row
-};
-
-// Forward, input-gradient and weight-gradient FLOPs.
-struct OperatorFlops {
-  Flops forward;
-  Flops backward_input;
-  Flops backward_weight;
+  ConvolutionShape convolution;
+  RecurrentShape recurrent;
+  bool reads_data = false;              // all its inputs are the model's: nobody wants their gradients
+  std::optional<StatedWork> stated;     // in place of what kernel_style.h would count
+  std::optional<GraphTensors> tensors;  // of a graph's operator; others keep what kernel_style.h says
+  friend bool operator==(const Operator&, const Operator&) = default;
 };
 
 // FLOPs that are executed on `tokens` tokens of this rank; `sequence`: the full length that attention spans. Matrix
@@ -122,6 +184,9 @@ OperatorFlops executed_flops(const Operator& op, double tokens, double sequence,
 
 // Model FLOPs of one forward pass of the operator as MFU counts them: attention unmasked (PaLM appendix B).
 Flops model_forward_flops(const Operator& op, double tokens, double sequence);
+
+// Keys of a sequence: the shape's own, else as many as the workload's sequence has tokens.
+double key_count(const AttentionShape& shape, double sequence);
 
 // Mean number of keys that a query attends to.
 double mean_attended_keys(const AttentionShape& shape, double sequence);

@@ -57,14 +57,21 @@ std::string against(double predicted, double measured, const std::string& shown)
   return fmt::format("   measured {} ({:+.1f} %)", shown, 100 * (predicted - measured) / measured);
 }
 
+// Where a sample is one token, as in graph models, nobody asks for tokens.
+std::string throughput(const Result& result) {
+  if (result.tokens == result.samples)
+    return fmt::format("{:>12} samples/s, {:.1f} samples/s/GPU", grouped(result.samples_per_second()),
+                       result.tokens_per_second_per_gpu());
+  return fmt::format("{:>12} tokens/s, {} tokens/s/GPU, {:.2f} sequences/s", grouped(result.tokens_per_second()),
+                     grouped(result.tokens_per_second_per_gpu()), result.samples_per_second());
+}
+
 void write_totals(Page& page, const Result& result, const TextHeading& heading) {
   page.line(fmt::format("  iteration      {:>12}   expected {} to {}{}", duration(result.iteration),
                         duration(result.iteration_low), duration(result.iteration_high),
                         against(result.iteration.value(), heading.measured_iteration_s,
                                 duration(Seconds(heading.measured_iteration_s)))));
-  page.line(fmt::format("  throughput     {:>12} tokens/s, {} tokens/s/GPU, {:.2f} sequences/s",
-                        grouped(result.tokens_per_second()), grouped(result.tokens_per_second_per_gpu()),
-                        result.samples_per_second()));
+  page.line("  throughput     " + throughput(result));
   page.line(fmt::format("  utilisation    {:>10.1f} % MFU ({:.0f} TFLOP/s/GPU), {:.1f} % HFU ({:.0f} TFLOP/s/GPU)",
                         100 * result.mfu(), result.model_rate_per_gpu() / teraflops(1), 100 * result.hfu(),
                         result.hardware_rate_per_gpu() / teraflops(1)));

@@ -189,6 +189,7 @@ LayerProgram local_program(const Block& block, const Strategy& strategy) {
   LayerProgram program = tensor_parallel(block, strategy);
   context_parallel(program, strategy);
   expert_parallel(program, strategy);
+  program.entry = block.entry;
   return program;
 }
 

@@ -1,5 +1,7 @@
 #include "strategies/lowering/messages.h"
 
+#include <algorithm>
+
 #include "strategies/lowering/tasks.h"
 #include "strategies/mesh.h"
 
@@ -68,24 +70,25 @@ void StageMessages::send(std::size_t rank, std::size_t stage, const Action& acti
   const TaskId producer = last_task(program);
   const TaskId id =
       program.append(task_of(action, forward ? TaskKind::send_activation : TaskKind::send_gradient,
-                             beside ? Stream::pipeline : Stream::compute, transfer_work(rank, share_.rank_of(*to))));
+                             beside ? Stream::pipeline : Stream::compute, transfer_work(rank, stage, *to)));
   if (beside) program.depend(reference(rank, last_compute(program, producer)));
   (forward ? sent_forward_ : sent_backward_)[slot_of(stage, action)] = reference(rank, id);
 }
 
 // Hidden states of one micro-batch; sequence parallelism sends each rank's share, and so does Megatron's
 // scatter-gather optimisation (arXiv:2104.04473, section 4.1).
-WorkId StageMessages::transfer_work(std::size_t from, std::size_t to) {
+WorkId StageMessages::transfer_work(std::size_t rank, std::size_t stage, std::size_t to) {
   const Strategy& strategy = input_.strategy;
-  const bool same_node = pipeline_ranks_share_node(strategy.mesh, static_cast<std::int64_t>(from),
-                                                   static_cast<std::int64_t>(to), input_.placement.gpus_per_node);
-  WorkId& known = transfer_works_[same_node];
-  if (known >= 0) return known;
+  const bool same_node =
+      pipeline_ranks_share_node(strategy.mesh, static_cast<std::int64_t>(rank),
+                                static_cast<std::int64_t>(share_.rank_of(to)), input_.placement.gpus_per_node);
+  const double elements = share_.handed_on(std::min(stage, to));
+  const auto [known, is_new] = transfer_works_.try_emplace({same_node, elements}, -1);
+  if (!is_new) return known->second;
   const bool divided = strategy.sequence_parallel || strategy.divides_messages;
   const double parts = static_cast<double>((divided ? strategy.mesh.tensor : 1) * strategy.sequence_slices);
-  const Bytes bytes =
-      into_.execution.activation_element * (into_.tokens * static_cast<double>(input_.model.hidden) / parts);
-  return known = add_work(into_, TransferWork{bytes, same_node});
+  const Bytes bytes = into_.execution.activation_element * (into_.tokens * elements / parts);
+  return known->second = add_work(into_, TransferWork{bytes, same_node});
 }
 
 }  // namespace echelon

@@ -4,8 +4,8 @@
 // Order of calls: (await | send)* for all ranks, then resolve once.
 #pragma once
 
-#include <array>
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -36,15 +36,16 @@ class StageMessages {
   std::optional<std::size_t> sender(std::size_t rank, std::size_t stage, const Action& action) const;
   std::optional<std::size_t> receiver(std::size_t rank, std::size_t stage, const Action& action) const;
   std::optional<std::size_t> elsewhere(std::size_t rank, std::size_t stage) const;
-  WorkId transfer_work(std::size_t from, std::size_t to);
+  // Of what `stage`, on `rank`, sends to the stage `to` before or after it.
+  WorkId transfer_work(std::size_t rank, std::size_t stage, std::size_t to);
 
   LoweringInput input_;
   const StageShare& share_;
   Lowering& into_;
   std::vector<TaskReference> sent_forward_;  // by slot
   std::vector<TaskReference> sent_backward_;
-  std::vector<std::pair<Slot, bool>> awaited_;    // slot and whether forward
-  std::array<WorkId, 2> transfer_works_{-1, -1};  // by same_node
+  std::vector<std::pair<Slot, bool>> awaited_;                // slot and whether forward
+  std::map<std::pair<bool, double>, WorkId> transfer_works_;  // by same_node and elements of a token
 };
 
 }  // namespace echelon

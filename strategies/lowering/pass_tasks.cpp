@@ -92,7 +92,7 @@ void PassTasks::add_memory_effect(Program& program, const UnitRange& units, Pass
     backward_extra = std::max(backward_extra, memory.backward_extra);
   }
   if (strategy_.keeps_stage_outputs && !share_.is_last(units.stage) && units.last == share_.units(units.stage).size())
-    kept += into_.execution.activation_element * (into_.tokens * static_cast<double>(share_.hidden()));
+    kept += into_.execution.activation_element * (into_.tokens * share_.handed_on(units.stage));
   for (Bytes* part : {&kept, &for_weights, &forward_extra, &backward_extra})
     *part *= 1.0 / static_cast<double>(strategy_.sequence_slices);
   switch (pass) {

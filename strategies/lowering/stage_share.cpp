@@ -118,7 +118,7 @@ void StageShare::describe_blocks(const Lowering& described) {
     facts.memory_without = memory(Recompute::none);
     facts_.push_back(facts);
   }
-  if (!input_.model.tied_embeddings || !holds_table_twice()) return;
+  if (input_.model.graph || !input_.model.tied_embeddings || !holds_table_twice()) return;
   tied_table_ = table_elements(described.blocks[static_cast<std::size_t>(input_.model.embedding)]);
   facts_[static_cast<std::size_t>(input_.model.head)].dense += tied_table_;
 }
@@ -135,13 +135,14 @@ void StageShare::lay_stages() {
   std::size_t next = 0;
   for (std::size_t stage = 0; stage < counts.size(); ++stage) {
     std::vector<StageUnit> units;
-    if (stage == 0) units.push_back({input_.model.embedding, false});
+    if (stage == 0 && input_.model.embedding >= 0) units.push_back({input_.model.embedding, false});
     for (std::int64_t i = 0; i < counts[stage]; ++i) {
       const bool again =
           strategy.recompute != Recompute::none && (strategy.recompute_layers == 0 || i < strategy.recompute_layers);
       units.push_back({input_.model.layers[next++], again});
     }
-    if (stage + 1 == counts.size()) units.push_back({input_.model.head, false});
+    if (stage + 1 == counts.size() && input_.model.head >= 0) units.push_back({input_.model.head, false});
+    handed_on_.push_back(echelon::handed_on(input_.model, next > 0 ? next - 1 : 0));
     stages_.push_back(std::move(units));
   }
 }

@@ -53,7 +53,8 @@ class StageShare {
 
   // The order of passes, planned by the FLOPs of the stages where it asks for times.
   const Schedule& schedule() const { return schedule_; }
-  std::int64_t hidden() const { return input_.model.hidden; }
+  // Elements of a token that the stage hands to the next one.
+  double handed_on(std::size_t stage) const { return handed_on_[stage % handed_on_.size()]; }
   // Stages are counted over all copies of the model that a bidirectional schedule holds.
   std::size_t stage_count() const;
   std::size_t stage_of(std::size_t rank, std::int32_t chunk) const;
@@ -87,6 +88,7 @@ class StageShare {
   double tied_table_ = 0;
   std::vector<BlockFacts> facts_;               // by block of the model
   std::vector<std::vector<StageUnit>> stages_;  // of one copy, first to last
+  std::vector<double> handed_on_;               // by stage
 };
 
 }  // namespace echelon

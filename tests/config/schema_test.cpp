@@ -18,6 +18,7 @@ TEST_CASE("the committed schemas are what the tables say", "[config]") {
     CHECK(text.str() == schema);
   };
   matches("scenario.schema.json", scenario_schema());
+  matches("model.schema.json", model_schema());
   matches("profile.schema.json", profile_schema());
 }
 

@@ -1,0 +1,110 @@
+// Costs of the operators that occur in graph models alone.
+#include "sim/cost/operator_cost.h"
+#include "sim/model/graph_operator.h"
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+// 100 multiprocessors, 100 TFLOPS, 1 TB/s, products at full efficiency in tiles of 100 x 100.
+Device round_device() {
+  Device device;
+  device.multiprocessors = 100;
+  device.memory_bandwidth = gigabytes_per_second(1000);
+  device.peak[static_cast<std::size_t>(DataType::bf16)] = teraflops(100);
+  GemmCurve curve;
+  curve.type = DataType::bf16;
+  curve.tiles = {{100, 100, 1}};
+  curve.bandwidth_fraction = 1;
+  curve.overhead = microseconds(2);
+  curve.provenance.ground = Ground::measured;
+  device.gemm.push_back(curve);
+  device.memory_curve = MemoryCurve{1, microseconds(1), {Ground::measured, "by hand"}};
+  return device;
+}
+
+const Device device = round_device();
+
+CostContext context_of(double samples) {
+  CostContext context;
+  context.device = &device;
+  context.tokens = context.sequences = samples;
+  context.sequence = 1;
+  return context;
+}
+
+OperatorCost cost_of(const GraphOperator& op, const Shape& input, double samples) {
+  const auto output = output_shape(op, {input});
+  REQUIRE(std::holds_alternative<Shape>(output));
+  return operator_cost(operator_of(op, {input}, std::get<Shape>(output)), context_of(samples));
+}
+
+GraphOperator convolution(std::int64_t channels, std::int64_t kernel) {
+  GraphOperator op;
+  op.op = GraphOp::convolution;
+  op.channels = channels;
+  op.kernel = {kernel, kernel};
+  op.padding = {kernel / 2, kernel / 2};
+  op.bias = false;
+  return op;
+}
+
+double us(Seconds time) {
+  return time.value() * 1e6;
+}
+
+}  // namespace
+
+TEST_CASE("a 1 x 1 convolution costs what its matrix product does") {
+  GraphOperator dense;
+  dense.features = 500;
+  dense.bias = false;
+  const OperatorCost as_convolution = cost_of(convolution(500, 1), {500, 20, 10}, 50);
+  const OperatorCost as_dense = cost_of(dense, {200, 500}, 50);
+  CHECK(us(as_convolution.forward) == Approx(us(as_dense.forward)));
+  CHECK(us(as_convolution.input_gradient) == Approx(us(as_dense.input_gradient)));
+  CHECK(as_convolution.ground == Ground::scaled);  // no convolution was measured
+}
+
+TEST_CASE("windows that overlap are read once") {
+  // 3 x 3 over 10 channels, 100 positions, 1000 samples: 2 * 1e5 * 90 * 10 operations in tiles of 100 columns,
+  // 1000 blocks on 100 multiprocessors: 10 waves * 2e4 * 90 operations at 1 TFLOPS each = 18 us.
+  // Memory: 1e6 inputs, 900 weights and 1e6 results of two bytes: 4.0018 us, hidden behind them.
+  const OperatorCost cost = cost_of(convolution(10, 3), {10, 10, 10}, 1000);
+  CHECK(us(cost.forward) == Approx(2 + 18));
+}
+
+TEST_CASE("the weight gradient's long sum is cut to fill the device") {
+  // 90 x 10 results are one tile; 1e5 terms in floor(100 / 1) = 100 parts of 1000: one wave of 2e4 * 1000 operations,
+  // 20 us, against 2000 us in one piece.
+  const OperatorCost cost = cost_of(convolution(10, 3), {10, 10, 10}, 1000);
+  CHECK(us(cost.weight_gradient) == Approx(2 + 20));
+}
+
+TEST_CASE("an LSTM's states wait for each other, step by step") {
+  GraphOperator lstm;
+  lstm.op = GraphOp::recurrent;
+  lstm.features = 100;
+  const double steps = 50;
+  const OperatorCost cost = cost_of(lstm, {50, 100}, 100);
+  // Inputs of all steps: 5000 x 400 results of 100 terms: 50 * 4 blocks on 100 multiprocessors, two waves of
+  // 2e4 * 100 operations at 1 TFLOPS, 4 us, less than its 5e5 + 4e4 + 2e6 elements of two bytes take, 5.08 us. A step:
+  // 100 x 400, four blocks: one wave, 2 us. Launches of 2 us each.
+  // Gates and states: 5000 rows * 100 features * 11 passes of two bytes at 1 TB/s: 11 us, and one further launch.
+  CHECK(us(cost.forward) == Approx((2 + 5.08) + steps * (2 + 2) + 11 + 1));
+}
+
+TEST_CASE("stated work takes the longer of its bytes and its operations") {
+  GraphOperator custom;
+  custom.op = GraphOp::custom;
+  custom.work.forward_bytes = Bytes(1e6);
+  custom.work.flops.forward = Flops(1e6);
+  const OperatorCost bytes = cost_of(custom, {10}, 10);
+  CHECK(us(bytes.forward) == Approx(10 + 1));  // 10 MB at 1 TB/s and a launch
+  CHECK(bytes.ground == Ground::datasheet);
+  custom.work.flops.forward = Flops(1e12);
+  // At the rate of a product of 4096 cubed: 41 * 41 blocks in 17 waves of 2e4 * 4096 operations, and a launch.
+  const double product = 2 + 17 * 2e4 * 4096 / 1e6;
+  CHECK(us(cost_of(custom, {10}, 10).forward) == Approx(1e13 / (2 * 4096.0 * 4096 * 4096) * product).epsilon(1e-6));
+}
