@@ -38,9 +38,7 @@ class Filling {
       if (rising_[link] == 0) continue;
       // Flows that stopped earlier can only have raised the level at which a link fills.
       const double full = std::max(level_, left_[link] / rising_share_[link]);
-      if (full > known * one_level) {
-        full_at_.emplace(full, l);
-      } else if (stop_at_caps(full)) {
+      if (full > known * one_level || stop_at_caps(full)) {
         full_at_.emplace(full, l);
       } else {
         if (full > level_ * one_level) level_ = full;

@@ -10,7 +10,6 @@ VertexId Topology::add(Vertex vertex) {
   const auto id = static_cast<VertexId>(vertices.size());
   if (vertex.kind == VertexKind::gpu) gpus.push_back(id);
   vertices.push_back(std::move(vertex));
-  boost::add_vertex(graph);
   return id;
 }
 
@@ -19,8 +18,6 @@ LinkId Topology::join(VertexId a, VertexId b, const LinkSpec& spec) {
   const auto id = static_cast<LinkId>(links.size());
   links.push_back({a, b, spec.bandwidth, spec.latency, spec.metric});
   links.push_back({b, a, spec.bandwidth, spec.latency, spec.metric});
-  boost::add_edge(static_cast<std::size_t>(a), static_cast<std::size_t>(b), id, graph);
-  boost::add_edge(static_cast<std::size_t>(b), static_cast<std::size_t>(a), id + 1, graph);
   return id;
 }
 

@@ -5,7 +5,6 @@
 // Builders of whole families stand in topology_families.h, paths in route.h, shared bandwidth in sim/engine/flow.h.
 #pragma once
 
-#include <boost/graph/adjacency_list.hpp>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -48,9 +47,6 @@ struct Link {
   std::int32_t metric = 1;  // of shortest paths, 1 or more; the same both ways
 };
 
-// Edges carry their LinkId.
-using TopologyGraph = boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS, boost::no_property, LinkId>;
-
 struct LinkSpec {
   ByteRate bandwidth;
   Seconds latency;
@@ -63,7 +59,6 @@ struct Topology {
   std::vector<Link> links;
   std::vector<VertexId> gpus;  // in the order in which a cluster counts them
   bool gpus_forward = false;   // a GPU passes on what others of its node send (NVLink meshes)
-  TopologyGraph graph;         // kept by add() and join()
 
   VertexId add(Vertex vertex);
   // Both directions; returns the link from a to b.
