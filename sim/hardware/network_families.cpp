@@ -98,7 +98,7 @@ class Clos {
   std::int64_t leaf_uplinks() const { return std::max<std::int64_t>(1, std::llround(std::ceil(leaf_up()))); }
 
   std::vector<VertexId> spines_above(const std::vector<VertexId>& leaves, std::int64_t count, const std::string& name) {
-    const std::vector<VertexId> spines = add_switches(topology_, site_.prefix + name, count, 2);
+    std::vector<VertexId> spines = add_switches(topology_, site_.prefix + name, count, 2);
     const ByteRate trunk = spec_.node.adapter_link * (leaf_up() / static_cast<double>(count));
     for (const VertexId leaf : leaves)
       for (const VertexId spine : spines) topology_.join(leaf, spine, switch_link(spec_, trunk));
@@ -115,7 +115,7 @@ class Clos {
     const std::int64_t cores_of_plane =
         std::max<std::int64_t>(1, divided_up(std::llround(std::ceil(spine_up)) * static_cast<std::int64_t>(pod_count),
                                              spec_.network.switch_ports));
-    const std::vector<VertexId> cores = add_switches(topology_, site_.prefix + "core", planes * cores_of_plane, 3);
+    std::vector<VertexId> cores = add_switches(topology_, site_.prefix + "core", planes * cores_of_plane, 3);
     for (std::size_t pod = 0; pod < pod_count; ++pod) {
       const auto first = leaves_.begin() + static_cast<std::ptrdiff_t>(pod * leaves_per_pod);
       const auto last =
@@ -182,7 +182,7 @@ void join_groups(const TopologySpec& spec, const DragonflySize& size, const std:
 
 TopSwitches dragonfly(const TopologySpec& spec, const SiteAdapters& site, Topology& topology) {
   const DragonflySize size = dragonfly_size(spec, static_cast<std::int64_t>(site.adapters.size()));
-  const std::vector<VertexId> routers = add_switches(topology, site.prefix + "router", size.groups * size.routers, 1);
+  std::vector<VertexId> routers = add_switches(topology, site.prefix + "router", size.groups * size.routers, 1);
   for (std::size_t i = 0; i < site.adapters.size(); ++i)
     join_adapter(spec, topology, site.adapters[i], routers[i / static_cast<std::size_t>(size.adapters)]);
   for (std::int64_t group = 0; group < size.groups; ++group)
@@ -218,7 +218,7 @@ TopSwitches torus(const TopologySpec& spec, const SiteAdapters& site, Topology& 
   if (places < nodes)
     refuse(spec, fmt::format("a torus of {} places for {} nodes", places, nodes),
            "expected a torus_shape whose product is the nodes at least");
-  const std::vector<VertexId> routers = add_switches(topology, site.prefix + "router", places, 1);
+  std::vector<VertexId> routers = add_switches(topology, site.prefix + "router", places, 1);
   for (std::size_t i = 0; i < site.adapters.size(); ++i)
     join_adapter(spec, topology, site.adapters[i], routers[i / static_cast<std::size_t>(site.per_node)]);
   std::int64_t stride = 1;

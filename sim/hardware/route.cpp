@@ -45,7 +45,7 @@ Router::Router(const Topology& topology, RoutePolicy policy)
   for (const VertexId id : topology.gpus) {
     const Vertex& gpu = topology.vertex(id);
     if (gpu.domain < 0 || gpu.rail < 0) continue;
-    VertexId& first = gpu_of_rail_[static_cast<std::size_t>(gpu.domain * rails_ + gpu.rail)];
+    VertexId& first = gpu_of_rail_[rail_slot(gpu.domain, gpu.rail)];
     if (first < 0) first = id;
   }
 }
@@ -71,7 +71,7 @@ std::optional<VertexId> Router::relay(VertexId from, VertexId to) const {
   const Vertex& receiver = topology_.vertex(to);
   const bool rails = sender.rail >= 0 && receiver.rail >= 0 && sender.domain >= 0 && receiver.domain >= 0;
   if (!rails || sender.domain == receiver.domain || sender.rail == receiver.rail) return std::nullopt;
-  VertexId found = gpu_of_rail_[static_cast<std::size_t>(sender.domain * rails_ + receiver.rail)];
+  VertexId found = gpu_of_rail_[rail_slot(sender.domain, receiver.rail)];
   for (const VertexId gpu : topology_.gpus)
     if (topology_.vertex(gpu).node == sender.node && topology_.vertex(gpu).rail == receiver.rail) {
       found = gpu;

@@ -47,6 +47,9 @@ class Router {
   bool reach(VertexId from);
   bool passes(VertexId by, VertexId next) const;
   std::vector<LinkId> next_links(VertexId at) const;
+  std::size_t rail_slot(std::int32_t domain, std::int32_t rail) const {
+    return static_cast<std::size_t>(domain) * static_cast<std::size_t>(rails_) + static_cast<std::size_t>(rail);
+  }
   void append(Route& route, LinkId link, double share) const;
 
   const Topology& topology_;

@@ -103,11 +103,28 @@ TEST_CASE("a rail-optimised network has a leaf for each adapter of a group of no
   const Topology small = cluster(cluster_spec(NodeFamily::nvswitch, NetworkFamily::rail_optimised), 32);
   CHECK(count(small, VertexKind::network_switch, 1) == 8);
   CHECK(count(small, VertexKind::network_switch, 2) == 1);
-  // A scalable unit of NVIDIA's DGX SuperPOD: 32 nodes on 8 leaves and 4 spines of 64 ports each.
-  const Topology unit = cluster(cluster_spec(NodeFamily::nvswitch, NetworkFamily::rail_optimised), 256);
-  CHECK(count(unit, VertexKind::network_switch, 1) == 8);
-  CHECK(count(unit, VertexKind::network_switch, 2) == 4);
-  CHECK(bandwidth_to_tier(unit, named(unit, "leaf3"), 2) == Approx(32 * 50));
+}
+
+TEST_CASE("the switches of a rail-optimised network are as many as in NVIDIA's SuperPOD") {
+  // DGX SuperPOD reference architecture for DGX B200, table "Larger SuperPOD component counts"
+  // (docs.nvidia.com/dgx-superpod/reference-architecture-scalable-infrastructure-b200): 64-port switches, 32 nodes a
+  // unit.
+  struct Row {
+    std::int64_t nodes, leaves, spines, cores;
+  };
+  for (const Row& row : std::vector<Row>{{64, 16, 8, 0},
+                                         {128, 32, 16, 0},
+                                         {256, 64, 32, 0},
+                                         {512, 128, 128, 64},
+                                         {1024, 256, 256, 128},
+                                         {2048, 512, 512, 256}}) {
+    const Topology pod = cluster(cluster_spec(NodeFamily::nvswitch, NetworkFamily::rail_optimised), 8 * row.nodes);
+    CAPTURE(row.nodes);
+    CHECK(count(pod, VertexKind::network_switch, 1) == row.leaves);
+    CHECK(count(pod, VertexKind::network_switch, 2) == row.spines);
+    CHECK(count(pod, VertexKind::network_switch, 3) == row.cores);
+    CHECK(bandwidth_to_tier(pod, named(pod, "leaf3"), 2) == Approx(32 * 50));
+  }
 }
 
 TEST_CASE("oversubscription narrows the way up from each tier") {
