@@ -36,17 +36,11 @@ TopologyGraph graph_of(const Topology& topology) {
 
 Router::Router(const Topology& topology, RoutePolicy policy)
     : topology_(topology), graph_(graph_of(topology)), policy_(policy) {
-  std::int32_t domains = 0;
-  for (const VertexId gpu : topology.gpus) {
-    rails_ = std::max(rails_, topology.vertex(gpu).rail + 1);
-    domains = std::max(domains, topology.vertex(gpu).domain + 1);
-  }
-  gpu_of_rail_.assign(static_cast<std::size_t>(domains) * static_cast<std::size_t>(rails_), -1);
   for (const VertexId id : topology.gpus) {
     const Vertex& gpu = topology.vertex(id);
     if (gpu.domain < 0 || gpu.rail < 0) continue;
-    VertexId& first = gpu_of_rail_[rail_slot(gpu.domain, gpu.rail)];
-    if (first < 0) first = id;
+    of_node_.emplace(std::pair(gpu.node, gpu.rail), id);
+    of_domain_.emplace(std::pair(gpu.domain, gpu.rail), id);
   }
 }
 
@@ -71,13 +65,9 @@ std::optional<VertexId> Router::relay(VertexId from, VertexId to) const {
   const Vertex& receiver = topology_.vertex(to);
   const bool rails = sender.rail >= 0 && receiver.rail >= 0 && sender.domain >= 0 && receiver.domain >= 0;
   if (!rails || sender.domain == receiver.domain || sender.rail == receiver.rail) return std::nullopt;
-  VertexId found = gpu_of_rail_[rail_slot(sender.domain, receiver.rail)];
-  for (const VertexId gpu : topology_.gpus)
-    if (topology_.vertex(gpu).node == sender.node && topology_.vertex(gpu).rail == receiver.rail) {
-      found = gpu;
-      break;
-    }
-  return found < 0 ? std::nullopt : std::optional(found);
+  if (const auto own = of_node_.find({sender.node, receiver.rail}); own != of_node_.end()) return own->second;
+  const auto near = of_domain_.find({sender.domain, receiver.rail});
+  return near == of_domain_.end() ? std::nullopt : std::optional(near->second);
 }
 
 std::optional<Route> Router::shortest(VertexId from, VertexId to, std::uint64_t flow) {

@@ -10,8 +10,10 @@
 
 #include <boost/graph/compressed_sparse_row_graph.hpp>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <queue>
+#include <utility>
 #include <vector>
 
 #include "sim/hardware/topology.h"
@@ -47,16 +49,15 @@ class Router {
   bool reach(VertexId from);
   bool passes(VertexId by, VertexId next) const;
   std::vector<LinkId> next_links(VertexId at) const;
-  std::size_t rail_slot(std::int32_t domain, std::int32_t rail) const {
-    return static_cast<std::size_t>(domain) * static_cast<std::size_t>(rails_) + static_cast<std::size_t>(rail);
-  }
   void append(Route& route, LinkId link, double share) const;
 
   const Topology& topology_;
   TopologyGraph graph_;
   RoutePolicy policy_;
-  std::vector<VertexId> gpu_of_rail_;  // by domain and rail, first of each; -1 = none
-  std::int32_t rails_ = 0;
+  // The first GPU of each (node, rail) and (domain, rail).
+  using Rails = std::map<std::pair<std::int32_t, std::int32_t>, VertexId>;
+  Rails of_node_;
+  Rails of_domain_;
   // Search outwards from the destination, resumed for every sender that it has not met yet.
   VertexId to_ = -1;
   std::vector<Distance> distance_;

@@ -21,6 +21,13 @@ LinkId Topology::join(VertexId a, VertexId b, const LinkSpec& spec) {
   return id;
 }
 
+std::string sort_of(const Vertex& vertex) {
+  const std::size_t last_dot = vertex.name.rfind('.');
+  std::string word = vertex.name.substr(last_dot == std::string::npos ? 0 : last_dot + 1);
+  while (!word.empty() && word.back() >= '0' && word.back() <= '9') word.pop_back();
+  return word.empty() ? std::string(name_of(vertex.kind)) : word;
+}
+
 std::vector<ByteRate> link_capacities(const Topology& topology) {
   std::vector<ByteRate> capacities;
   capacities.reserve(topology.links.size());

@@ -76,6 +76,9 @@ struct Hop {
   friend bool operator==(const Hop&, const Hop&) = default;
 };
 
+// What vertices of its sort are called: "leaf" of "site0.leaf12", "gpu" of "n0.gpu1".
+std::string sort_of(const Vertex& vertex);
+
 // Bandwidths by link, for the flow engine.
 std::vector<ByteRate> link_capacities(const Topology& topology);
 
