@@ -103,15 +103,15 @@ void read_links(const Value& list, const Names& names, Topology& topology) {
   }
 }
 
-// Every GPU must reach the first: ways lead both directions.
+// Every GPU must reach every other: ways lead both directions.
 void check_joined(const Value& value, const Topology& topology) {
   if (topology.gpus.empty()) value.fail("a graph without GPUs", "expected a vertex of kind gpu");
   Router router(topology, {});
-  for (const VertexId gpu : topology.gpus)
-    if (!router.route(gpu, topology.gpus.front(), 0))
-      value.fail(
-          "no way from '" + topology.vertex(gpu).name + "' to '" + topology.vertex(topology.gpus.front()).name + "'",
-          "expected links that join all GPUs without passing through nodes of others");
+  for (const VertexId to : topology.gpus)
+    for (const VertexId from : topology.gpus)
+      if (!router.joins(from, to))
+        value.fail("no way from '" + topology.vertex(from).name + "' to '" + topology.vertex(to).name + "'",
+                   "expected links that join all GPUs without passing through nodes of others");
 }
 
 struct GraphReading {

@@ -44,6 +44,11 @@ Router::Router(const Topology& topology, RoutePolicy policy)
   }
 }
 
+bool Router::joins(VertexId from, VertexId to) {
+  aim_at(to);
+  return reach(from);
+}
+
 std::optional<Route> Router::route(VertexId from, VertexId to, std::uint64_t flow) {
   if (policy_.routing == Routing::rails)
     if (const auto by = relay(from, to)) {

@@ -36,6 +36,9 @@ class Router {
   // `topology` must outlive the router.
   Router(const Topology& topology, RoutePolicy policy);
 
+  // Whether any way leads there.
+  bool joins(VertexId from, VertexId to);
+
   // Nothing where no way leads there. `flow`: any number, the same for the same choice among equal ways.
   std::optional<Route> route(VertexId from, VertexId to, std::uint64_t flow);
 
