@@ -15,6 +15,7 @@ namespace echelon {
 namespace {
 
 constexpr std::int64_t most_nodes = 1'000'000;
+constexpr std::size_t most_vertices = 2000;  // every pair of GPUs is checked for a way
 
 struct LinkReading {
   VertexId from = -1;
@@ -44,7 +45,11 @@ std::vector<Key<Vertex>> vertex_keys() {
 }
 
 void read_vertices(const Value& list, Topology& topology, Names& names) {
-  for (const Value& item : list.items()) {
+  const std::vector<Value> items = list.items();
+  if (items.size() > most_vertices)
+    list.fail(fmt::format("{} vertices", items.size()),
+              fmt::format("expected at most {}; larger clusters are families", most_vertices));
+  for (const Value& item : items) {
     Vertex vertex;
     read_keys(item, vertex_keys(), vertex);
     if (vertex.domain < 0 && vertex.kind == VertexKind::gpu) vertex.domain = vertex.node;

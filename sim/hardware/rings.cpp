@@ -45,7 +45,7 @@ class CycleSearch {
   }
 
  private:
-  // NOLINTNEXTLINE(misc-no-recursion): as deep as a domain has members
+  // As deep as a domain has members.
   bool extend() {
     constexpr int most_steps = 200'000;
     if (++steps_ > most_steps) return false;

@@ -88,6 +88,12 @@ TEST_CASE("what is wrong with a drawn graph is said where it stands") {
   CHECK(refusal("graph: {vertices: [], links: []}").find("a graph without GPUs") != std::string::npos);
 }
 
+TEST_CASE("a drawn graph has bounds, so that checking it takes no time to speak of") {
+  std::string text = "graph:\n  links: []\n  vertices:\n";
+  for (int i = 0; i <= 2000; ++i) text += "    - {name: g" + std::to_string(i) + ", kind: gpu}\n";
+  CHECK(refusal(text).find("expected at most 2000") != std::string::npos);
+}
+
 TEST_CASE("a topology is written as it is read") {
   for (const std::string& text :
        {pair,
