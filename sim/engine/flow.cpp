@@ -32,19 +32,26 @@ FlowNetwork::FlowNetwork(const std::vector<ByteRate>& capacities) {
 
 FlowId FlowNetwork::add(const Flow& flow) {
   SIM_CHECK(flow.start >= now_ && flow.bytes >= Bytes(0), "a flow in the past or of {} bytes", flow.bytes.value());
-  const auto id = static_cast<FlowId>(flows_.size());
-  State added;
+  auto id = static_cast<FlowId>(flows_.size());
+  if (unused_.empty()) {
+    flows_.emplace_back();
+  } else {
+    id = unused_.back();
+    unused_.pop_back();
+  }
+  State& added = state(id);
   added.route = flow.route;
   added.places.resize(flow.route.size());
   added.left = flow.bytes.value();
   added.cap = flow.cap > ByteRate(0) ? flow.cap.value() : unlimited;
-  flows_.push_back(std::move(added));
-  events_.push({flow.start + flow.latency, id, 0});
+  events_.push({flow.start + flow.latency, id, added.generation});
   return id;
 }
 
 std::vector<FlowEnd> FlowNetwork::advance(Time until) {
   std::vector<FlowEnd> ends;
+  unused_.insert(unused_.end(), ended_.rbegin(), ended_.rend());
+  ended_.clear();
   while (!events_.empty() && events_.top().time <= until) {
     now_ = events_.top().time;
     SIM_CHECK(now_ < Time::max(), "a flow never ends");
@@ -57,6 +64,7 @@ std::vector<FlowEnd> FlowNetwork::advance(Time until) {
       } else {
         if (state(flow).moving) end(flow);
         ends.push_back({flow, now_});
+        ended_.push_back(flow);
       }
     }
     share_again();

@@ -42,7 +42,8 @@ class FlowNetwork {
   // `capacities` by link, above 0.
   explicit FlowNetwork(const std::vector<ByteRate>& capacities);
 
-  // Flows are numbered from 0. A flow cannot start before now().
+  // Flows are numbered from 0; the number of a flow that an earlier advance() has told of is given again. A flow cannot
+  // start before now().
   FlowId add(const Flow& flow);
   // When a flow next begins to move or ends; Time::max() when none is left.
   Time next_event_time() const { return events_.empty() ? Time::max() : events_.top().time; }
@@ -99,6 +100,8 @@ class FlowNetwork {
   std::vector<LinkState> links_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   Time now_;
+  std::vector<FlowId> ended_;    // told of by the last advance()
+  std::vector<FlowId> unused_;   // numbers to give again
   std::vector<FlowId> changed_;  // flows that began at this instant, then all whose rates are worked out
   std::vector<LinkId> freed_;    // links that a flow has left at this instant
   std::int32_t search_ = 0;

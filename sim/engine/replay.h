@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "sim/base/units.h"
+#include "sim/engine/traffic.h"
 #include "sim/graph/task_graph.h"
 
 namespace echelon {
@@ -23,7 +24,8 @@ struct WorkTime {
 };
 
 struct ReplayOptions {
-  double overlap_slowdown = 1;  // >= 1
+  double overlap_slowdown = 1;       // >= 1
+  const LinkTraffic* traffic = nullptr;  // tasks that share links, by program and task; absent: every task takes its time
 };
 
 struct TaskTime {

@@ -67,7 +67,7 @@ std::vector<VertexId> listed(const Topology& topology, const std::vector<std::in
 
 }  // namespace
 
-std::vector<VertexId> place_ranks(const Topology& topology, const Placement& placement, std::int64_t ranks) {
+std::vector<VertexId> place_ranks(const Topology& topology, const RankPlacement& placement, std::int64_t ranks) {
   const auto fits = [&](std::size_t there, const char* what) {
     if (ranks > static_cast<std::int64_t>(there))
       throw InputError({"placement"}, fmt::format("{} ranks on {} {}", ranks, there, what),

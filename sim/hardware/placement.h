@@ -24,7 +24,7 @@ inline constexpr auto enum_names<PlacementKind> = std::to_array<EnumName<Placeme
     {PlacementKind::fragmented, "fragmented"},
 });
 
-struct Placement {
+struct RankPlacement {
   PlacementKind kind = PlacementKind::packed;
   std::vector<std::int32_t> list;  // listed: positions in Topology::gpus by rank
   std::uint64_t seed = 1;          // fragmented
@@ -32,6 +32,6 @@ struct Placement {
 
 // The GPU vertex of each of `ranks` ranks, all distinct. Throws InputError (without a place) where the cluster has too
 // few GPUs or the list is too short, names a GPU that is not there, or one twice.
-std::vector<VertexId> place_ranks(const Topology& topology, const Placement& placement, std::int64_t ranks);
+std::vector<VertexId> place_ranks(const Topology& topology, const RankPlacement& placement, std::int64_t ranks);
 
 }  // namespace echelon
