@@ -43,7 +43,8 @@ FlowId FlowNetwork::add(const Flow& flow) {
   added.route = flow.route;
   added.places.resize(flow.route.size());
   added.left = flow.bytes.value();
-  added.cap = flow.cap > ByteRate(0) ? flow.cap.value() : unlimited;
+  added.bound = flow.cap > ByteRate(0) ? flow.cap.value() : unlimited;
+  for (const Hop& hop : flow.route) added.bound = std::min(added.bound, link_of(hop).capacity / hop.share);
   events_.push({flow.start + flow.latency, id, added.generation});
   return id;
 }
@@ -85,9 +86,10 @@ void FlowNetwork::begin(FlowId flow) {
   beginning.moving = true;
   beginning.updated = now_;
   for (std::size_t h = 0; h < beginning.route.size(); ++h) {
-    std::vector<Crossing>& crossings = link_of(beginning.route[h]).crossings;
-    beginning.places[h] = static_cast<std::int32_t>(crossings.size());
-    crossings.push_back({flow, static_cast<std::int32_t>(h)});
+    LinkState& link = link_of(beginning.route[h]);
+    link.demand += beginning.bound * beginning.route[h].share;
+    beginning.places[h] = static_cast<std::int32_t>(link.crossings.size());
+    link.crossings.push_back({flow, static_cast<std::int32_t>(h)});
   }
   changed_.push_back(flow);
 }
@@ -95,12 +97,14 @@ void FlowNetwork::begin(FlowId flow) {
 void FlowNetwork::end(FlowId flow) {
   State& ending = state(flow);
   for (std::size_t h = 0; h < ending.route.size(); ++h) {
-    std::vector<Crossing>& crossings = link_of(ending.route[h]).crossings;
+    LinkState& link = link_of(ending.route[h]);
+    if (is_tight(link)) freed_.push_back(ending.route[h].link);
+    std::vector<Crossing>& crossings = link.crossings;
     const Crossing last = crossings.back();
     crossings[static_cast<std::size_t>(ending.places[h])] = last;
     state(last.flow).places[static_cast<std::size_t>(last.hop)] = ending.places[h];
     crossings.pop_back();
-    freed_.push_back(ending.route[h].link);
+    link.demand = crossings.empty() ? 0 : link.demand - ending.bound * ending.route[h].share;
   }
   ending.moving = false;
   ending.left = 0;
@@ -122,7 +126,7 @@ void FlowNetwork::share_again() {
   drop_stale_events();
 }
 
-// Extends changed_ to every moving flow that is joined to a change by a chain of shared links.
+// Extends changed_ to every moving flow that is joined to a change by a chain of tight links.
 void FlowNetwork::collect_neighbours() {
   ++search_;
   const auto meet = [&](LinkState& link) {
@@ -138,7 +142,8 @@ void FlowNetwork::collect_neighbours() {
   for (const FlowId flow : changed_) state(flow).seen = search_;
   for (const LinkId link : freed_) meet(links_[static_cast<std::size_t>(link)]);
   for (std::size_t i = 0; i < changed_.size(); ++i)
-    for (const Hop& hop : state(changed_[i]).route) meet(link_of(hop));
+    for (const Hop& hop : state(changed_[i]).route)
+      if (is_tight(link_of(hop))) meet(link_of(hop));
   std::sort(changed_.begin(), changed_.end());
 }
 
@@ -148,6 +153,7 @@ void FlowNetwork::build_problem() {
   for (const FlowId flow : changed_) {
     for (const Hop& hop : state(flow).route) {
       LinkState& link = link_of(hop);
+      if (!is_tight(link)) continue;
       if (link.seen != search_) {
         link.seen = search_;
         link.local = static_cast<std::int32_t>(problem_.capacity.size());
@@ -157,7 +163,7 @@ void FlowNetwork::build_problem() {
       problem_.share.push_back(hop.share);
     }
     problem_.first.push_back(static_cast<std::int32_t>(problem_.link.size()));
-    problem_.cap.push_back(state(flow).cap);
+    problem_.cap.push_back(state(flow).bound);
   }
 }
 

@@ -1,9 +1,9 @@
 // Flows that share links: (bytes, route, start) -> when each is through, in whole picoseconds.
 //
 // A flow waits for its latency, then moves its bytes at the max-min fair rate (max_min.h) of all flows under way; rates
-// change only when a flow begins to move or ends. A change reaches those flows alone that share links with it, directly
-// or through others; the rest keep their rates and their ends. Events of one instant are taken together, in the order
-// of the flows' numbers.
+// change only when a flow begins to move or ends. A link that its flows could not fill if each were alone on its way
+// holds nobody back. A change reaches those flows alone that share other links with it, directly or through others; the
+// rest keep their rates and their ends. Events of one instant are taken together, in the order of the flows' numbers.
 //   FlowNetwork network(link_capacities(topology));
 //   network.add(...)*;  while (network.next_event_time() < Time::max()) ends =
 //   network.advance(network.next_event_time());
@@ -62,7 +62,7 @@ class FlowNetwork {
     std::vector<std::int32_t> places;  // of each hop, in its link's list
     double left = 0;                   // bytes, as of `updated`
     double rate = 0;
-    double cap = 0;  // infinity = none
+    double bound = 0;  // that cap and links set it alone; infinity = none
     Time updated;
     std::int32_t generation = 0;  // of the event that counts
     std::int32_t seen = 0;        // the last search that met it
@@ -74,6 +74,7 @@ class FlowNetwork {
   };
   struct LinkState {
     double capacity = 0;
+    double demand = 0;                // of moving flows, were each at its bound
     std::vector<Crossing> crossings;  // of moving flows
     std::int32_t seen = 0;
     std::int32_t local = 0;  // its number in the problem being solved
@@ -87,6 +88,9 @@ class FlowNetwork {
 
   State& state(FlowId flow) { return flows_[static_cast<std::size_t>(flow)]; }
   LinkState& link_of(const Hop& hop) { return links_[static_cast<std::size_t>(hop.link)]; }
+
+  // Whether the link can hold flows back; what fills it to the last bit holds nobody back.
+  static bool is_tight(const LinkState& link) { return link.demand > link.capacity * (1 + 1e-10); }
 
   void drop_stale_events();
   void begin(FlowId flow);
@@ -103,7 +107,7 @@ class FlowNetwork {
   std::vector<FlowId> ended_;    // told of by the last advance()
   std::vector<FlowId> unused_;   // numbers to give again
   std::vector<FlowId> changed_;  // flows that began at this instant, then all whose rates are worked out
-  std::vector<LinkId> freed_;    // links that a flow has left at this instant
+  std::vector<LinkId> freed_;    // tight links that a flow has left at this instant
   std::int32_t search_ = 0;
   std::int64_t rates_solved_ = 0;
   SharingProblem problem_;  // kept for its memory
