@@ -35,6 +35,8 @@ TextHeading heading_of(const Scenario& scenario) {
       "{} on {} GPUs ({}): dp {} tp {} pp {} cp {} ep {}, micro-batch {}, global batch {}, sequence {}",
       scenario.model.name, scenario.gpus, scenario.profile.title, mesh.data, mesh.tensor, mesh.pipeline, mesh.context,
       mesh.expert, scenario.strategy.micro_batch, scenario.workload.global_batch, scenario.workload.sequence_length);
+  if (scenario.network == NetworkModel::flow)
+    heading.subtitle += fmt::format(", {} ranks on shared links", name_of(scenario.placement.kind));
   heading.measured_iteration_s = scenario.measured.iteration_time_s.value_or(0);
   heading.measured_peak_gib = scenario.measured.peak_memory_gib.value_or(0);
   return heading;

@@ -79,6 +79,7 @@ void read_cluster(const Value& value, ScenarioReading& reading) {
 
 void read_placement_list(const Value& value, ClusterDocument& cluster) {
   cluster.placement.kind = PlacementKind::listed;
+  cluster.placement.where = value.where();
   for (const Value& item : value.items())
     cluster.placement.list.push_back(static_cast<std::int32_t>(item.integer(0, most_ranks)));
 }
@@ -109,7 +110,10 @@ const std::vector<Key<ClusterDocument>>& cluster_keys() {
       enum_key<NetworkModel, ClusterDocument>("network", &ClusterDocument::network,
                                               "how the time of what crosses links is found"),
       {{"placement", enum_type<PlacementKind>(), "with network: flow, where the ranks sit"},
-       [](const Value& value, ClusterDocument& cluster) { cluster.placement.kind = value.one_of<PlacementKind>(); }},
+       [](const Value& value, ClusterDocument& cluster) {
+         cluster.placement.kind = value.one_of<PlacementKind>();
+         cluster.placement.where = value.where();
+       }},
       {{"placement_seed", integer_type(0, most_ranks), "of a fragmented placement"},
        [](const Value& value, ClusterDocument& cluster) {
          cluster.placement.seed = static_cast<std::uint64_t>(value.integer(0, most_ranks));

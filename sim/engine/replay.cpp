@@ -161,6 +161,7 @@ class Replay {
           p, [](StreamState&) {}, true);
     const TaskReference task_on_links{static_cast<std::int32_t>(p), static_cast<TaskId>(id)};
     stream.on_links = traffic_ && options_.traffic->carries(task_on_links);
+    timeline_.tasks[p][id].on_links = stream.on_links;
     if (stream.on_links)
       traffic_->begin(task_on_links, now_);
     else

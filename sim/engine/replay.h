@@ -24,14 +24,16 @@ struct WorkTime {
 };
 
 struct ReplayOptions {
-  double overlap_slowdown = 1;       // >= 1
-  const LinkTraffic* traffic = nullptr;  // tasks that share links, by program and task; absent: every task takes its time
+  double overlap_slowdown = 1;  // >= 1
+  // Tasks that share links, by program and task; absent: every task takes the time of its work.
+  const LinkTraffic* traffic = nullptr;
 };
 
 struct TaskTime {
   Time start;
   Time end;
   TaskReference blocker{-1, -1};  // the dependence that ended last, if it held the task back longer than its stream did
+  bool on_links = false;          // took what its traffic took
 };
 
 struct Timeline {

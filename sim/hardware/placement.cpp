@@ -6,8 +6,6 @@
 #include <random>
 #include <utility>
 
-#include "sim/base/error.h"
-
 namespace echelon {
 
 namespace {
@@ -50,15 +48,15 @@ std::vector<VertexId> fragmented(const Topology& topology, std::int64_t ranks, s
   return order;
 }
 
-std::vector<VertexId> listed(const Topology& topology, const std::vector<std::int32_t>& list) {
+std::vector<VertexId> listed(const Topology& topology, const RankPlacement& placement) {
   std::vector<VertexId> order;
   std::vector<bool> taken(topology.gpus.size(), false);
-  for (const std::int32_t gpu : list) {
+  for (const std::int32_t gpu : placement.list) {
     const auto index = static_cast<std::size_t>(gpu);
     if (gpu < 0 || index >= topology.gpus.size())
-      throw InputError({"placement"}, fmt::format("no GPU {}", gpu),
+      throw InputError(placement.where, fmt::format("no GPU {}", gpu),
                        fmt::format("expected 0 to {}", topology.gpus.size() - 1));
-    if (taken[index]) throw InputError({"placement"}, fmt::format("GPU {} twice", gpu), "expected each GPU once");
+    if (taken[index]) throw InputError(placement.where, fmt::format("GPU {} twice", gpu), "expected each GPU once");
     taken[index] = true;
     order.push_back(topology.gpus[index]);
   }
@@ -70,7 +68,7 @@ std::vector<VertexId> listed(const Topology& topology, const std::vector<std::in
 std::vector<VertexId> place_ranks(const Topology& topology, const RankPlacement& placement, std::int64_t ranks) {
   const auto fits = [&](std::size_t there, const char* what) {
     if (ranks > static_cast<std::int64_t>(there))
-      throw InputError({"placement"}, fmt::format("{} ranks on {} {}", ranks, there, what),
+      throw InputError(placement.where, fmt::format("{} ranks on {} {}", ranks, there, what),
                        "expected a GPU for each rank");
   };
   fits(topology.gpus.size(), "GPUs");
@@ -78,7 +76,7 @@ std::vector<VertexId> place_ranks(const Topology& topology, const RankPlacement&
   if (placement.kind == PlacementKind::scattered) order = scattered(topology);
   if (placement.kind == PlacementKind::fragmented) order = fragmented(topology, ranks, placement.seed);
   if (placement.kind == PlacementKind::listed) {
-    order = listed(topology, placement.list);
+    order = listed(topology, placement);
     fits(order.size(), "GPUs of the list");
   }
   order.resize(static_cast<std::size_t>(ranks));

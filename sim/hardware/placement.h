@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sim/base/enum_names.h"
+#include "sim/base/error.h"
 #include "sim/hardware/topology.h"
 
 namespace echelon {
@@ -26,11 +27,12 @@ inline constexpr auto enum_names<PlacementKind> = std::to_array<EnumName<Placeme
 
 struct RankPlacement {
   PlacementKind kind = PlacementKind::packed;
-  std::vector<std::int32_t> list;  // listed: positions in Topology::gpus by rank
-  std::uint64_t seed = 1;          // fragmented
+  std::vector<std::int32_t> list;     // listed: positions in Topology::gpus by rank
+  std::uint64_t seed = 1;             // fragmented
+  SourceLocation where{"placement"};  // for messages
 };
 
-// The GPU vertex of each of `ranks` ranks, all distinct. Throws InputError (without a place) where the cluster has too
+// The GPU vertex of each of `ranks` ranks, all distinct. Throws InputError at placement.where if the cluster has too
 // few GPUs or the list is too short, names a GPU that is not there, or one twice.
 std::vector<VertexId> place_ranks(const Topology& topology, const RankPlacement& placement, std::int64_t ranks);
 

@@ -67,7 +67,7 @@ TEST_CASE("an oversubscribed tier holds back rings that cross it") {
 TEST_CASE("scattered ranks pay for adapters where packed ones stay in a node") {
   const Topology topology = rails(32);
   const auto packed = place_ranks(topology, {}, 4);
-  const auto scattered = place_ranks(topology, {PlacementKind::scattered, {}, 1}, 4);
+  const auto scattered = place_ranks(topology, {PlacementKind::scattered, {}, 1, {}}, 4);
   CHECK(ring_seconds(topology, by_rails, packed) == Approx(at_bus(350, 4)));
   CHECK(ring_seconds(topology, by_rails, scattered) == Approx(at_bus(50, 4)));
 }
