@@ -1,6 +1,8 @@
 #include "strategies/mesh.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace echelon {
 
@@ -26,6 +28,27 @@ std::int64_t degree(const Mesh& mesh, Axis axis) {
 GroupLayout strided(std::int64_t ranks, std::int64_t stride, std::int64_t gpus_per_node) {
   const std::int64_t on_node = std::max<std::int64_t>(1, gpus_per_node / std::max<std::int64_t>(1, stride));
   return {ranks, std::min(ranks, on_node)};
+}
+
+// Ranks with equal keys together, groups by key.
+template <class KeyOf>
+std::vector<std::vector<std::int64_t>> grouped(const std::vector<std::int64_t>& ranks, const KeyOf& key_of) {
+  std::map<std::int64_t, std::vector<std::int64_t>> by_key;
+  for (const std::int64_t rank : ranks) by_key[key_of(rank)].push_back(rank);
+  std::vector<std::vector<std::int64_t>> groups;
+  for (auto& [key, members] : by_key) groups.push_back(std::move(members));
+  return groups;
+}
+
+// Each group in pieces of `width` neighbours.
+std::vector<std::vector<std::int64_t>> cut(const std::vector<std::vector<std::int64_t>>& groups, std::int64_t width) {
+  std::vector<std::vector<std::int64_t>> pieces;
+  for (const auto& group : groups)
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      if (i % static_cast<std::size_t>(width) == 0) pieces.emplace_back();
+      pieces.back().push_back(group[i]);
+    }
+  return pieces;
 }
 
 }  // namespace
@@ -64,6 +87,64 @@ GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node) {
   const std::int64_t stage_ranks = mesh.tensor * mesh.context * mesh.data;
   const std::int64_t inside = expert_tensor_degree(mesh) * mesh.expert;
   return strided(std::max<std::int64_t>(1, stage_ranks / inside), inside, gpus_per_node);
+}
+
+std::vector<std::int64_t> stage_ranks(const Mesh& mesh, std::int64_t pipeline_rank) {
+  const std::int64_t stride = axis_stride(mesh, Axis::pipeline);
+  std::vector<std::int64_t> ranks;
+  for (std::int64_t rank = 0; rank < mesh.ranks(); ++rank)
+    if (rank / stride % mesh.pipeline == pipeline_rank) ranks.push_back(rank);
+  return ranks;
+}
+
+std::vector<std::vector<std::int64_t>> axis_groups(const Mesh& mesh, Axis axis, std::int64_t pipeline_rank) {
+  const std::vector<std::int64_t> ranks = stage_ranks(mesh, pipeline_rank);
+  if (axis == Axis::expert) {
+    const GroupLayout whole{mesh.data * mesh.context, 1, Communicator::data};
+    return cut(communicator_groups(mesh, whole, pipeline_rank), mesh.expert);
+  }
+  const std::int64_t stride = axis_stride(mesh, axis);
+  return grouped(ranks, [&](std::int64_t rank) { return rank - rank / stride % degree(mesh, axis) * stride; });
+}
+
+std::vector<std::vector<std::int64_t>> communicator_groups(const Mesh& mesh, const GroupLayout& layout,
+                                                           std::int64_t pipeline_rank) {
+  const std::vector<std::int64_t> ranks = stage_ranks(mesh, pipeline_rank);
+  const std::int64_t tensor_stride = axis_stride(mesh, Axis::tensor);
+  const auto replicas = [&] {
+    return grouped(ranks, [&](std::int64_t rank) { return rank / tensor_stride % mesh.tensor; });
+  };
+  switch (layout.members) {
+    case Communicator::data:
+      return replicas();
+    case Communicator::shard:
+      return cut(replicas(), layout.ranks);
+    case Communicator::replica: {
+      const std::int64_t width = std::max<std::int64_t>(1, mesh.data * mesh.context / layout.ranks);
+      std::vector<std::vector<std::int64_t>> groups;
+      for (const auto& whole : replicas())
+        for (std::int64_t place = 0; place < width; ++place) {
+          groups.emplace_back();
+          for (auto i = static_cast<std::size_t>(place); i < whole.size(); i += static_cast<std::size_t>(width))
+            groups.back().push_back(whole[i]);
+        }
+      return groups;
+    }
+    case Communicator::expert_data: {
+      const std::int64_t inside = std::max<std::int64_t>(1, static_cast<std::int64_t>(ranks.size()) / layout.ranks);
+      const auto place = [&](std::int64_t rank) {
+        return (std::lower_bound(ranks.begin(), ranks.end(), rank) - ranks.begin()) % inside;
+      };
+      return grouped(ranks, place);
+    }
+    case Communicator::tied_ends:
+      break;
+  }
+  std::vector<std::vector<std::int64_t>> pairs;
+  const std::vector<std::int64_t> last = stage_ranks(mesh, mesh.pipeline - 1);
+  const std::vector<std::int64_t> first = stage_ranks(mesh, 0);
+  for (std::size_t i = 0; i < first.size(); ++i) pairs.push_back({first[i], last[i]});
+  return pairs;
 }
 
 bool pipeline_ranks_share_node(const Mesh& mesh, std::int64_t one, std::int64_t other, std::int64_t gpus_per_node) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "sim/graph/work.h"
 #include "strategies/strategy.h"
@@ -21,6 +22,16 @@ GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node);
 
 // Degree of tensor parallelism inside an expert.
 std::int64_t expert_tensor_degree(const Mesh& mesh);
+
+// Ranks of a pipeline rank, ascending.
+std::vector<std::int64_t> stage_ranks(const Mesh& mesh, std::int64_t pipeline_rank);
+
+// Every group along an axis among a stage's ranks; along the expert axis, neighbours of the data * context group.
+std::vector<std::vector<std::int64_t>> axis_groups(const Mesh& mesh, Axis axis, std::int64_t pipeline_rank);
+
+// Every group of that kind whose members `pipeline_rank` has a part in; `layout` says how many ranks each has.
+std::vector<std::vector<std::int64_t>> communicator_groups(const Mesh& mesh, const GroupLayout& layout,
+                                                           std::int64_t pipeline_rank);
 
 // Whether two pipeline ranks lie on one node.
 bool pipeline_ranks_share_node(const Mesh& mesh, std::int64_t one, std::int64_t other, std::int64_t gpus_per_node);

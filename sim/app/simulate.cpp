@@ -7,6 +7,7 @@
 #include "sim/app/automatic.h"
 #include "sim/app/host_cost.h"
 #include "sim/app/memory_result.h"
+#include "sim/app/network_traffic.h"
 #include "sim/cost/work_cost.h"
 #include "strategies/lower.h"
 #include "strategies/state.h"
@@ -78,8 +79,8 @@ Prices price_all(WorkPricer& pricer, const Lowering& lowering) {
   return prices;
 }
 
-Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& times, double slowdown) {
-  auto outcome = replay(lowering.graph, times, {slowdown});
+Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& times, const ReplayOptions& options) {
+  auto outcome = replay(lowering.graph, times, options);
   if (auto* timeline = std::get_if<Timeline>(&outcome)) return std::move(*timeline);
   std::string cycle;
   for (const TaskReference& task : std::get<Deadlock>(outcome).cycle) {
@@ -217,9 +218,18 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
                        {scenario.gpus, scenario.profile.network.gpus_per_node});
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
   const Lowering& lowering = std::get<Lowering>(lowered);
-  WorkPricer pricer(cost_context(scenario, lowering));
+  CostContext context = cost_context(scenario, lowering);
+  ReplayOptions options{scenario.profile.device.overlap_slowdown, nullptr};
+  LinkTraffic traffic;
+  if (scenario.network == NetworkModel::flow) {
+    const Cluster cluster = cluster_of(scenario);
+    context.stretch = axis_stretch(scenario, lowering, cluster);
+    traffic = link_traffic(scenario, lowering, cluster);
+    options.traffic = &traffic;
+  }
+  WorkPricer pricer(context);
   const Prices prices = price_all(pricer, lowering);
-  const Timeline timeline = replay_or_fail(lowering, prices.times, scenario.profile.device.overlap_slowdown);
+  const Timeline timeline = replay_or_fail(lowering, prices.times, options);
 
   Result result;
   result.iteration = timeline.end.seconds();

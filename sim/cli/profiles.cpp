@@ -1,11 +1,15 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "sim/cli/command.h"
 #include "sim/config/data_dir.h"
 #include "sim/config/profile_config.h"
+#include "sim/hardware/topology_families.h"
+#include "sim/report/topology_svg.h"
+#include "sim/report/topology_text.h"
 
 namespace echelon {
 
@@ -14,6 +18,12 @@ namespace {
 struct ProfilesOptions {
   std::string name;
   bool json = false;
+  bool topology = false;
+  std::int64_t gpus = 0;  // of the topology; 0 = a few nodes or two scale-up domains
+  std::string svg;
+  std::string dot;
+
+  bool draws() const { return topology || !svg.empty() || !dot.empty(); }
 };
 
 nlohmann::ordered_json to_json(const Profile& profile) {
@@ -26,9 +36,30 @@ nlohmann::ordered_json to_json(const Profile& profile) {
           {"sources", profile.sources}};
 }
 
+// Enough to show every kind of link.
+std::int64_t gpus_to_show(const TopologySpec& spec) {
+  constexpr std::int64_t nodes = 4;
+  if (spec.graph) return static_cast<std::int64_t>(spec.graph->gpus.size());
+  const std::int64_t alone = std::max(spec.node.domain_gpus, spec.node.gpus);
+  if (spec.network.family == NetworkFamily::none) return alone;
+  return alone > spec.node.gpus ? 2 * alone : nodes * spec.node.gpus;
+}
+
+int show_topology(const Profile& profile, const ProfilesOptions& options) {
+  const TopologySpec spec = with_defaults(profile.topology, profile.network);
+  const Topology topology = build_topology(spec, options.gpus > 0 ? options.gpus : gpus_to_show(spec));
+  if (!options.svg.empty()) write_file(options.svg, topology_svg(topology));
+  if (!options.dot.empty()) write_file(options.dot, topology_dot(topology));
+  if (!options.topology) return 0;
+  fmt::print("{}\n",
+             options.json ? topology_json(topology).dump(2) : topology_text(topology, {*spec.routing, spec.spread}));
+  return 0;
+}
+
 int run_profiles(const ProfilesOptions& options) {
   if (!options.name.empty()) {
     const Profile profile = load_profile(data_file(DataKind::profile, options.name, {"profiles"}));
+    if (options.draws()) return show_topology(profile, options);
     fmt::print("{}\n", options.json ? to_json(profile).dump(2) : save_profile(profile));
     return 0;
   }
@@ -49,9 +80,15 @@ int run_profiles(const ProfilesOptions& options) {
 void add_profiles_command(CLI::App& app, CommandBody& body) {
   auto options = std::make_shared<ProfilesOptions>();
   CLI::App* command = app.add_subcommand("profiles", "List the hardware profiles that ship, or show one");
-  command->add_option("name", options->name, "A profile's name");
+  CLI::Option* name = command->add_option("name", options->name, "A profile's name");
   command->add_flag("--json", options->json, "Print as JSON");
-  command->footer("Example: echelon profiles dgx-h100");
+  command->add_flag("--topology", options->topology, "Show its cluster as a graph: parts, links, ways")->needs(name);
+  command->add_option("--gpus", options->gpus, "GPUs of that cluster")->check(CLI::Range(1, 100'000))->needs(name);
+  command->add_option("--svg", options->svg, "Draw that cluster as an SVG picture")->needs(name);
+  command->add_option("--dot", options->dot, "Write that cluster for Graphviz")->needs(name);
+  command->footer(
+      "Examples: echelon profiles dgx-h100\n"
+      "          echelon profiles dgx-h100 --topology --gpus 64 --svg cluster.svg");
   command->callback([options, &body] { body = [options] { return run_profiles(*options); }; });
 }
 

@@ -24,6 +24,7 @@ struct RunOptions {
   bool json = false;
   bool strict = false;
   bool operators = false;
+  std::string network;
 };
 
 TextHeading heading_of(const Scenario& scenario) {
@@ -35,6 +36,8 @@ TextHeading heading_of(const Scenario& scenario) {
                   scenario.model.name, scenario.gpus, scenario.profile.title, mesh.data, mesh.tensor, mesh.pipeline,
                   mesh.context, mesh.expert, scenario.strategy.micro_batch, scenario.workload.global_batch,
                   scenario.model.graph ? "" : fmt::format(", sequence {}", scenario.workload.sequence_length));
+  if (scenario.network == NetworkModel::flow)
+    heading.subtitle += fmt::format(", {} ranks on shared links", name_of(scenario.placement.kind));
   heading.measured_iteration_s = scenario.measured.iteration_time_s.value_or(0);
   heading.measured_peak_gib = scenario.measured.peak_memory_gib.value_or(0);
   return heading;
@@ -65,7 +68,9 @@ int print_infeasible(const Scenario& scenario, const Infeasible& refusal, const 
 }
 
 int run_one(const std::string& file, const RunOptions& options) {
-  const Scenario scenario = load_scenario(file, options.overrides, huggingface_reader());
+  std::vector<std::string> overrides = options.overrides;
+  if (!options.network.empty()) overrides.push_back("cluster.network=" + options.network);
+  const Scenario scenario = load_scenario(file, overrides, huggingface_reader());
   const bool detail = options.operators || options.strict || options.json;
   const auto outcome = simulate(scenario, detail ? Detail::operators : Detail::totals);
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return print_infeasible(scenario, *refusal, options);
@@ -97,6 +102,10 @@ void add_run_command(CLI::App& app, CommandBody& body) {
   command->add_option("--set", options->overrides, "Override a key: strategy.tensor_parallel=4 (repeatable)")
       ->take_all()
       ->allow_extra_args(false);
+  command->add_option(
+      "--network", options->network,
+      "analytic: collectives by NCCL's cost model; flow: on the cluster's links, shared by what runs at "
+      "once (cluster.network)");
   command->add_flag("--json", options->json, "Print the result as JSON");
   command->add_flag("--strict", options->strict, "Refuse to predict where a part has no measured ground");
   command->add_flag("--operators", options->operators,

@@ -10,6 +10,7 @@
 #include "sim/config/device_config.h"
 #include "sim/config/key_table.h"
 #include "sim/config/network_config.h"
+#include "sim/config/topology_config.h"
 
 namespace echelon {
 namespace {
@@ -49,6 +50,8 @@ std::vector<Key<ProfileReading>> profile_keys() {
              reading.profile.network = network_from_yaml(value);
              reading.has_network = true;
            }},
+          {{"topology", topology_type(), "what the links look like as a graph"},
+           [](const Value& value, ProfileReading& reading) { reading.profile.topology = topology_from_yaml(value); }},
           {{"tuned_rows", R"({"type":"array","items":{"type":"string"}})", "truth rows that a number was tuned on"},
            [](const Value& value, ProfileReading& reading) { read_tuned_rows(value, reading.profile); }}};
 }
@@ -82,8 +85,8 @@ void check_complete(const Value& root, const Profile& profile, bool has_network)
 }
 
 void collect_sources(Profile& profile) {
-  std::set<std::string> distinct{profile.device.datasheet_source, profile.device.behaviour_source,
-                                 profile.price_source};
+  std::set<std::string> distinct{profile.device.datasheet_source, profile.device.behaviour_source, profile.price_source,
+                                 profile.topology.source};
   for (const GemmCurve& curve : profile.device.gemm) distinct.insert(curve.provenance.source);
   for (const AttentionCurve& curve : profile.device.attention) distinct.insert(curve.provenance.source);
   if (profile.device.memory_curve) distinct.insert(profile.device.memory_curve->provenance.source);
@@ -131,6 +134,8 @@ std::string save_profile(const Profile& profile) {
                      profile.price_source);
   out += device_to_yaml(profile.device);
   out += "network:\n" + network_to_yaml(profile.network, 2);
+  const std::string topology = topology_to_yaml(profile.topology, 2);
+  if (!topology.empty()) out += "topology:\n" + topology;
   if (!profile.tuned_rows.empty()) out += "tuned_rows:\n";
   for (const std::string& row : profile.tuned_rows) out += "  - \"" + row + "\"\n";
   return out;

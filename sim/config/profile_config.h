@@ -14,6 +14,7 @@
 //     attention: [...]       one an implementation; the first is the default
 //     memory_kernels: {...}
 //   network: ...             sim/config/network_config.h
+//   topology: ...            sim/config/topology_config.h; absent: NVSwitch nodes and rails, or as `network:` says
 //   tuned_rows: [...]        ids of truth rows that any number was tuned on
 //
 // The unit stands in every key, a `source` in every group.

@@ -6,6 +6,7 @@
 #include "sim/config/profile_config.h"
 #include "sim/config/scenario_keys.h"
 #include "sim/config/strategy_config.h"
+#include "sim/config/topology_config.h"
 #include "sim/config/workload_config.h"
 #include "sim/model/transformer.h"
 
@@ -69,6 +70,17 @@ void read_cluster(const Value& value, ScenarioReading& reading) {
       load_profile(is_path(cluster.profile) ? resolved(cluster.profile, reading.folder, profile)
                                             : data_file(DataKind::profile, cluster.profile, profile.where()));
   reading.scenario.gpus = gpu_count(value, cluster, reading.scenario.profile);
+  reading.scenario.network = cluster.network;
+  reading.scenario.placement = cluster.placement;
+  reading.scenario.cluster_gpus = cluster.cluster_gpus;
+  if (cluster.topology) reading.scenario.profile.topology = *cluster.topology;
+}
+
+void read_placement_list(const Value& value, ClusterDocument& cluster) {
+  cluster.placement.kind = PlacementKind::listed;
+  cluster.placement.where = value.where();
+  for (const Value& item : value.items())
+    cluster.placement.list.push_back(static_cast<std::int32_t>(item.integer(0, most_ranks)));
 }
 
 SampleTokens tokens_of(const Model& model) {
@@ -108,6 +120,23 @@ const std::vector<Key<ClusterDocument>>& cluster_keys() {
                                    "GPUs, instead of nodes: a part of one node, or whole nodes"),
       integer_key<ClusterDocument>("gpus_per_node", 1, most_ranks, &ClusterDocument::gpus_per_node,
                                    "checked against the profile"),
+      enum_key<NetworkModel, ClusterDocument>("network", &ClusterDocument::network,
+                                              "how the time of what crosses links is found"),
+      {{"placement", enum_type<PlacementKind>(), "with network: flow, where the ranks sit"},
+       [](const Value& value, ClusterDocument& cluster) {
+         cluster.placement.kind = value.one_of<PlacementKind>();
+         cluster.placement.where = value.where();
+       }},
+      {{"placement_seed", integer_type(0, most_ranks), "of a fragmented placement"},
+       [](const Value& value, ClusterDocument& cluster) {
+         cluster.placement.seed = static_cast<std::uint64_t>(value.integer(0, most_ranks));
+       }},
+      {{"placement_list", list_type(integer_type(0, most_ranks)), "of a listed placement: the GPU of each rank"},
+       read_placement_list},
+      integer_key<ClusterDocument>("cluster_gpus", 1, most_ranks, &ClusterDocument::cluster_gpus,
+                                   "of the cluster that the job is placed in; absent: as many as the job has"),
+      {{"topology", topology_type(), "instead of the profile's"},
+       [](const Value& value, ClusterDocument& cluster) { cluster.topology = topology_from_yaml(value); }},
   };
   return keys;
 }

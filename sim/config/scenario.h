@@ -19,6 +19,8 @@
 
 #include "sim/base/error.h"
 #include "sim/config/document.h"
+#include "sim/hardware/network_model.h"
+#include "sim/hardware/placement.h"
 #include "sim/hardware/profile.h"
 #include "sim/model/model.h"
 #include "sim/model/workload.h"
@@ -39,6 +41,9 @@ struct Scenario {
   Model model;
   Profile profile;
   std::int64_t gpus = 0;
+  NetworkModel network = NetworkModel::analytic;
+  RankPlacement placement;        // flow: where the ranks sit
+  std::int64_t cluster_gpus = 0;  // flow: of the cluster that the job is placed in; 0 = as many as the job has
   Workload workload;
   Strategy strategy;  // mesh.data is resolved: mesh.ranks() == gpus
   Measured measured;

@@ -17,6 +17,10 @@ struct ClusterDocument {
   std::int64_t nodes = 0;
   std::int64_t gpus = 0;
   std::int64_t gpus_per_node = 0;
+  NetworkModel network = NetworkModel::analytic;
+  RankPlacement placement;
+  std::int64_t cluster_gpus = 0;
+  std::optional<TopologySpec> topology;
 };
 
 // What the readers of the outermost keys share.

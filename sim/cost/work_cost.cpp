@@ -168,6 +168,7 @@ class PassBuilder {
   }
 
   Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
+    const double stretch = context_.stretch[static_cast<std::size_t>(communication.axis)];
     const GroupLayout layout = layout_of(communication);
     const std::int64_t ranks = context_.groups[static_cast<std::size_t>(communication.axis)].ranks;
     const double sent = share_sent(communication.once, communication.part == GroupPart::inside_node ? ranks : layout.ranks);
@@ -176,13 +177,14 @@ class PassBuilder {
     if (kind == CollectiveKind::send_receive) {
       ground = Ground::measured;
       const double sharers = static_cast<double>(context_.network->gpus_per_node);
-      return point_to_point_time(*context_.network, layout.ranks_per_node >= layout.ranks, bytes, sharers);
+      return point_to_point_time(*context_.network, layout.ranks_per_node >= layout.ranks, bytes, sharers) * stretch;
     }
     const CollectivePrice price = collective_time(*context_.network, {kind, shape_of(layout), bytes});
     ground = price.ground;
     const bool reorders =
         context_.reorders_sequence_shards && communication.axis == Axis::tensor && kind != CollectiveKind::all_reduce;
-    return reorders ? price.time + memory_bound_time(*context_.device, bytes * 2, 1).time : price.time;
+    const Seconds time = price.time * stretch;
+    return reorders ? time + memory_bound_time(*context_.device, bytes * 2, 1).time : time;
   }
 
   static void tally(Price& price, Seconds time, Ground ground) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <queue>
 
 #include "sim/base/error.h"
@@ -32,6 +33,7 @@ struct StreamState {
   std::size_t next = 0;       // first that has not ended
   bool running = false;
   bool start_scheduled = false;
+  bool on_links = false;        // the running task ends when its traffic does
   std::int32_t generation = 0;  // of the end event that counts
   Time updated;                 // when `remaining` was last brought up to date
   double remaining = 0;         // picoseconds of device work left at full speed
@@ -53,12 +55,17 @@ class Replay {
     timeline_.tasks.resize(graph.programs.size());
     for (std::size_t p = 0; p < graph.programs.size(); ++p) prepare(p);
     link_dependents();
+    if (options.traffic != nullptr) traffic_.emplace(*options.traffic);
   }
 
   std::variant<Timeline, Deadlock> run() {
     for (std::size_t p = 0; p < states_.size(); ++p)
       for (std::size_t s = 0; s < stream_count; ++s) try_start(p, static_cast<Stream>(s));
-    while (!events_.empty()) {
+    while (!events_.empty() || traffic_event() < Time::max()) {
+      if (events_.empty() || traffic_event() < events_.top().time) {
+        advance_traffic(traffic_event());
+        continue;
+      }
       const Event event = events_.top();
       events_.pop();
       now_ = event.time;
@@ -152,7 +159,26 @@ class Replay {
     if (which == Stream::data)
       change_speed(
           p, [](StreamState&) {}, true);
-    schedule_end(p, which);
+    const TaskReference task_on_links{static_cast<std::int32_t>(p), static_cast<TaskId>(id)};
+    stream.on_links = traffic_ && options_.traffic->carries(task_on_links);
+    timeline_.tasks[p][id].on_links = stream.on_links;
+    if (stream.on_links)
+      traffic_->begin(task_on_links, now_);
+    else
+      schedule_end(p, which);
+  }
+
+  Time traffic_event() const { return traffic_ ? traffic_->next_event_time() : Time::max(); }
+
+  void advance_traffic(Time until) {
+    now_ = until;
+    for (const TaskThrough& through : traffic_->advance(until)) {
+      const auto p = static_cast<std::size_t>(through.task.program);
+      const Stream which = graph_.task(through.task).stream;
+      StreamState& stream = states_[p].streams[static_cast<std::size_t>(which)];
+      push(which == Stream::compute ? std::max(through.end, stream.host_end) : through.end, p, which, false,
+           ++stream.generation);
+    }
   }
 
   bool slowed(std::size_t p) const {
@@ -180,7 +206,7 @@ class Replay {
       compute.updated = now_;
     }
     change(state.streams[static_cast<std::size_t>(Stream::data)]);
-    if (compute.running && options_.overlap_slowdown > 1) schedule_end(p, Stream::compute);
+    if (compute.running && !compute.on_links && options_.overlap_slowdown > 1) schedule_end(p, Stream::compute);
   }
 
   void handle(const Event& event) {
@@ -225,6 +251,7 @@ class Replay {
   std::vector<ProgramState> states_;
   std::priority_queue<Event, std::vector<Event>, LaterFirst> events_;
   std::int64_t sequence_ = 0;
+  std::optional<TrafficRun> traffic_;
   Time now_;
   Timeline timeline_;
 };

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "sim/base/units.h"
+#include "sim/engine/traffic.h"
 #include "sim/graph/task_graph.h"
 
 namespace echelon {
@@ -24,12 +25,15 @@ struct WorkTime {
 
 struct ReplayOptions {
   double overlap_slowdown = 1;  // >= 1
+  // Tasks that share links, by program and task; absent: every task takes the time of its work.
+  const LinkTraffic* traffic = nullptr;
 };
 
 struct TaskTime {
   Time start;
   Time end;
   TaskReference blocker{-1, -1};  // the dependence that ended last, if it held the task back longer than its stream did
+  bool on_links = false;          // took what its traffic took
 };
 
 struct Timeline {

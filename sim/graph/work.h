@@ -12,10 +12,20 @@
 
 namespace echelon {
 
+// Which ranks of a stage a communicator of data-parallel traffic joins.
+enum class Communicator : std::uint8_t {
+  data,         // replicas of a dense parameter: all of data and context
+  expert_data,  // replicas of a routed expert's parameter
+  shard,        // hybrid sharding: neighbours that share one copy of the dense state
+  replica,      // hybrid sharding: ranks that hold the same shard
+  tied_ends     // first and last stage, which hold copies of one table
+};
+
 // Members of one communicator, and how many of them share a node.
 struct GroupLayout {
   std::int64_t ranks = 1;
   std::int64_t ranks_per_node = 1;
+  Communicator members = Communicator::data;  // of data-parallel traffic
 };
 
 enum class Pass : std::uint8_t { forward, backward, input_gradient, weight_gradient };

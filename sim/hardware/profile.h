@@ -6,6 +6,7 @@
 
 #include "sim/hardware/device.h"
 #include "sim/hardware/network.h"
+#include "sim/hardware/topology_spec.h"
 
 namespace echelon {
 
@@ -15,6 +16,7 @@ struct Profile {
   std::string file;
   Device device;
   Network network;
+  TopologySpec topology;
   double price_usd_per_gpu_hour = 0;  // 0 = not known
   std::string price_source;
   std::vector<std::string> sources;  // every distinct provenance line of the file

@@ -36,7 +36,7 @@ class BreakdownWalk {
       if (program.tasks[i].stream != Stream::compute) continue;
       const TaskTime& time = timeline_.tasks[p][i];
       if (time.start > cursor) lay_gap(cursor, time, static_cast<std::int32_t>(p));
-      lay_task(program.tasks[i], span(time.start, time.end));
+      lay_task(program.tasks[i], time);
       cursor = time.end;
     }
     result_.bubble += span(cursor, timeline_.end);
@@ -70,7 +70,12 @@ class BreakdownWalk {
     }
   }
 
-  void lay_task(const Task& task, Seconds took) {
+  void lay_task(const Task& task, const TaskTime& time) {
+    const Seconds took = span(time.start, time.end);
+    if (time.on_links) {
+      (is_message(task.kind) ? result_.exposed_pp : result_.exposed_dp) += took;
+      return;
+    }
     const WorkShare& share = shares_[static_cast<std::size_t>(task.work)];
     Seconds device = share.compute + share.recompute;
     for (const Seconds& part : share.exposed) device += part;

@@ -15,6 +15,7 @@ DataSharding::DataSharding(const LoweringInput& input, const Schedule& schedule)
   const std::int64_t gpus_per_node = input.placement.gpus_per_node;
   data_ = data_with_context_layout(strategy_.mesh, gpus_per_node);
   expert_ = expert_data_layout(strategy_.mesh, gpus_per_node);
+  expert_.members = Communicator::expert_data;
   if (schedule.layout == StageLayout::bidirectional) {
     data_.ranks *= schedule.shape.chunks;
     expert_.ranks *= schedule.shape.chunks;
@@ -22,9 +23,11 @@ DataSharding::DataSharding(const LoweringInput& input, const Schedule& schedule)
   shard_ = data_;
   if (sharding_ != Sharding::hybrid) return;
   const std::int64_t wanted = strategy_.shard_ranks > 0 ? strategy_.shard_ranks : gpus_per_node;
+  shard_.members = Communicator::shard;
   shard_.ranks = std::min(data_.ranks, wanted);
   shard_.ranks_per_node = std::min(shard_.ranks, data_.ranks_per_node);
-  replica_ = {data_.ranks / shard_.ranks, std::max<std::int64_t>(1, data_.ranks_per_node / shard_.ranks_per_node)};
+  replica_ = {data_.ranks / shard_.ranks, std::max<std::int64_t>(1, data_.ranks_per_node / shard_.ranks_per_node),
+              Communicator::replica};
 }
 
 bool DataSharding::gathers_by_layer() const {

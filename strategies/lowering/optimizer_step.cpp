@@ -78,7 +78,7 @@ void OptimizerStep::add_tied_gradients(std::size_t rank, const Action& closing) 
   if (tied_work_ < 0) {
     const Mesh& mesh = input_.strategy.mesh;
     const bool same_node = axis_stride(mesh, Axis::pipeline) * mesh.pipeline <= input_.placement.gpus_per_node;
-    const GroupLayout pair{2, same_node ? 2 : 1};
+    const GroupLayout pair{2, same_node ? 2 : 1, Communicator::tied_ends};
     const Bytes bytes = element_size(input_.workload.precision.gradient_reduce) * share_.tied_table();
     tied_work_ = add_work(into_, CollectiveChain{{{CollectiveKind::all_reduce, pair, bytes, 1}}, {}});
   }

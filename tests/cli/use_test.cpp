@@ -1,4 +1,5 @@
 // What a user does right.
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -46,6 +47,20 @@ TEST_CASE("models and profiles are listed and shown") {
   for (const char* command : {"models", "profiles"}) CHECK(run_program({command}).exit_code == 0);
   CHECK(run_program({"models", "llama-3.1-8b"}).output.find("8.030") != std::string::npos);
   CHECK(run_program({"profiles", "dgx-h100"}).output.find("H100") != std::string::npos);
+}
+
+TEST_CASE("a profile's topology is shown, as JSON too, and drawn") {
+  const ProgramRun text = run_program({"profiles", "dgx-h100", "--topology", "--gpus", "64"});
+  CHECK(text.exit_code == 0);
+  CHECK(text.output.find("8 x nvswitch, rail_optimised: 64 GPUs") != std::string::npos);
+  const ProgramRun json = run_program({"profiles", "pcie-8x-l40s", "--topology", "--json"});
+  CHECK(nlohmann::json::parse(json.output)["vertices"].size() == 12);
+  const std::string picture = (std::filesystem::temp_directory_path() / "echelon_topology.svg").string();
+  CHECK(run_program({"profiles", "dgx1-v100-32g", "--svg", picture}).exit_code == 0);
+  std::ostringstream svg;
+  svg << std::ifstream(picture).rdbuf();
+  CHECK(svg.str().find("</svg>") != std::string::npos);
+  CHECK(run_program({"profiles", "pcie-8x-l40s", "--topology", "--gpus", "16"}).exit_code == 2);
 }
 
 TEST_CASE("validate filters, and prints JSON and Markdown") {

@@ -57,3 +57,28 @@ TEST_CASE("stages that cannot be are refused with a number that would do") {
         std::string::npos);
   CHECK_FALSE(stage_refusal(16, strategy).has_value());
 }
+
+TEST_CASE("groups hold the ranks that their layouts count") {
+  Mesh mesh;
+  mesh.tensor = 2;
+  mesh.context = 2;
+  mesh.data = 4;
+  mesh.pipeline = 2;
+  // Order tp, cp, ep, dp, pp: rank = tp + 2 cp + 4 dp + 16 pp.
+  using Groups = std::vector<std::vector<std::int64_t>>;
+  CHECK(stage_ranks(mesh, 1).front() == 16);
+  CHECK(stage_ranks(mesh, 1).size() == 16);
+  CHECK(axis_groups(mesh, Axis::tensor, 0).front() == std::vector<std::int64_t>{0, 1});
+  CHECK(axis_groups(mesh, Axis::context, 1).front() == std::vector<std::int64_t>{16, 18});
+  CHECK(axis_groups(mesh, Axis::data, 0)[3] == std::vector<std::int64_t>{3, 7, 11, 15});
+  CHECK(communicator_groups(mesh, {8, 1, Communicator::data}, 0) ==
+        Groups{{0, 2, 4, 6, 8, 10, 12, 14}, {1, 3, 5, 7, 9, 11, 13, 15}});
+  CHECK(communicator_groups(mesh, {4, 1, Communicator::shard}, 0) ==
+        Groups{{0, 2, 4, 6}, {8, 10, 12, 14}, {1, 3, 5, 7}, {9, 11, 13, 15}});
+  CHECK(communicator_groups(mesh, {2, 1, Communicator::replica}, 0)[1] == std::vector<std::int64_t>{2, 10});
+  CHECK(communicator_groups(mesh, {2, 1, Communicator::tied_ends}, 1)[5] == std::vector<std::int64_t>{5, 21});
+  mesh.expert = 4;
+  // Expert parallelism over neighbours of data and context; what is left of the stage's 16 ranks replicates an expert.
+  CHECK(axis_groups(mesh, Axis::expert, 0).front() == std::vector<std::int64_t>{0, 2, 4, 6});
+  CHECK(communicator_groups(mesh, {4, 1, Communicator::expert_data}, 0)[1] == std::vector<std::int64_t>{1, 5, 9, 13});
+}

@@ -1,0 +1,160 @@
+#include "sim/hardware/route.h"
+
+#include <boost/range/iterator_range.hpp>
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <map>
+#include <utility>
+
+namespace echelon {
+
+namespace {
+
+constexpr std::int64_t unreached = std::numeric_limits<std::int64_t>::max();
+
+// Finaliser of splitmix64 (S. Vigna): neighbouring numbers fall far apart.
+std::uint64_t mixed(std::uint64_t z) {
+  z += 0x9e3779b97f4a7c15U;
+  z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
+  z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
+  return z ^ (z >> 31U);
+}
+
+}  // namespace
+
+TopologyGraph graph_of(const Topology& topology) {
+  std::vector<std::pair<std::size_t, std::size_t>> ends;
+  std::vector<LinkId> ids;
+  for (const Link& link : topology.links) {
+    ids.push_back(static_cast<LinkId>(ends.size()));
+    ends.emplace_back(link.from, link.to);
+  }
+  return {boost::edges_are_unsorted_multi_pass, ends.begin(), ends.end(), ids.begin(), topology.vertices.size()};
+}
+
+Router::Router(const Topology& topology, RoutePolicy policy)
+    : topology_(topology), graph_(graph_of(topology)), policy_(policy) {
+  for (const VertexId id : topology.gpus) {
+    const Vertex& gpu = topology.vertex(id);
+    if (gpu.domain < 0 || gpu.rail < 0) continue;
+    of_node_.emplace(std::pair(gpu.node, gpu.rail), id);
+    of_domain_.emplace(std::pair(gpu.domain, gpu.rail), id);
+  }
+}
+
+bool Router::joins(VertexId from, VertexId to) {
+  aim_at(to);
+  return reach(from);
+}
+
+std::optional<Route> Router::route(VertexId from, VertexId to, std::uint64_t flow) {
+  if (policy_.routing == Routing::rails)
+    if (const auto by = relay(from, to)) {
+      auto inside = shortest(from, *by, flow);
+      auto onwards = shortest(*by, to, flow);
+      if (inside && onwards) {
+        inside->hops.insert(inside->hops.end(), onwards->hops.begin(), onwards->hops.end());
+        inside->latency += onwards->latency;
+        return inside;
+      }
+    }
+  return shortest(from, to, flow);
+}
+
+// The GPU of the destination's rail in the sender's domain, where the destination is in another domain and rail. With
+// several nodes in a domain each has such a GPU; the sender's own node comes first.
+std::optional<VertexId> Router::relay(VertexId from, VertexId to) const {
+  const Vertex& sender = topology_.vertex(from);
+  const Vertex& receiver = topology_.vertex(to);
+  const bool rails = sender.rail >= 0 && receiver.rail >= 0 && sender.domain >= 0 && receiver.domain >= 0;
+  if (!rails || sender.domain == receiver.domain || sender.rail == receiver.rail) return std::nullopt;
+  if (const auto own = of_node_.find({sender.node, receiver.rail}); own != of_node_.end()) return own->second;
+  const auto near = of_domain_.find({sender.domain, receiver.rail});
+  return near == of_domain_.end() ? std::nullopt : std::optional(near->second);
+}
+
+std::optional<Route> Router::shortest(VertexId from, VertexId to, std::uint64_t flow) {
+  if (from == to) return Route{};
+  aim_at(to);
+  if (!reach(from)) return std::nullopt;
+  Route route;
+  // Shares of the bytes at what the ways pass, farthest from the end first.
+  std::map<Reached, double, std::greater<>> at;
+  at[{distance_[static_cast<std::size_t>(from)], from}] = 1;
+  while (!at.empty()) {
+    const auto [where, share] = *at.begin();
+    at.erase(at.begin());
+    if (where.second == to) continue;
+    std::vector<LinkId> links = next_links(where.second);
+    if (policy_.spread == Spread::hash) {
+      const auto choice = mixed(mixed(flow) ^ static_cast<std::uint64_t>(where.second)) % links.size();
+      links = {links[static_cast<std::size_t>(choice)]};
+    }
+    const double each = share / static_cast<double>(links.size());
+    for (const LinkId link : links) {
+      append(route, link, each);
+      const VertexId next = topology_.link(link).to;
+      at[{distance_[static_cast<std::size_t>(next)], next}] += each;
+    }
+  }
+  return route;
+}
+
+void Router::append(Route& route, LinkId link, double share) const {
+  route.hops.push_back({link, share});
+  route.latency += topology_.link(link).latency * share;
+}
+
+void Router::aim_at(VertexId to) {
+  if (to == to_) return;
+  to_ = to;
+  distance_.assign(topology_.vertices.size(), unreached);
+  settled_.assign(topology_.vertices.size(), false);
+  frontier_ = {};
+  distance_[static_cast<std::size_t>(to)] = 0;
+  frontier_.emplace(0, to);
+}
+
+// Whether traffic for to_ goes from `next` by way of `by`.
+bool Router::passes(VertexId by, VertexId next) const {
+  if (by == to_) return true;
+  const Vertex& vertex = topology_.vertex(by);
+  if (vertex.kind == VertexKind::gpu && !topology_.gpus_forward) return false;
+  const bool foreign = vertex.node != shared_by_nodes && vertex.node != topology_.vertex(to_).node;
+  return !foreign || topology_.vertex(next).node == vertex.node;
+}
+
+// Dijkstra's search, to where `from` is settled.
+bool Router::reach(VertexId from) {
+  while (!settled_[static_cast<std::size_t>(from)] && !frontier_.empty()) {
+    const auto [known, by] = frontier_.top();
+    frontier_.pop();
+    if (settled_[static_cast<std::size_t>(by)]) continue;
+    settled_[static_cast<std::size_t>(by)] = true;
+    for (const auto& edge : boost::make_iterator_range(boost::out_edges(static_cast<std::size_t>(by), graph_))) {
+      const auto next = boost::target(edge, graph_);
+      const Distance through = known + topology_.link(graph_[edge]).metric;
+      if (through >= distance_[next] || !passes(by, static_cast<VertexId>(next))) continue;
+      distance_[next] = through;
+      frontier_.emplace(through, static_cast<VertexId>(next));
+    }
+  }
+  return settled_[static_cast<std::size_t>(from)];
+}
+
+// Links that lead from here nearer to to_ on a shortest way.
+std::vector<LinkId> Router::next_links(VertexId at) const {
+  std::vector<LinkId> links;
+  for (const auto& edge : boost::make_iterator_range(boost::out_edges(static_cast<std::size_t>(at), graph_))) {
+    const LinkId link = graph_[edge];
+    const auto next = static_cast<VertexId>(boost::target(edge, graph_));
+    const Distance there = distance_[static_cast<std::size_t>(next)];
+    if (there == unreached || there + topology_.link(link).metric != distance_[static_cast<std::size_t>(at)]) continue;
+    if (passes(next, at)) links.push_back(link);
+  }
+  return links;
+}
+
+}  // namespace echelon

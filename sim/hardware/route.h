@@ -1,0 +1,71 @@
+// The way of a flow through a topology: links with the share of its bytes that each carries.
+//
+// Ways are shortest by the sum of the links' metrics. What belongs to a node is passed through by traffic of that node
+// alone, and a GPU passes on what others send only where the topology says so. Where several ways are as short, each
+// switch on them hands the bytes on evenly (Spread::even), or each flow takes one that a hash of its number and of the
+// switch chooses (Spread::hash), as equal-cost multi-path routing does (C. Hopps, RFC 2992).
+// Routing by rails goes to the GPU of the destination's rail inside the sender's scale-up domain first, as NCCL does
+// (PXN, NCCL 2.12), and by that rail from there.
+#pragma once
+
+#include <boost/graph/compressed_sparse_row_graph.hpp>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <queue>
+#include <utility>
+#include <vector>
+
+#include "sim/hardware/topology.h"
+#include "sim/hardware/topology_spec.h"
+
+namespace echelon {
+
+// The topology as Boost.Graph has it: vertices by VertexId, edges that carry their LinkId.
+using TopologyGraph = boost::compressed_sparse_row_graph<boost::directedS, boost::no_property, LinkId>;
+TopologyGraph graph_of(const Topology& topology);
+
+struct Route {
+  std::vector<Hop> hops;  // none from a GPU to itself; by distance to the end, farthest first
+  Seconds latency;        // of the links, by share
+};
+
+// Keeps what it has found out about the last destination: ask for many routes to one in a row.
+class Router {
+ public:
+  // `topology` must outlive the router.
+  Router(const Topology& topology, RoutePolicy policy);
+
+  // Whether any way leads there.
+  bool joins(VertexId from, VertexId to);
+
+  // Nothing where no way leads there. `flow`: any number, the same for the same choice among equal ways.
+  std::optional<Route> route(VertexId from, VertexId to, std::uint64_t flow);
+
+ private:
+  using Distance = std::int64_t;
+  using Reached = std::pair<Distance, VertexId>;
+
+  std::optional<Route> shortest(VertexId from, VertexId to, std::uint64_t flow);
+  std::optional<VertexId> relay(VertexId from, VertexId to) const;
+  void aim_at(VertexId to);
+  bool reach(VertexId from);
+  bool passes(VertexId by, VertexId next) const;
+  std::vector<LinkId> next_links(VertexId at) const;
+  void append(Route& route, LinkId link, double share) const;
+
+  const Topology& topology_;
+  TopologyGraph graph_;
+  RoutePolicy policy_;
+  // The first GPU of each (node, rail) and (domain, rail).
+  using Rails = std::map<std::pair<std::int32_t, std::int32_t>, VertexId>;
+  Rails of_node_;
+  Rails of_domain_;
+  // Search outwards from the destination, resumed for every sender that it has not met yet.
+  VertexId to_ = -1;
+  std::vector<Distance> distance_;
+  std::vector<bool> settled_;
+  std::priority_queue<Reached, std::vector<Reached>, std::greater<>> frontier_;
+};
+
+}  // namespace echelon

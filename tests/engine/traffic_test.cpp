@@ -1,0 +1,100 @@
+#include "sim/engine/traffic.h"
+
+#include "sim/engine/replay.h"
+#include "tests/catch.h"
+
+namespace echelon {
+
+namespace {
+
+Time milliseconds(double value) {
+  return Time::from_seconds(Seconds(value * 1e-3));
+}
+
+Flow megabytes(double count, LinkId link) {
+  return {Time(), Bytes(count * 1e6), {{link, 1}}, Time(), ByteRate(0)};
+}
+
+// Two ranks that each compute for a millisecond (work 0) and reduce gradients on their data stream meanwhile (work 1,
+// with a fixed time of half a millisecond).
+TaskGraph two_ranks() {
+  TaskGraph graph;
+  for (int rank = 0; rank < 2; ++rank) {
+    Program program;
+    Task reduce;
+    reduce.work = 1;
+    reduce.kind = TaskKind::gradient_reduce;
+    reduce.stream = Stream::data;
+    program.append(reduce);
+    Task compute;
+    compute.work = 0;
+    program.append(compute);
+    graph.programs.push_back(program);
+  }
+  return graph;
+}
+
+const std::vector<WorkTime> times = {{milliseconds(1), Time()}, {milliseconds(0.5), Time()}};
+
+// Both ranks' reductions send two megabytes, over the links given, of 1 GB/s each.
+LinkTraffic reductions(LinkId first, LinkId second) {
+  LinkTraffic traffic;
+  traffic.capacities = {gigabytes_per_second(1), gigabytes_per_second(1)};
+  traffic.patterns = {{{{megabytes(2, first)}}, Time()}, {{{megabytes(2, second)}}, Time()}};
+  traffic.pattern_of = {{0, -1}, {1, -1}};
+  return traffic;
+}
+
+Timeline replayed(const LinkTraffic* traffic, double slowdown = 1) {
+  return std::get<Timeline>(replay(two_ranks(), times, {slowdown, traffic}));
+}
+
+}  // namespace
+
+TEST_CASE("tasks on links of their own take their bytes' time, on one link twice that") {
+  const LinkTraffic apart = reductions(0, 1);
+  const LinkTraffic together = reductions(0, 0);
+  for (const std::size_t rank : {0U, 1U}) {
+    CHECK(replayed(nullptr).tasks[rank][0].end == milliseconds(0.5));
+    CHECK(replayed(&apart).tasks[rank][0].end == milliseconds(2));
+    CHECK(replayed(&together).tasks[rank][0].end == milliseconds(4));
+    CHECK(replayed(&together).tasks[rank][0].on_links);
+    CHECK(replayed(&together).tasks[rank][1].end == milliseconds(1));
+  }
+}
+
+TEST_CASE("compute is slowed for as long as the traffic beside it lasts") {
+  // 1 ms of work at half speed, all of it beside 2 ms of traffic.
+  const LinkTraffic traffic = reductions(0, 1);
+  CHECK(replayed(&traffic, 2).tasks[0][1].end == milliseconds(2));
+  // At a quarter: the traffic ends at 2 ms, when half of the work is left.
+  CHECK(replayed(&traffic, 4).tasks[0][1].end == milliseconds(2.5));
+}
+
+TEST_CASE("a task's steps follow each other, and what comes after the last") {
+  LinkTraffic traffic = reductions(0, 1);
+  traffic.patterns[0].steps = {{megabytes(1, 0), megabytes(1, 0)}, {}, {megabytes(3, 1)}};
+  traffic.patterns[0].after = milliseconds(0.25);
+  // 2 ms on link 0; then 3 MB on link 1, which the other rank has left at 2 ms.
+  const Timeline timeline = replayed(&traffic);
+  CHECK(timeline.tasks[1][0].end == milliseconds(2));
+  CHECK(timeline.tasks[0][0].end == milliseconds(5.25));
+}
+
+TEST_CASE("numbers of flows that have ended serve again, and no end is told twice") {
+  LinkTraffic traffic = reductions(0, 0);
+  TrafficRun run(traffic);
+  for (int round = 0; round < 50; ++round) {
+    const Time start = milliseconds(10 * round);
+    run.begin({0, 0}, start);
+    run.begin({1, 0}, start);
+    std::vector<TaskThrough> through;
+    while (run.next_event_time() < Time::max())
+      for (const TaskThrough& one : run.advance(run.next_event_time())) through.push_back(one);
+    REQUIRE(through.size() == 2);
+    CHECK(through[0].end == start + milliseconds(4));
+    CHECK(through[1].end == start + milliseconds(4));
+  }
+}
+
+}  // namespace echelon

@@ -1,0 +1,132 @@
+#include "sim/hardware/route.h"
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "tests/catch.h"
+#include "tests/hardware/clusters.h"
+
+namespace echelon {
+
+namespace {
+
+// Names along a way without alternatives.
+std::string way(const Topology& topology, const Route& route) {
+  std::string text;
+  for (const Hop& hop : route.hops) {
+    if (text.empty()) text = topology.vertex(topology.link(hop.link).from).name;
+    text += " " + topology.vertex(topology.link(hop.link).to).name;
+  }
+  return text;
+}
+
+// Bytes that flow into a vertex less those that flow out of it.
+std::map<VertexId, double> balance(const Topology& topology, const Route& route) {
+  std::map<VertexId, double> sum;
+  for (const Hop& hop : route.hops) {
+    sum[topology.link(hop.link).from] -= hop.share;
+    sum[topology.link(hop.link).to] += hop.share;
+  }
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("traffic of a node stays on its switch, and that of two nodes takes the adapters") {
+  const Topology topology = cluster(cluster_spec(NodeFamily::nvswitch, NetworkFamily::rail_optimised), 32);
+  Router router(topology, {});
+  CHECK(way(topology, *router.route(topology.gpus[0], topology.gpus[3], 0)) == "n0.gpu0 nvswitch0 n0.gpu3");
+  CHECK(way(topology, *router.route(topology.gpus[2], topology.gpus[10], 0)) ==
+        "n0.gpu2 n0.nic2 leaf2 n1.nic2 n1.gpu2");
+  CHECK(way(topology, *router.route(topology.gpus[2], topology.gpus[11], 0)) ==
+        "n0.gpu2 n0.nic2 leaf2 spine0 leaf3 n1.nic3 n1.gpu3");
+  CHECK(router.route(topology.gpus[2], topology.gpus[2], 0)->hops.empty());
+}
+
+TEST_CASE("by rails, a flow changes its rail inside the sender's node") {
+  const Topology topology = cluster(cluster_spec(NodeFamily::nvswitch, NetworkFamily::rail_optimised), 32);
+  Router router(topology, {Routing::rails, Spread::even});
+  CHECK(way(topology, *router.route(topology.gpus[2], topology.gpus[11], 0)) ==
+        "n0.gpu2 nvswitch0 n0.gpu3 n0.nic3 leaf3 n1.nic3 n1.gpu3");
+}
+
+TEST_CASE("no traffic passes through the nodes of others") {
+  // Two leaves without spines: only a node with adapters on both could lead from one to the other.
+  Topology topology;
+  const VertexId leaf_a = topology.add({VertexKind::network_switch, "leaf0"});
+  const VertexId leaf_b = topology.add({VertexKind::network_switch, "leaf1"});
+  const LinkSpec link{gigabytes_per_second(1), Seconds(0), 1};
+  std::vector<VertexId> gpus;
+  for (std::int32_t node = 0; node < 3; ++node) {
+    const VertexId bridge = topology.add({VertexKind::host_bridge, "host" + std::to_string(node), node});
+    gpus.push_back(topology.add({VertexKind::gpu, "gpu" + std::to_string(node), node}));
+    topology.join(gpus.back(), bridge, link);
+    if (node != 1) topology.join(bridge, leaf_a, link);
+    if (node != 0) topology.join(bridge, leaf_b, link);
+  }
+  Router router(topology, {});
+  CHECK(router.route(gpus[0], gpus[2], 0).has_value());
+  CHECK(router.route(gpus[1], gpus[2], 0).has_value());
+  CHECK_FALSE(router.route(gpus[0], gpus[1], 0).has_value());
+}
+
+TEST_CASE("GPUs of a mesh pass on what others of their node send, those below a switch do not") {
+  const Topology mesh = cluster(cluster_spec(NodeFamily::hybrid_cube_mesh, NetworkFamily::none), 8);
+  Router router(mesh, {});
+  // GPU 0 has no link to GPU 5: half goes by 1 and half by 4, as both are one step from it.
+  const Route route = *router.route(mesh.gpus[0], mesh.gpus[5], 0);
+  CHECK(route.hops.size() == 4);
+  for (const Hop& hop : route.hops) CHECK(hop.share == 0.5);
+}
+
+TEST_CASE("PCIe traffic turns back at the lowest bridge that reaches its end") {
+  const Topology topology = cluster(cluster_spec(NodeFamily::pcie_tree, NetworkFamily::none), 8);
+  Router router(topology, {});
+  CHECK(way(topology, *router.route(topology.gpus[0], topology.gpus[3], 0)) == "n0.gpu0 n0.pcie0 n0.gpu3");
+  CHECK(way(topology, *router.route(topology.gpus[0], topology.gpus[4], 0)) ==
+        "n0.gpu0 n0.pcie0 n0.host0 n0.host1 n0.pcie1 n0.gpu4");
+}
+
+TEST_CASE("bytes spread over equal ways come together again") {
+  TopologySpec spec = cluster_spec(NodeFamily::nvswitch, NetworkFamily::fat_tree);
+  spec.network.switch_ports = 16;
+  const Topology topology = cluster(spec, 8 * 48);
+  Router router(topology, {});
+  for (const VertexId to : {topology.gpus[5], topology.gpus[100], topology.gpus[300]}) {
+    const Route route = *router.route(topology.gpus[0], to, 0);
+    for (const auto& [vertex, sum] : balance(topology, route)) {
+      const double expected = vertex == topology.gpus[0] ? -1 : vertex == to ? 1 : 0;
+      CHECK(sum == Approx(expected).margin(1e-12));
+    }
+  }
+}
+
+TEST_CASE("hashed flows take one way each, and many flows all ways") {
+  TopologySpec spec = cluster_spec(NodeFamily::nvswitch, NetworkFamily::fat_tree);
+  spec.network.nodes_per_leaf = 1;
+  spec.network.spines = 8;
+  const Topology topology = cluster(spec, 16);
+  Router router(topology, {Routing::shortest, Spread::hash});
+  std::set<std::string> ways;
+  for (std::uint64_t flow = 0; flow < 100; ++flow) {
+    const Route route = *router.route(topology.gpus[0], topology.gpus[8], flow);
+    for (const Hop& hop : route.hops) REQUIRE(hop.share == 1);
+    CHECK(route.hops == router.route(topology.gpus[0], topology.gpus[8], flow)->hops);
+    ways.insert(way(topology, route));
+  }
+  CHECK(ways.size() == 8);
+}
+
+TEST_CASE("what a router has found out for one destination does not change the next") {
+  const Topology topology = cluster(cluster_spec(NodeFamily::nvswitch, NetworkFamily::dragonfly), 64);
+  Router kept(topology, {});
+  for (std::size_t i = 0; i < 64; i += 7)
+    for (std::size_t j = 0; j < 64; j += 5) {
+      Router fresh(topology, {});
+      CHECK(kept.route(topology.gpus[i], topology.gpus[j], 3)->hops ==
+            fresh.route(topology.gpus[i], topology.gpus[j], 3)->hops);
+    }
+}
+
+}  // namespace echelon
