@@ -68,6 +68,7 @@ const std::vector<Key<GraphBlock>>& block_keys() {
 
 // An entry of a list: an operator, a use of a block, or a list of its own.
 struct ReadEntry {
+  std::string title;  // for one without a name
   GraphEntry common;
   const GraphBlock* block = nullptr;
   GraphParameters arguments;    // of the block
@@ -162,7 +163,7 @@ Tensor GraphReader::read_list(const Value& layers, Scope& scope) {
     ReadEntry entry = read_entry(item, *scope.parameters);
     std::string& name = entry.common.op.name;
     const bool named = !name.empty();
-    if (!named) name = fmt::format("{}_{}", item.keys().front() == "op" ? item.at("op").text() : "part", scope.count);
+    if (!named) name = fmt::format("{}_{}", entry.title, scope.count);
     ++scope.count;
     std::vector<Tensor> inputs = inputs_of(item, entry, scope);
     for (std::int64_t i = 0; i < entry.common.repeat; ++i) {
@@ -179,11 +180,13 @@ ReadEntry GraphReader::read_entry(const Value& item, const GraphParameters& para
   ReadEntry entry;
   entry.common.parameters = &parameters;
   if (const auto op = item.find("op")) {
+    entry.title = op->text();
     entry.common.op.op = op->one_of<GraphOp>();
     read_keys(item, operator_keys(entry.common.op.op), entry.common);
   } else if (item.find("block")) {
     read_block_use(item, parameters, entry);
   } else if (item.find("layers")) {
+    entry.title = "layers";
     auto keys = entry_keys();
     keys.push_back({{"layers", "{}", "a list of its own", Presence::required},
                     [&entry](const Value& value, GraphEntry&) { entry.layers = value; }});
@@ -205,6 +208,7 @@ void GraphReader::read_block_use(const Value& item, const GraphParameters& param
               near ? fmt::format("did you mean '{}'?", *near)
                    : fmt::format("expected one of 'blocks': {}", fmt::join(names, ", ")));
   }
+  entry.title = found->first;
   entry.block = &found->second;
   entry.layers = found->second.layers;
   auto keys = entry_keys();

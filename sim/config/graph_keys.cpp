@@ -224,7 +224,6 @@ std::string size_type(std::int64_t least, std::int64_t most) {
 }
 
 Shape shape_from(const Value& value, const GraphParameters& parameters) {
-  constexpr double most_elements = 1e15;
   Shape shape;
   for (const Value& item : value.items()) shape.push_back(size_from(item, parameters, 1, most_size));
   if (shape.empty() || shape.size() > 3)

@@ -1,8 +1,6 @@
 #include "sim/model/graph_model.h"
 
 #include <algorithm>
-#include <optional>
-#include <set>
 
 #include "sim/base/error.h"
 
@@ -97,7 +95,7 @@ std::variant<GraphBuilder::Tensor, ShapeMisfit> GraphBuilder::add_projected_atte
   }
   GraphOperator core = op;
   core.projections = false;
-  const auto attended = add(core, projected);
+  auto attended = add(core, projected);
   if (std::holds_alternative<ShapeMisfit>(attended)) return attended;
   return project("output", outer, std::get<Tensor>(attended));
 }
@@ -135,22 +133,22 @@ std::vector<double> GraphBuilder::crossing() const {
   return elements;
 }
 
-// What the layer is the first to read of earlier ones and of the inputs.
-double GraphBuilder::entry_of(std::size_t layer) const {
-  double elements = 0;
+// By layer: what it is the first to read of earlier ones and of the inputs.
+std::vector<double> GraphBuilder::entries() const {
+  std::vector<double> elements(layers_.size(), 0);
   for (const Storage& storage : storages_) {
     const auto reader = std::find_if(storage.readers.begin(), storage.readers.end(), [&](Vertex vertex) {
       return storage.is_input || layer_of(vertex) != layer_of(storage.producer);
     });
-    if (reader != storage.readers.end() && layer_of(*reader) == layer) elements += storage.elements;
+    if (reader != storage.readers.end()) elements[layer_of(*reader)] += storage.elements;
   }
   return elements;
 }
 
-Block GraphBuilder::block_of(std::size_t layer) const {
+Block GraphBuilder::block_of(std::size_t layer, double entry) const {
   const Vertex first = layers_[layer].first;
   const Vertex end = layer + 1 < layers_.size() ? layers_[layer + 1].first : num_vertices(whole_);
-  Block block{layers_[layer].name, BlockRole::layer, {}, entry_of(layer)};
+  Block block{layers_[layer].name, BlockRole::layer, {}, entry};
   for (Vertex vertex = first; vertex < end; ++vertex) add_vertex(whole_[vertex], block.graph);
   for (Vertex vertex = first; vertex < end; ++vertex)
     for (const auto edge : boost::make_iterator_range(in_edges(vertex, whole_)))
@@ -164,11 +162,12 @@ Model GraphBuilder::finish(const std::string& name, const std::string& source) {
   begin_layer("");
   layers_.pop_back();
   attribute_kept_tensors();
+  const std::vector<double> entry = entries();
   Model model;
   model.name = name;
   model.source = source;
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-    Block block = block_of(layer);
+    Block block = block_of(layer, entry[layer]);
     const auto known =
         std::find_if(model.blocks.begin(), model.blocks.end(), [&](const Block& other) { return equal(other, block); });
     model.layers.push_back(static_cast<std::int32_t>(known - model.blocks.begin()));

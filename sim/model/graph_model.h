@@ -61,8 +61,8 @@ class GraphBuilder {
   void attribute_kept_tensors();
   std::size_t layer_of(Vertex vertex) const;
   std::vector<double> crossing() const;
-  double entry_of(std::size_t layer) const;
-  Block block_of(std::size_t layer) const;
+  std::vector<double> entries() const;
+  Block block_of(std::size_t layer, double entry) const;
 
   OperatorGraph whole_;
   std::vector<StoredTensor> tensors_;

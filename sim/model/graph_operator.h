@@ -95,6 +95,9 @@ using Extent = std::array<std::int64_t, 2>;  // height, width
 std::string to_text(const Shape& shape);  // "[3, 224, 224]"
 double element_count(const Shape& shape);
 
+// Elements of a tensor, far above any: so many are exact in 64 bits and in a double.
+constexpr double most_elements = 1e15;
+
 // Why operator and inputs do not go together, and what would.
 struct ShapeMisfit {
   std::string wrong;

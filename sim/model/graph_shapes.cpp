@@ -40,7 +40,7 @@ std::int64_t windows(const GraphOperator& op, std::int64_t size, std::size_t axi
 
 Outcome windowed_shape(const GraphOperator& op, const Shape& input, std::int64_t channels) {
   if (input.size() != 3) return wrong_rank(op, input, "[channels, height, width]");
-  const Shape output = {channels, windows(op, input[1], 0), windows(op, input[2], 1)};
+  Shape output = {channels, windows(op, input[1], 0), windows(op, input[2], 1)};
   if (output[1] > 0 && output[2] > 0) return output;
   return ShapeMisfit{
       fmt::format("a kernel of {} x {} does not fit into {}", op.kernel[0], op.kernel[1], to_text(input)),
@@ -48,7 +48,7 @@ Outcome windowed_shape(const GraphOperator& op, const Shape& input, std::int64_t
 }
 
 Outcome convolution_shape(const GraphOperator& op, const Shape& input) {
-  const Outcome shape = windowed_shape(op, input, op.channels);
+  Outcome shape = windowed_shape(op, input, op.channels);
   if (std::holds_alternative<ShapeMisfit>(shape)) return shape;
   if (input[0] % op.groups != 0 || op.channels % op.groups != 0)
     return ShapeMisfit{fmt::format("{} groups of {} channels that become {}", op.groups, input[0], op.channels),
@@ -127,24 +127,7 @@ InputCount input_count(const GraphOperator& op) {
   return {1, 1};
 }
 
-}  // namespace
-
-std::string to_text(const Shape& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
-double element_count(const Shape& shape) {
-  double product = 1;
-  for (const std::int64_t size : shape) product *= static_cast<double>(size);
-  return product;
-}
-
-std::variant<Shape, ShapeMisfit> output_shape(const GraphOperator& op, const std::vector<Shape>& inputs) {
-  const InputCount count = input_count(op);
-  if (inputs.size() < count.least || inputs.size() > count.most)
-    return ShapeMisfit{fmt::format("{} of {} input{}", noun(op), inputs.size(), inputs.size() == 1 ? "" : "s"),
-                       fmt::format("expected {}", count.least == count.most ? fmt::format("{}", count.least)
-                                                                            : fmt::format("at least {}", count.least))};
+Outcome shape_by_kind(const GraphOperator& op, const std::vector<Shape>& inputs) {
   const Shape& input = inputs.front();
   switch (op.op) {
     case GraphOp::dense:
@@ -176,6 +159,31 @@ std::variant<Shape, ShapeMisfit> output_shape(const GraphOperator& op, const std
       return input;
   }
   return input;
+}
+
+}  // namespace
+
+std::string to_text(const Shape& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+double element_count(const Shape& shape) {
+  double product = 1;
+  for (const std::int64_t size : shape) product *= static_cast<double>(size);
+  return product;
+}
+
+std::variant<Shape, ShapeMisfit> output_shape(const GraphOperator& op, const std::vector<Shape>& inputs) {
+  const InputCount count = input_count(op);
+  if (inputs.size() < count.least || inputs.size() > count.most)
+    return ShapeMisfit{fmt::format("{} of {} input{}", noun(op), inputs.size(), inputs.size() == 1 ? "" : "s"),
+                       fmt::format("expected {}", count.least == count.most ? fmt::format("{}", count.least)
+                                                                            : fmt::format("at least {}", count.least))};
+  Outcome outcome = shape_by_kind(op, inputs);
+  if (const auto* shape = std::get_if<Shape>(&outcome); shape != nullptr && element_count(*shape) > most_elements)
+    return ShapeMisfit{fmt::format("a tensor {} of more than 10^15 elements", to_text(*shape)),
+                       "expected a smaller one"};
+  return outcome;
 }
 
 }  // namespace echelon

@@ -1,6 +1,7 @@
 // Mutated scenarios: each is read or refused with an InputError, nothing else.
 #include <random>
 
+#include "sim/config/graph_config.h"
 #include "tests/catch.h"
 #include "tests/config/config_test.h"
 
@@ -41,6 +42,33 @@ void mutate(std::string& text, std::mt19937& random) {
 }
 
 }  // namespace
+
+TEST_CASE("mutated graphs of operators are read or refused", "[config]") {
+  const std::string graph =
+      "input: {a: [3, 32, 32], b: [16]}\nblocks: {pair: {parameters: [n], inputs: [x, y], layers: [{op: convolution, "
+      "channels: $n, kernel: 3, padding: 1, norm: batch_norm, inputs: x, name: z}, {op: concat, inputs: [z, "
+      "y]}]}}\nlayers:\n"
+      "  - {block: pair, n: 8, inputs: [a, a], repeat: 2}\n  - {op: pooling, kind: max, kernel: 2}\n  - {op: reshape}\n"
+      "  - {op: dense, features: 64, function: relu}\n  - {op: reshape, shape: [8, 8]}\n"
+      "  - {op: attention, heads: 2}\n  - {op: recurrent, cell: lstm, features: 8, repeat: 3}\n"
+      "  - {op: embedding, rows: 10, features: 4, inputs: b}\n  - {op: custom, shape: [5], forward_flops: 1e9}\n";
+  std::mt19937 random(20240301);
+  int read = 0;
+  for (int round = 0; round < 2000; ++round) {
+    std::string text = graph;
+    const unsigned edits = round == 0 ? 0 : 1 + random() % 4;
+    for (unsigned i = 0; i < edits; ++i) mutate(text, random);
+    INFO(text);
+    try {
+      const Model model = graph_model_from_yaml(parse_text(text, "doc"));
+      CHECK(parameter_count(model) >= 0);
+      ++read;
+    } catch (const InputError& error) {
+      CHECK(std::string(error.what()).size() < 4000);
+    }
+  }
+  CHECK(read > 0);
+}
 
 TEST_CASE("mutated scenarios are read or refused", "[config]") {
   std::mt19937 random(20240229);
