@@ -327,4 +327,13 @@ Value with_overrides(const Value& root, const std::vector<std::string>& assignme
   return Value(node, root.path_);
 }
 
+Value with_values(const Value& root, const std::vector<Assignment>& assignments) {
+  std::shared_ptr<const Node> node = root.node_;
+  for (const Assignment& assignment : assignments) {
+    const std::string& file = *assignment.value.node_->file;
+    node = replaced(node, split_path(assignment.path, file), 0, assignment.value.node_);
+  }
+  return Value(node, root.path_);
+}
+
 }  // namespace echelon

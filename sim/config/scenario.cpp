@@ -84,6 +84,39 @@ std::string model_type() {
   return any_of({object_type({file}), object_type({name}), R"({"type":"object","required":["layers"]})"});
 }
 
+// `clusters: {NAME: {...}}` and its like make several scenarios of one document, and this is the reader of one.
+Key<ScenarioReading> list_key(const VariantList& list) {
+  return {{std::string(list.list), R"({"type":"object","additionalProperties":{"type":"object"}})",
+           fmt::format("for compare: what each of several scenarios adds to `{}`, by name", list.section)},
+          [](const Value& value, ScenarioReading&) {
+            value.fail(value.path() + " makes several scenarios of this document",
+                       "expected `echelon compare`, or one scenario");
+          }};
+}
+
+std::vector<Key<ScenarioReading>> section_rows() {
+  using Reading = ScenarioReading;
+  return {
+      {{"echelon", R"({"const":1})", "version of this document's schema", Presence::required},
+       [](const Value& value, Reading&) { value.integer(schema_version, schema_version); }},
+      text_key<Reading>(
+          "name", [](Reading& r) -> std::string& { return r.scenario.name; }, "title for reports"),
+      text_key<Reading>(
+          "source", [](Reading& r) -> std::string& { return r.scenario.source; }, "where the run was published"),
+      {{"model", model_type(), "what is trained: by file, by name, or its shape in place", Presence::required},
+       [](const Value& value, Reading& r) { r.scenario.model = model_from_scenario(value, r.folder, *r.hf_reader); }},
+      {{"cluster", object_type_of(cluster_keys()), "what it is trained on", Presence::required}, read_cluster},
+      {{"strategy", object_type_of(strategy_keys()), "how it is laid over the GPUs", Presence::required},
+       read_strategy},
+      {{"workload", object_type_of(workload_keys()), "batch, sequence, number formats, optimizer", Presence::required},
+       [](const Value& value, Reading& r) {
+         r.scenario.workload = workload_from_yaml(value, r.scenario.strategy.framework);
+       }},
+      {{"measured", object_type_of(measured_keys()), "what was measured: shown, never used"},
+       [](const Value& value, Reading& r) { read_keys(value, measured_keys(), r.scenario.measured); }},
+  };
+}
+
 }  // namespace
 
 const std::vector<Key<ClusterDocument>>& cluster_keys() {
@@ -109,26 +142,13 @@ const std::vector<Key<Measured>>& measured_keys() {
 }
 
 const std::vector<Key<ScenarioReading>>& scenario_keys() {
-  using Reading = ScenarioReading;
-  static const std::vector<Key<Reading>> keys = {
-      {{"echelon", R"({"const":1})", "version of this document's schema", Presence::required},
-       [](const Value& value, Reading&) { value.integer(schema_version, schema_version); }},
-      text_key<Reading>(
-          "name", [](Reading& r) -> std::string& { return r.scenario.name; }, "title for reports"),
-      text_key<Reading>(
-          "source", [](Reading& r) -> std::string& { return r.scenario.source; }, "where the run was published"),
-      {{"model", model_type(), "what is trained: by file, by name, or its shape in place", Presence::required},
-       [](const Value& value, Reading& r) { r.scenario.model = model_from_scenario(value, r.folder, *r.hf_reader); }},
-      {{"cluster", object_type_of(cluster_keys()), "what it is trained on", Presence::required}, read_cluster},
-      {{"strategy", object_type_of(strategy_keys()), "how it is laid over the GPUs", Presence::required},
-       read_strategy},
-      {{"workload", object_type_of(workload_keys()), "batch, sequence, number formats, optimizer", Presence::required},
-       [](const Value& value, Reading& r) {
-         r.scenario.workload = workload_from_yaml(value, r.scenario.strategy.framework);
-       }},
-      {{"measured", object_type_of(measured_keys()), "what was measured: shown, never used"},
-       [](const Value& value, Reading& r) { read_keys(value, measured_keys(), r.scenario.measured); }},
-  };
+  static const std::vector<Key<ScenarioReading>> keys = [] {
+    std::vector<Key<ScenarioReading>> all;
+    for (const VariantList& list : variant_lists) all.push_back(list_key(list));
+    const std::vector<Key<ScenarioReading>> sections = section_rows();
+    all.insert(all.end(), sections.begin(), sections.end());
+    return all;
+  }();
   return keys;
 }
 

@@ -1,9 +1,11 @@
 // The key tables of a scenario that have no header of their own. Private to the config room.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/config/key_table.h"
@@ -18,6 +20,14 @@ struct ClusterDocument {
   std::int64_t gpus = 0;
   std::int64_t gpus_per_node = 0;
 };
+
+// `clusters: {NAME: {...}}` beside `cluster: {...}`, and so on (sim/config/variants.h).
+struct VariantList {
+  std::string_view list;
+  std::string_view section;
+};
+inline constexpr auto variant_lists = std::to_array<VariantList>(
+    {{"models", "model"}, {"clusters", "cluster"}, {"workloads", "workload"}, {"strategies", "strategy"}});
 
 // What the readers of the outermost keys share.
 struct ScenarioReading {
