@@ -16,6 +16,7 @@ using CommandBody = std::function<int()>;
 // Each adds its subcommand to `app` and stores what to run in `body` when it was chosen.
 void add_run_command(CLI::App& app, CommandBody& body);
 void add_compare_command(CLI::App& app, CommandBody& body);
+void add_sweep_command(CLI::App& app, CommandBody& body);
 void add_validate_command(CLI::App& app, CommandBody& body);
 void add_models_command(CLI::App& app, CommandBody& body);
 void add_profiles_command(CLI::App& app, CommandBody& body);

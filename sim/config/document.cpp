@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "sim/config/document_node.h"
@@ -308,6 +309,28 @@ bool Value::boolean() const {
 std::string Value::text() const {
   if (!is_scalar()) fail_kind("a text");
   return node_->scalar;
+}
+
+std::string Value::flow_text() const {
+  switch (node_->kind) {
+    case NodeKind::null:
+      return "null";
+    case NodeKind::plain:
+      return node_->scalar;
+    case NodeKind::quoted:
+      return nlohmann::json(node_->scalar).dump();
+    case NodeKind::sequence: {
+      std::vector<std::string> parts;
+      for (const auto& item : node_->items) parts.push_back(Value(item).flow_text());
+      return fmt::format("[{}]", joined(parts));
+    }
+    case NodeKind::mapping:
+      break;
+  }
+  std::vector<std::string> parts;
+  for (const Node::Entry& entry : node_->entries)
+    parts.push_back(fmt::format("{}: {}", entry.key, Value(entry.value).flow_text()));
+  return fmt::format("{{{}}}", joined(parts));
 }
 
 Value with_overrides(const Value& root, const std::vector<std::string>& assignments) {

@@ -69,6 +69,13 @@ class Value {
     fail_choice(name, all_names<E>());
   }
 
+  // The value as one line of YAML: 4, 1f1b, {profile: dgx-h100, nodes: 8}. Texts in quotes are written as in JSON.
+  std::string flow_text() const;
+  // The same value under another path, for messages.
+  Value at_path(const std::string& path) const { return Value(node_, path); }
+  // Whether both are the same place of the same document.
+  bool is_same(const Value& other) const { return node_ == other.node_; }
+
   // Throws InputError "WHERE: wrong; right".
   [[noreturn]] void fail(const std::string& wrong, const std::string& right) const;
 

@@ -62,13 +62,20 @@ std::int64_t gpu_count(const Value& value, const ClusterDocument& cluster, const
   return gpus;
 }
 
+void set_profile(const std::filesystem::path& file, ScenarioReading& reading) {
+  if (reading.profiles == nullptr) {
+    reading.scenario.profile = load_profile(file);
+    return;
+  }
+  auto known = reading.profiles->find(file.string());
+  if (known == reading.profiles->end()) known = reading.profiles->emplace(file.string(), load_profile(file)).first;
+  if (reading.scenario.profile.file != known->second.file) reading.scenario.profile = known->second;
+}
+
 void read_cluster(const Value& value, ScenarioReading& reading) {
   ClusterDocument cluster;
   read_keys(value, cluster_keys(), cluster);
-  const Value profile = value.at("profile");
-  reading.scenario.profile =
-      load_profile(is_path(cluster.profile) ? resolved(cluster.profile, reading.folder, profile)
-                                            : data_file(DataKind::profile, cluster.profile, profile.where()));
+  set_profile(profile_file(value, reading.folder), reading);
   reading.scenario.gpus = gpu_count(value, cluster, reading.scenario.profile);
 }
 
@@ -97,6 +104,8 @@ Key<ScenarioReading> list_key(const VariantList& list) {
 std::vector<Key<ScenarioReading>> section_rows() {
   using Reading = ScenarioReading;
   return {
+      {{"sweep", R"({"type":"object"})", "for sweep and search: axes of keys with their values, and conditions"},
+       [](const Value&, Reading&) {}},
       {{"echelon", R"({"const":1})", "version of this document's schema", Presence::required},
        [](const Value& value, Reading&) { value.integer(schema_version, schema_version); }},
       text_key<Reading>(
@@ -118,6 +127,12 @@ std::vector<Key<ScenarioReading>> section_rows() {
 }
 
 }  // namespace
+
+std::filesystem::path profile_file(const Value& cluster, const std::filesystem::path& folder) {
+  const Value profile = cluster.at("profile");
+  const std::string name = profile.text();
+  return is_path(name) ? resolved(name, folder, profile) : data_file(DataKind::profile, name, profile.where());
+}
 
 const std::vector<Key<ClusterDocument>>& cluster_keys() {
   static const std::vector<Key<ClusterDocument>> keys = {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,9 +35,12 @@ struct ScenarioReading {
   Scenario scenario;
   std::filesystem::path folder;
   const HfReader* hf_reader = nullptr;
+  std::map<std::string, Profile>* profiles = nullptr;  // those read before, by file; null: nothing is kept
 };
 
 const std::vector<Key<ClusterDocument>>& cluster_keys();
+// The file of the profile that a `cluster` mapping names, relative paths taken from `folder`. Throws InputError.
+std::filesystem::path profile_file(const Value& cluster, const std::filesystem::path& folder);
 const std::vector<Key<Measured>>& measured_keys();
 // In the order of reading: the cluster before the strategy (which may need its size), that before the workload.
 const std::vector<Key<ScenarioReading>>& scenario_keys();

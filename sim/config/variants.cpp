@@ -1,6 +1,6 @@
 #include "sim/config/variants.h"
 
-#include <array>
+#include <fmt/format.h>
 
 #include "sim/config/scenario_keys.h"
 
@@ -12,7 +12,7 @@ namespace {
 Value extended(const Value& document, const std::string& section, const Value& variant) {
   std::vector<Assignment> assignments;
   for (const std::string& key : variant.keys())
-    if (const auto value = variant.find(key)) assignments.push_back({section + "." + key, *value});
+    if (const auto value = variant.find(key)) assignments.push_back({fmt::format("{}.{}", section, key), *value});
   return with_values(document, assignments);
 }
 
@@ -23,7 +23,7 @@ void multiply(std::vector<Variant>& variants, const VariantList& list, const Val
   for (const Variant& variant : variants)
     for (const std::string& name : names) {
       const Value choice = choices.at(name);
-      const std::string joined = variant.name.empty() ? name : variant.name + ", " + name;
+      const std::string joined = variant.name.empty() ? name : fmt::format("{}, {}", variant.name, name);
       product.push_back({joined, extended(variant.document, std::string(list.section), choice)});
     }
   variants = std::move(product);

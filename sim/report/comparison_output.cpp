@@ -23,14 +23,13 @@ struct Line {
   const ResultColumn* column = nullptr;
 };
 
-std::string known(double value, const std::function<std::string(double)>& shown) {
-  return std::isnan(value) ? "-" : shown(value);
-}
-
-Line column_line(std::string label, std::string_view name, std::function<std::string(double)> shown) {
+Line column_line(std::string label, std::string_view name, const std::function<std::string(double)>& shown) {
   const ResultColumn* column = result_column(name);
-  return {std::move(label), [column, shown](const Result& result) { return known(column->value(result), shown); },
-          column};
+  const auto figure = [column, shown](const Result& result) {
+    const double value = column->value(result);
+    return std::isnan(value) ? "-" : shown(value);
+  };
+  return {std::move(label), figure, column};
 }
 
 std::vector<Line> figure_lines() {
