@@ -73,8 +73,7 @@ class Tails {
     const auto p = static_cast<std::size_t>(task.program);
     const auto i = static_cast<std::size_t>(task.task);
     const Program& program = graph_.programs[p];
-    const Time chain =
-        tails_[p][i] + replayed_.prices.times[static_cast<std::size_t>(program.tasks[i].work)].device;
+    const Time chain = tails_[p][i] + replayed_.prices.times[static_cast<std::size_t>(program.tasks[i].work)].device;
     if (previous_[p][i] >= 0) offer({task.program, previous_[p][i]}, chain);
     const std::size_t end = i + 1 < program.tasks.size() ? static_cast<std::size_t>(program.tasks[i + 1].dependences)
                                                          : program.dependences.size();

@@ -1,7 +1,7 @@
 // What an iteration takes at least, from a replay of few of its micro-batches.
 //
-// Of m micro-batches only k <= m are replayed, enough for the schedule to get going. Let p(r) be the device time of rank
-// r's passes in that replay. Then all m take at least, for every rank r,
+// Of m micro-batches only k <= m are replayed, enough for the schedule to get going. Let p(r) be the device time of
+// rank r's passes in that replay. Then all m take at least, for every rank r,
 //   lead(r) + p(r) m / k + between(r) + tail(r)
 // with lead the time until the rank's first pass starts, `between` its other compute tasks before its last pass, and
 // tail the longest chain of tasks that wait for that pass; and at least its host's time, p_host(r) m / k.

@@ -17,6 +17,7 @@ using CommandBody = std::function<int()>;
 void add_run_command(CLI::App& app, CommandBody& body);
 void add_compare_command(CLI::App& app, CommandBody& body);
 void add_sweep_command(CLI::App& app, CommandBody& body);
+void add_search_command(CLI::App& app, CommandBody& body);
 void add_validate_command(CLI::App& app, CommandBody& body);
 void add_models_command(CLI::App& app, CommandBody& body);
 void add_profiles_command(CLI::App& app, CommandBody& body);

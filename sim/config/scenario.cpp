@@ -56,6 +56,10 @@ std::int64_t gpu_count(const Value& value, const ClusterDocument& cluster, const
   const std::int64_t gpus = cluster.gpus != 0 ? cluster.gpus : cluster.nodes * width;
   if (gpus > most_ranks)
     value.fail(fmt::format("the cluster has {} GPUs", gpus), fmt::format("expected at most {}", most_ranks));
+  if (gpus > width && profile.network.adapters == 0)
+    value.fail(fmt::format("{} GPUs need {} nodes, and profile {} has no network between nodes", gpus,
+                           (gpus + width - 1) / width, profile.name),
+               fmt::format("expected at most {} GPUs, or another profile", width));
   if (gpus > width && gpus % width != 0)
     value.at("gpus").fail(fmt::format("{} GPUs do not fill nodes of {}", gpus, width),
                           fmt::format("expected {} or {}", gpus / width * width, (gpus / width + 1) * width));

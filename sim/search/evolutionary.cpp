@@ -37,9 +37,8 @@ class Evolution {
     }
     const auto known = [&](const Member& other) { return other.point == point; };
     if (std::any_of(population_.begin(), population_.end(), known)) return;
-    const auto worst = std::max_element(population_.begin(), population_.end(), [](const Member& a, const Member& b) {
-      return a.height < b.height;
-    });
+    const auto worst = std::max_element(population_.begin(), population_.end(),
+                                        [](const Member& a, const Member& b) { return a.height < b.height; });
     if (member.height <= worst->height) *worst = member;
   }
 

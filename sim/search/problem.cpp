@@ -6,8 +6,8 @@ namespace echelon {
 
 namespace {
 
-constexpr double no_place = 1e200;       // the height of a point that cannot be
-constexpr double no_memory = 1e100;      // times the share by which it does not fit
+constexpr double no_place = 1e200;   // the height of a point that cannot be
+constexpr double no_memory = 1e100;  // times the share by which it does not fit
 
 double product(const Scores& scores) {
   double result = 1;
@@ -72,13 +72,12 @@ const SearchProblem::Known& SearchProblem::look_at(std::int64_t point) {
 
 void SearchProblem::keep(Found found) {
   const auto loses_to = [&](const Found& other) {
-    return dominates(other.scores, found.scores) ||
-           (other.scores == found.scores && other.row.point < found.row.point);
+    return dominates(other.scores, found.scores) || (other.scores == found.scores && other.row.point < found.row.point);
   };
   if (std::any_of(found_.begin(), found_.end(), loses_to)) return;
   std::erase_if(found_, [&](const Found& other) { return covers(found.scores, other.scores); });
-  const auto place = std::find_if(found_.begin(), found_.end(),
-                                  [&](const Found& other) { return other.row.point > found.row.point; });
+  const auto place =
+      std::find_if(found_.begin(), found_.end(), [&](const Found& other) { return other.row.point > found.row.point; });
   found_.insert(place, std::move(found));
 }
 
