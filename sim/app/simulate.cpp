@@ -62,14 +62,8 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   return context;
 }
 
-struct Prices {
-  std::vector<Price> by_work;
-  std::vector<WorkTime> times;
-  std::vector<WorkShare> shares;
-};
-
-Prices price_all(WorkPricer& pricer, const Lowering& lowering) {
-  Prices prices;
+WorkPrices price_all(WorkPricer& pricer, const Lowering& lowering) {
+  WorkPrices prices;
   for (const Work& work : lowering.works) {
     const Price price = pricer.price(work);
     prices.by_work.push_back(price);
@@ -91,7 +85,7 @@ Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& t
 }
 
 // Executed FLOPs of an iteration over all ranks, and device time by ground.
-void tally_work(const Scenario& scenario, const Lowering& lowering, const Prices& prices, Result& result) {
+void tally_work(const Scenario& scenario, const Lowering& lowering, const WorkPrices& prices, Result& result) {
   const auto& mesh = scenario.strategy.mesh;
   const double replicas = static_cast<double>(mesh.data * mesh.tensor * mesh.context);
   Flops flops;
@@ -181,14 +175,14 @@ void list_operators(const Scenario& scenario, const Lowering& lowering, WorkPric
   }
 }
 
+}  // namespace
+
 void add_money_and_energy(const Scenario& scenario, Result& result) {
   const double gpus = static_cast<double>(scenario.gpus);
   result.energy = scenario.profile.device.tdp * result.iteration * gpus;
   if (scenario.profile.price_usd_per_gpu_hour > 0)
     result.cost_usd = scenario.profile.price_usd_per_gpu_hour * gpus * result.iteration.value() / 3600;
 }
-
-}  // namespace
 
 std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scenario) {
   auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
@@ -205,6 +199,26 @@ std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scena
   return times;
 }
 
+std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario) {
+  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
+                       {scenario.gpus, scenario.profile.network.gpus_per_node});
+  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
+  Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}};
+  CostContext context = cost_context(scenario, replayed.lowering);
+  ReplayOptions options{scenario.profile.device.overlap_slowdown, nullptr};
+  LinkTraffic traffic;
+  if (scenario.network == NetworkModel::flow) {
+    const Cluster cluster = cluster_of(scenario);
+    context.stretch = axis_stretch(scenario, replayed.lowering, cluster);
+    traffic = link_traffic(scenario, replayed.lowering, cluster);
+    options.traffic = &traffic;
+  }
+  WorkPricer pricer(context);
+  replayed.prices = price_all(pricer, replayed.lowering);
+  replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, options);
+  return replayed;
+}
+
 std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail) {
   if (leaves_open(scenario.strategy)) {
     const auto decided = decide(scenario);
@@ -214,22 +228,9 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
       for (const std::string& choice : std::get<Decided>(decided).choices) result->warnings.push_back(choice);
     return outcome;
   }
-  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
-                       {scenario.gpus, scenario.profile.network.gpus_per_node});
-  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
-  const Lowering& lowering = std::get<Lowering>(lowered);
-  CostContext context = cost_context(scenario, lowering);
-  ReplayOptions options{scenario.profile.device.overlap_slowdown, nullptr};
-  LinkTraffic traffic;
-  if (scenario.network == NetworkModel::flow) {
-    const Cluster cluster = cluster_of(scenario);
-    context.stretch = axis_stretch(scenario, lowering, cluster);
-    traffic = link_traffic(scenario, lowering, cluster);
-    options.traffic = &traffic;
-  }
-  WorkPricer pricer(context);
-  const Prices prices = price_all(pricer, lowering);
-  const Timeline timeline = replay_or_fail(lowering, prices.times, options);
+  auto outcome = replay_iteration(scenario);
+  if (auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
+  const auto& [lowering, prices, timeline] = std::get<Replayed>(outcome);
 
   Result result;
   result.iteration = timeline.end.seconds();
@@ -251,7 +252,10 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   add_money_and_energy(scenario, result);
   result.bottleneck = bottleneck_sentence(result);
   result.warnings = warnings_of(scenario, result);
-  if (detail == Detail::operators) list_operators(scenario, lowering, pricer, result);
+  if (detail == Detail::operators) {
+    WorkPricer pricer(cost_context(scenario, lowering));
+    list_operators(scenario, lowering, pricer, result);
+  }
   return result;
 }
 

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <variant>
+#include <vector>
 
 #include "sim/base/error.h"
 #include "sim/config/scenario.h"
+#include "sim/cost/work_cost.h"
 #include "sim/engine/replay.h"
+#include "sim/metrics/breakdown.h"
 #include "sim/metrics/result.h"
+#include "strategies/lower.h"
 
 namespace echelon {
 
@@ -19,6 +23,24 @@ enum class Detail {
 // infeasible here: Result::memory says so). Throws InternalError if our own task graph deadlocks.
 // What the strategy leaves open is decided first (sim/app/automatic.h), and the result's warnings say how.
 std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail = Detail::totals);
+
+// One iteration as the engine ran it.
+struct WorkPrices {  // by work of the lowering
+  std::vector<Price> by_work;
+  std::vector<WorkTime> times;
+  std::vector<WorkShare> shares;
+};
+struct Replayed {
+  Lowering lowering;
+  WorkPrices prices;
+  Timeline timeline;
+};
+
+// What simulate() draws its result from. The strategy must leave nothing open (sim/app/automatic.h).
+std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario);
+
+// Fills energy and cost from the iteration's time.
+void add_money_and_energy(const Scenario& scenario, Result& result);
 
 // Time of one layer of each block, forward and backward, by block of the model.
 std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scenario);

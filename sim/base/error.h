@@ -25,9 +25,12 @@ class InputError : public std::runtime_error {
   InputError(SourceLocation where, const std::string& wrong, const std::string& right);
 
   const SourceLocation& where() const { return where_; }
+  // what() without the place.
+  const std::string& problem() const { return problem_; }
 
  private:
   SourceLocation where_;
+  std::string problem_;
 };
 
 // Why a strategy cannot run, with the number that would work where there is one.

@@ -14,6 +14,9 @@ int run(int argc, char** argv) {
   app.footer("Example: echelon run scenarios/published/torchtitan-llama3-8b.yaml");
   echelon::CommandBody body;
   echelon::add_run_command(app, body);
+  echelon::add_compare_command(app, body);
+  echelon::add_sweep_command(app, body);
+  echelon::add_search_command(app, body);
   echelon::add_validate_command(app, body);
   echelon::add_models_command(app, body);
   echelon::add_profiles_command(app, body);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "sim/app/sensitivity.h"
 #include "sim/app/simulate.h"
 #include "sim/cli/command.h"
 #include "sim/report/result_json.h"
@@ -24,6 +25,7 @@ struct RunOptions {
   bool json = false;
   bool strict = false;
   bool operators = false;
+  bool sensitivity = false;
   std::string network;
 };
 
@@ -77,10 +79,16 @@ int run_one(const std::string& file, const RunOptions& options) {
   const Result& result = std::get<Result>(outcome);
   if (options.strict && result.coverage[static_cast<std::size_t>(Ground::measured)] < 1)
     return refuse_ungrounded(scenario, result);
-  if (options.json)
-    fmt::print("{}\n", result_to_json(result).dump(2));
-  else
+  std::vector<Sensitivity> hangs_on;
+  if (options.sensitivity) hangs_on = std::get<std::vector<Sensitivity>>(sensitivities(scenario));
+  if (options.json) {
+    auto json = result_to_json(result);
+    if (options.sensitivity) json["sensitivity"] = sensitivities_to_json(hangs_on);
+    fmt::print("{}\n", json.dump(2));
+  } else {
     fmt::print("{}", result_to_text(result, heading_of(scenario), {shows_color(), options.operators}));
+    if (options.sensitivity) fmt::print("\n{}", sensitivities_to_text(hangs_on, shows_color()));
+  }
   return result.memory.fits ? 0 : 1;
 }
 
@@ -110,6 +118,8 @@ void add_run_command(CLI::App& app, CommandBody& body) {
   command->add_flag("--strict", options->strict, "Refuse to predict where a part has no measured ground");
   command->add_flag("--operators", options->operators,
                     "Also print the table of operators: times and what they stand on");
+  command->add_flag("--sensitivity", options->sensitivity,
+                    "Also say how the time hangs on each number of the hardware");
   command->footer(
       "Example: echelon run scenarios/published/megatron-sc21-175b.yaml --set strategy.micro_batch=2\n"
       "Exit code: 0 fits, 1 cannot run or does not fit, 2 bad input.");

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "sim/config/document_node.h"
@@ -310,6 +311,28 @@ std::string Value::text() const {
   return node_->scalar;
 }
 
+std::string Value::flow_text() const {
+  switch (node_->kind) {
+    case NodeKind::null:
+      return "null";
+    case NodeKind::plain:
+      return node_->scalar;
+    case NodeKind::quoted:
+      return nlohmann::json(node_->scalar).dump();
+    case NodeKind::sequence: {
+      std::vector<std::string> parts;
+      for (const auto& item : node_->items) parts.push_back(Value(item).flow_text());
+      return fmt::format("[{}]", joined(parts));
+    }
+    case NodeKind::mapping:
+      break;
+  }
+  std::vector<std::string> parts;
+  for (const Node::Entry& entry : node_->entries)
+    parts.push_back(fmt::format("{}: {}", entry.key, Value(entry.value).flow_text()));
+  return fmt::format("{{{}}}", joined(parts));
+}
+
 Value with_overrides(const Value& root, const std::vector<std::string>& assignments) {
   std::shared_ptr<const Node> node = root.node_;
   for (const std::string& assignment : assignments) {
@@ -323,6 +346,15 @@ Value with_overrides(const Value& root, const std::vector<std::string>& assignme
     const bool blank = text.find_first_not_of(" \t\r\n") == std::string_view::npos;
     const std::shared_ptr<const Node> value = blank ? empty : parse_nodes(text, name, Places::dropped);
     node = replaced(node, split_path(std::string_view(assignment).substr(0, equals), name), 0, value);
+  }
+  return Value(node, root.path_);
+}
+
+Value with_values(const Value& root, const std::vector<Assignment>& assignments) {
+  std::shared_ptr<const Node> node = root.node_;
+  for (const Assignment& assignment : assignments) {
+    const std::string& file = *assignment.value.node_->file;
+    node = replaced(node, split_path(assignment.path, file), 0, assignment.value.node_);
   }
   return Value(node, root.path_);
 }

@@ -22,6 +22,8 @@
 
 namespace echelon {
 
+struct Assignment;
+
 // What a document may be at most.
 struct DocumentLimits {
   static constexpr std::size_t bytes = std::size_t{4} * 1024 * 1024;
@@ -67,6 +69,13 @@ class Value {
     fail_choice(name, all_names<E>());
   }
 
+  // The value as one line of YAML: 4, 1f1b, {profile: dgx-h100, nodes: 8}. Texts in quotes are written as in JSON.
+  std::string flow_text() const;
+  // The same value under another path, for messages.
+  Value at_path(const std::string& path) const { return Value(node_, path); }
+  // Whether both are the same place of the same document.
+  bool is_same(const Value& other) const { return node_ == other.node_; }
+
   // Throws InputError "WHERE: wrong; right".
   [[noreturn]] void fail(const std::string& wrong, const std::string& right) const;
 
@@ -75,6 +84,7 @@ class Value {
 
  private:
   friend Value with_overrides(const Value& root, const std::vector<std::string>& assignments);
+  friend Value with_values(const Value& root, const std::vector<Assignment>& assignments);
   [[noreturn]] void fail_choice(const std::string& name, const std::string& names) const;
   [[noreturn]] void fail_missing(std::string_view key) const;
   [[noreturn]] void fail_kind(const std::string& expected) const;
@@ -92,6 +102,14 @@ Value parse_text(std::string_view text, const std::string& name);
 // is parsed as YAML, nothing after "=" unsets the key. Each override is a document of its own in messages
 // ("--set strategy.tensor_paralel=4: unknown key ..."). Throws InputError.
 Value with_overrides(const Value& root, const std::vector<std::string>& assignments);
+
+// A value for a dotted path of keys.
+struct Assignment {
+  std::string path;
+  Value value;
+};
+// The same with values that stand in a document already and keep their places in messages. Throws InputError.
+Value with_values(const Value& root, const std::vector<Assignment>& assignments);
 
 // The nearest of `known` to `word` by edit distance (insert, delete, replace, swap of neighbours; case is ignored), if
 // near enough to be a slip of the hand: at most a third of the word's length. Ties go to the earlier one.

@@ -56,19 +56,30 @@ std::int64_t gpu_count(const Value& value, const ClusterDocument& cluster, const
   const std::int64_t gpus = cluster.gpus != 0 ? cluster.gpus : cluster.nodes * width;
   if (gpus > most_ranks)
     value.fail(fmt::format("the cluster has {} GPUs", gpus), fmt::format("expected at most {}", most_ranks));
+  if (gpus > width && profile.network.adapters == 0)
+    value.fail(fmt::format("{} GPUs need {} nodes, and profile {} has no network between nodes", gpus,
+                           (gpus + width - 1) / width, profile.name),
+               fmt::format("expected at most {} GPUs, or another profile", width));
   if (gpus > width && gpus % width != 0)
     value.at("gpus").fail(fmt::format("{} GPUs do not fill nodes of {}", gpus, width),
                           fmt::format("expected {} or {}", gpus / width * width, (gpus / width + 1) * width));
   return gpus;
 }
 
+void set_profile(const std::filesystem::path& file, ScenarioReading& reading) {
+  if (reading.profiles == nullptr) {
+    reading.scenario.profile = load_profile(file);
+    return;
+  }
+  auto known = reading.profiles->find(file.string());
+  if (known == reading.profiles->end()) known = reading.profiles->emplace(file.string(), load_profile(file)).first;
+  if (reading.scenario.profile.file != known->second.file) reading.scenario.profile = known->second;
+}
+
 void read_cluster(const Value& value, ScenarioReading& reading) {
   ClusterDocument cluster;
   read_keys(value, cluster_keys(), cluster);
-  const Value profile = value.at("profile");
-  reading.scenario.profile =
-      load_profile(is_path(cluster.profile) ? resolved(cluster.profile, reading.folder, profile)
-                                            : data_file(DataKind::profile, cluster.profile, profile.where()));
+  set_profile(profile_file(value, reading.folder), reading);
   reading.scenario.gpus = gpu_count(value, cluster, reading.scenario.profile);
   reading.scenario.network = cluster.network;
   reading.scenario.placement = cluster.placement;
@@ -83,23 +94,9 @@ void read_placement_list(const Value& value, ClusterDocument& cluster) {
     cluster.placement.list.push_back(static_cast<std::int32_t>(item.integer(0, most_ranks)));
 }
 
-SampleTokens tokens_of(const Model& model) {
-  return model.graph ? SampleTokens::one : SampleTokens::sequence;
-}
-
-// Layers of a graph model are unlike each other: they lie balanced unless the scenario says how.
-void balance_unlike_layers(const Model& model, Strategy& strategy) {
-  const bool says_how =
-      !strategy.stage_layers.empty() || strategy.first_stage_layers > 0 || strategy.last_stage_layers > 0;
-  if (model.graph && strategy.mesh.pipeline > 1 && !says_how) strategy.balances_stages = true;
-}
-
 void read_strategy(const Value& value, ScenarioReading& reading) {
-  reading.scenario.strategy = strategy_from_yaml(value);
-  if (std::string& file = reading.scenario.strategy.schedule_file; !file.empty())
-    file = resolved(file, reading.folder, value.at("schedule_file")).string();
-  balance_unlike_layers(reading.scenario.model, reading.scenario.strategy);
-  resolve_data_parallel(value, reading.scenario.gpus, reading.scenario.strategy);
+  reading.scenario.strategy = strategy_in(value, reading.folder);
+  resolve_strategy(value, reading.scenario);
 }
 
 std::string model_type() {
@@ -109,7 +106,68 @@ std::string model_type() {
   return any_of({object_type({file}), object_type({name}), R"({"type":"object","required":["layers"]})"});
 }
 
+// `clusters: {NAME: {...}}` and its like make several scenarios of one document, and this is the reader of one.
+Key<ScenarioReading> list_key(const VariantList& list) {
+  return {{std::string(list.list), R"({"type":"object","additionalProperties":{"type":"object"}})",
+           fmt::format("for compare: what each of several scenarios adds to `{}`, by name", list.section)},
+          [](const Value& value, ScenarioReading&) {
+            value.fail(value.path() + " makes several scenarios of this document",
+                       "expected `echelon compare`, or one scenario");
+          }};
+}
+
+std::vector<Key<ScenarioReading>> section_rows() {
+  using Reading = ScenarioReading;
+  return {
+      {{"sweep", R"({"type":"object"})", "for sweep and search: axes of keys with their values, and conditions"},
+       [](const Value&, Reading&) {}},
+      {{"echelon", R"({"const":1})", "version of this document's schema", Presence::required},
+       [](const Value& value, Reading&) { value.integer(schema_version, schema_version); }},
+      text_key<Reading>(
+          "name", [](Reading& r) -> std::string& { return r.scenario.name; }, "title for reports"),
+      text_key<Reading>(
+          "source", [](Reading& r) -> std::string& { return r.scenario.source; }, "where the run was published"),
+      {{"model", model_type(), "what is trained: by file, by name, or its shape in place", Presence::required},
+       [](const Value& value, Reading& r) { r.scenario.model = model_from_scenario(value, r.folder, *r.hf_reader); }},
+      {{"cluster", object_type_of(cluster_keys()), "what it is trained on", Presence::required}, read_cluster},
+      {{"strategy", object_type_of(strategy_keys()), "how it is laid over the GPUs", Presence::required},
+       read_strategy},
+      {{"workload", object_type_of(workload_keys()), "batch, sequence, number formats, optimizer", Presence::required},
+       [](const Value& value, Reading& r) {
+         r.scenario.workload = workload_from_yaml(value, r.scenario.strategy.framework, tokens_of(r.scenario.model));
+       }},
+      {{"measured", object_type_of(measured_keys()), "what was measured: shown, never used"},
+       [](const Value& value, Reading& r) { read_keys(value, measured_keys(), r.scenario.measured); }},
+  };
+}
+
 }  // namespace
+
+SampleTokens tokens_of(const Model& model) {
+  return model.graph ? SampleTokens::one : SampleTokens::sequence;
+}
+
+Strategy strategy_in(const Value& value, const std::filesystem::path& folder) {
+  Strategy strategy = strategy_from_yaml(value);
+  if (!strategy.schedule_file.empty())
+    strategy.schedule_file = resolved(strategy.schedule_file, folder, value.at("schedule_file")).string();
+  return strategy;
+}
+
+// Layers of a graph model are unlike each other: they lie balanced unless the scenario says how.
+void resolve_strategy(const Value& value, Scenario& scenario) {
+  Strategy& strategy = scenario.strategy;
+  const bool says_how =
+      !strategy.stage_layers.empty() || strategy.first_stage_layers > 0 || strategy.last_stage_layers > 0;
+  if (scenario.model.graph && strategy.mesh.pipeline > 1 && !says_how) strategy.balances_stages = true;
+  resolve_data_parallel(value, scenario.gpus, strategy);
+}
+
+std::filesystem::path profile_file(const Value& cluster, const std::filesystem::path& folder) {
+  const Value profile = cluster.at("profile");
+  const std::string name = profile.text();
+  return is_path(name) ? resolved(name, folder, profile) : data_file(DataKind::profile, name, profile.where());
+}
 
 const std::vector<Key<ClusterDocument>>& cluster_keys() {
   static const std::vector<Key<ClusterDocument>> keys = {
@@ -151,26 +209,13 @@ const std::vector<Key<Measured>>& measured_keys() {
 }
 
 const std::vector<Key<ScenarioReading>>& scenario_keys() {
-  using Reading = ScenarioReading;
-  static const std::vector<Key<Reading>> keys = {
-      {{"echelon", R"({"const":1})", "version of this document's schema", Presence::required},
-       [](const Value& value, Reading&) { value.integer(schema_version, schema_version); }},
-      text_key<Reading>(
-          "name", [](Reading& r) -> std::string& { return r.scenario.name; }, "title for reports"),
-      text_key<Reading>(
-          "source", [](Reading& r) -> std::string& { return r.scenario.source; }, "where the run was published"),
-      {{"model", model_type(), "what is trained: by file, by name, or its shape in place", Presence::required},
-       [](const Value& value, Reading& r) { r.scenario.model = model_from_scenario(value, r.folder, *r.hf_reader); }},
-      {{"cluster", object_type_of(cluster_keys()), "what it is trained on", Presence::required}, read_cluster},
-      {{"strategy", object_type_of(strategy_keys()), "how it is laid over the GPUs", Presence::required},
-       read_strategy},
-      {{"workload", object_type_of(workload_keys()), "batch, sequence, number formats, optimizer", Presence::required},
-       [](const Value& value, Reading& r) {
-         r.scenario.workload = workload_from_yaml(value, r.scenario.strategy.framework, tokens_of(r.scenario.model));
-       }},
-      {{"measured", object_type_of(measured_keys()), "what was measured: shown, never used"},
-       [](const Value& value, Reading& r) { read_keys(value, measured_keys(), r.scenario.measured); }},
-  };
+  static const std::vector<Key<ScenarioReading>> keys = [] {
+    std::vector<Key<ScenarioReading>> all;
+    for (const VariantList& list : variant_lists) all.push_back(list_key(list));
+    const std::vector<Key<ScenarioReading>> sections = section_rows();
+    all.insert(all.end(), sections.begin(), sections.end());
+    return all;
+  }();
   return keys;
 }
 

@@ -1,13 +1,17 @@
 // The key tables of a scenario that have no header of their own. Private to the config room.
 #pragma once
 
+#include <array>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/config/key_table.h"
 #include "sim/config/scenario.h"
+#include "sim/config/workload_config.h"
 
 namespace echelon {
 
@@ -23,15 +27,32 @@ struct ClusterDocument {
   std::optional<TopologySpec> topology;
 };
 
+// `clusters: {NAME: {...}}` beside `cluster: {...}`, and so on (sim/config/variants.h).
+struct VariantList {
+  std::string_view list;
+  std::string_view section;
+};
+inline constexpr auto variant_lists = std::to_array<VariantList>(
+    {{"models", "model"}, {"clusters", "cluster"}, {"workloads", "workload"}, {"strategies", "strategy"}});
+
 // What the readers of the outermost keys share.
 struct ScenarioReading {
   Scenario scenario;
   std::filesystem::path folder;
   const HfReader* hf_reader = nullptr;
+  std::map<std::string, Profile>* profiles = nullptr;  // those read before, by file; null: nothing is kept
 };
 
 const std::vector<Key<ClusterDocument>>& cluster_keys();
+// The file of the profile that a `cluster` mapping names, relative paths taken from `folder`. Throws InputError.
+std::filesystem::path profile_file(const Value& cluster, const std::filesystem::path& folder);
 const std::vector<Key<Measured>>& measured_keys();
+// What a sample of the model is.
+SampleTokens tokens_of(const Model& model);
+// The `strategy` mapping as it stands; its paths are relative to `folder`.
+Strategy strategy_in(const Value& value, const std::filesystem::path& folder);
+// What of scenario.strategy follows from the model and the cluster. `value`: the mapping, for messages.
+void resolve_strategy(const Value& value, Scenario& scenario);
 // In the order of reading: the cluster before the strategy (which may need its size), that before the workload.
 const std::vector<Key<ScenarioReading>>& scenario_keys();
 

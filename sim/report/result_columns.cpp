@@ -1,30 +1,67 @@
 #include "sim/report/result_columns.h"
 
 #include <array>
+#include <limits>
 
 namespace echelon {
 
+namespace {
+
+constexpr double billion = 1e9;
+constexpr double joules_per_kwh = 3.6e6;
+
+double cost_of(const Result& result) {
+  return result.cost_usd.value_or(std::numeric_limits<double>::quiet_NaN());
+}
+
+}  // namespace
+
 std::span<const ResultColumn> result_columns() {
   static constexpr auto columns = std::to_array<ResultColumn>({
-      {"iteration_time_s", "s", "time of one optimizer step", [](const Result& r) { return r.iteration.value(); }},
+      {"iteration_time_s", "s", "time of one optimizer step", [](const Result& r) { return r.iteration.value(); },
+       Better::lower},
       {"iteration_time_low_s", "s", "lower end of the expected interval",
        [](const Result& r) { return r.iteration_low.value(); }},
       {"iteration_time_high_s", "s", "upper end of the expected interval",
        [](const Result& r) { return r.iteration_high.value(); }},
-      {"tokens_per_s", "tokens/s", "throughput of the cluster", [](const Result& r) { return r.tokens_per_second(); }},
+      {"tokens_per_s", "tokens/s", "throughput of the cluster", [](const Result& r) { return r.tokens_per_second(); },
+       Better::higher},
       {"tokens_per_s_per_gpu", "tokens/s", "throughput of one GPU",
-       [](const Result& r) { return r.tokens_per_second_per_gpu(); }},
-      {"samples_per_s", "sequences/s", "sequences a second", [](const Result& r) { return r.samples_per_second(); }},
+       [](const Result& r) { return r.tokens_per_second_per_gpu(); }, Better::higher},
+      {"samples_per_s", "sequences/s", "sequences a second", [](const Result& r) { return r.samples_per_second(); },
+       Better::higher},
       {"model_tflops_per_gpu", "TFLOP/s", "useful FLOPs (no recompute) a second and GPU",
-       [](const Result& r) { return r.model_rate_per_gpu() / teraflops(1); }},
+       [](const Result& r) { return r.model_rate_per_gpu() / teraflops(1); }, Better::higher},
       {"hardware_tflops_per_gpu", "TFLOP/s", "executed FLOPs a second and GPU",
        [](const Result& r) { return r.hardware_rate_per_gpu() / teraflops(1); }},
-      {"mfu", "1", "useful FLOPs over dense peak", [](const Result& r) { return r.mfu(); }},
+      {"mfu", "1", "useful FLOPs over dense peak", [](const Result& r) { return r.mfu(); }, Better::higher},
       {"hfu", "1", "executed FLOPs over dense peak", [](const Result& r) { return r.hfu(); }},
       {"bubble_fraction", "1", "share of the critical rank's time that waits for other stages",
-       [](const Result& r) { return r.bubble_fraction; }},
+       [](const Result& r) { return r.bubble_fraction; }, Better::lower},
+      {"peak_memory_bytes", "B", "memory of the fullest rank at its peak",
+       [](const Result& r) { return r.memory.peak.value(); }, Better::lower},
+      {"energy_j", "J", "of one step, all GPUs at TDP: an upper bound",
+       [](const Result& r) { return r.energy.value(); }, Better::lower},
+      {"cost", "USD", "of one step, at the profile's price of a GPU-hour", cost_of, Better::lower},
+      {"kwh_per_billion_tokens", "kWh", "energy for 10^9 tokens",
+       [](const Result& r) { return r.energy.value() / joules_per_kwh * (billion / r.tokens); }, Better::lower},
+      {"usd_per_billion_tokens", "USD", "cost of 10^9 tokens",
+       [](const Result& r) { return cost_of(r) * (billion / r.tokens); }, Better::lower},
   });
   return columns;
+}
+
+const ResultColumn* result_column(std::string_view name) {
+  for (const ResultColumn& column : result_columns())
+    if (column.name == name) return &column;
+  return nullptr;
+}
+
+std::string metric_names() {
+  std::string names;
+  for (const ResultColumn& column : result_columns())
+    if (column.better != Better::neither) names += (names.empty() ? "" : ", ") + std::string(column.name);
+  return names;
 }
 
 std::span<const BreakdownColumn> breakdown_columns() {

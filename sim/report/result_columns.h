@@ -1,20 +1,29 @@
-// The scalar columns of a result: one table that JSON, terminal and tables draw on.
+// The scalar columns of a result: one table that JSON, terminal, comparisons, sweeps and searches draw on.
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "sim/metrics/result.h"
 
 namespace echelon {
 
+enum class Better { lower, higher, neither };
+
 struct ResultColumn {
   std::string_view name;  // as in JSON
   std::string_view unit;  // "s", "1", ...
   std::string_view meaning;
-  double (*value)(const Result&);
+  double (*value)(const Result&);  // NaN: not known (no price in the profile)
+  Better better = Better::neither;
 };
 std::span<const ResultColumn> result_columns();
+
+// The column of that name; null where there is none.
+const ResultColumn* result_column(std::string_view name);
+// "iteration_time_s, tokens_per_s, ...": the columns of which one value is better than another, for messages.
+std::string metric_names();
 
 // The parts of time_breakdown_s in order, each with a phrase for people.
 struct BreakdownColumn {

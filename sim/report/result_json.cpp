@@ -1,5 +1,6 @@
 #include "sim/report/result_json.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -54,15 +55,16 @@ Json operators_to_json(const std::vector<OperatorLine>& operators) {
 
 nlohmann::ordered_json result_to_json(const Result& result) {
   Json json = Json::object();
-  for (const ResultColumn& column : result_columns()) json[std::string(column.name)] = column.value(result);
+  for (const ResultColumn& column : result_columns()) {
+    const double value = column.value(result);
+    json[std::string(column.name)] = std::isnan(value) ? Json(nullptr) : Json(value);
+  }
   Json breakdown = Json::object();
   for (const BreakdownColumn& column : breakdown_columns())
     breakdown[std::string(column.name)] = (result.breakdown.*column.part).value();
   json["time_breakdown_s"] = breakdown;
   json["critical_stage"] = result.critical_stage;
   json["memory"] = memory_to_json(result.memory);
-  json["energy_j"] = result.energy.value();
-  json["cost"] = result.cost_usd ? Json(*result.cost_usd) : Json(nullptr);
   json["coverage"] = coverage_to_json(result.coverage);
   json["operators"] = operators_to_json(result.operators);
   json["bottleneck"] = result.bottleneck;

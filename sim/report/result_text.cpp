@@ -2,40 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-
+#include "sim/report/number_text.h"
 #include "sim/report/result_columns.h"
 
 namespace echelon {
 
 namespace {
-
-constexpr int bar_width = 36;
-
-// A bar of eighth blocks: share 1 fills `bar_width` cells.
-std::string bar(double share) {
-  static const char* const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  const int parts = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * bar_width * 8));
-  std::string text;
-  for (int i = 0; i < parts / 8; ++i) text += "█";
-  text += eighths[parts % 8];
-  const int used = parts / 8 + (parts % 8 > 0 ? 1 : 0);
-  return text + std::string(static_cast<std::size_t>(bar_width - used), ' ');
-}
-
-std::string duration(Seconds time) {
-  const double s = time.value();
-  if (s >= 1) return fmt::format("{:.3f} s", s);
-  if (s >= 1e-3) return fmt::format("{:.2f} ms", s * 1e3);
-  return fmt::format("{:.1f} us", s * 1e6);
-}
-
-std::string grouped(double value) {
-  std::string digits = fmt::format("{:.0f}", value);
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<std::size_t>(at), ",");
-  return digits;
-}
 
 class Page {
  public:

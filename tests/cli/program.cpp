@@ -7,10 +7,12 @@
 
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 
 namespace echelon {
 
@@ -61,6 +63,18 @@ ProgramRun run_program(const std::vector<std::string>& arguments, const std::fil
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return {code, text_of(out) + text_of(err), elapsed.count(), static_cast<double>(usage.ru_maxrss) / 1024};
+}
+
+bool kill_program_after(std::chrono::microseconds delay, const std::vector<std::string>& arguments) {
+  const ScratchFolder scratch;
+  const pid_t child = fork();
+  if (child < 0) throw std::runtime_error("fork failed");
+  if (child == 0) become_program(arguments, "/", "", scratch.path() / "out", scratch.path() / "err");
+  std::this_thread::sleep_for(delay);
+  kill(child, SIGKILL);
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFSIGNALED(status);
 }
 
 ScratchFolder::ScratchFolder() {

@@ -1,6 +1,7 @@
 // Runs the built program as its user does, and the files that such tests make.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -18,6 +19,9 @@ struct ProgramRun {
 // The program with these arguments, in `folder` and with ECHELON_DATA as given (empty: unset).
 ProgramRun run_program(const std::vector<std::string>& arguments, const std::filesystem::path& folder = "/",
                        const std::string& data = "");
+
+// Starts the program and kills it (SIGKILL) after so long, unless it has ended by then: whether it was killed.
+bool kill_program_after(std::chrono::microseconds delay, const std::vector<std::string>& arguments);
 
 // A folder of its own, gone with the object.
 class ScratchFolder {

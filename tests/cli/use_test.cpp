@@ -43,6 +43,17 @@ TEST_CASE("run --operators shows where the time of a layer comes from") {
   CHECK(run.output.find("attention_output") != std::string::npos);
 }
 
+TEST_CASE("run --sensitivity shows what to pay for") {
+  const std::string file = published + "megatron-sc21-175b.yaml";
+  const ProgramRun run = run_program({"run", file, "--sensitivity"});
+  CHECK(run.exit_code == 0);
+  CHECK(run.output.find("What the time hangs on") != std::string::npos);
+  const auto json = nlohmann::json::parse(run_program({"run", file, "--sensitivity", "--json"}).output);
+  REQUIRE(json["sensitivity"].size() == 7);
+  CHECK(json["sensitivity"][0]["number"] == "peak");
+  CHECK(json["sensitivity"][0]["elasticity"].get<double>() < -0.3);
+}
+
 TEST_CASE("models and profiles are listed and shown") {
   for (const char* command : {"models", "profiles"}) CHECK(run_program({command}).exit_code == 0);
   CHECK(run_program({"models", "llama-3.1-8b"}).output.find("8.030") != std::string::npos);

@@ -89,4 +89,13 @@ TEST_CASE("data names are sorted and found", "[config]") {
   CHECK_THROWS_AS(data_file(DataKind::profile, "", {}), InputError);
 }
 
+TEST_CASE("machines without a network make no cluster", "[config]") {
+  std::string text(test::whole_scenario);
+  text.replace(text.find("dgx-h100"), 8, "pcie-8x-l40s");
+  CHECK(
+      test::error_of([&] { test::scenario_of(text); }) ==
+      "doc:5:10: 16 GPUs need 2 nodes, and profile pcie-8x-l40s has no network between nodes; expected at most 8 GPUs, "
+      "or another profile");
+}
+
 }  // namespace echelon

@@ -1,0 +1,59 @@
+#include "sim/app/compare.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "sim/cli/command.h"
+#include "sim/report/comparison_output.h"
+
+namespace echelon {
+
+const ResultColumn& metric_of(const std::string& name) {
+  const ResultColumn* column = result_column(name);
+  if (column == nullptr || column->better == Better::neither)
+    throw InputError({"--metric " + name, 0, 0}, "there is no such metric", "expected one of: " + metric_names());
+  return *column;
+}
+
+namespace {
+
+struct CompareOptions {
+  std::vector<std::filesystem::path> files;
+  std::vector<std::string> overrides;
+  std::string metric = "tokens_per_s";
+  bool json = false;
+};
+
+int run_compare(const CompareOptions& options) {
+  const ResultColumn& metric = metric_of(options.metric);
+  const auto candidates = candidates_of(options.files, options.overrides, huggingface_reader());
+  if (options.json)
+    fmt::print("{}\n", comparison_to_json(candidates, metric).dump(2));
+  else
+    fmt::print("{}", comparison_to_text(candidates, metric, shows_color()));
+  return best_candidate(candidates, metric) ? 0 : 1;
+}
+
+}  // namespace
+
+void add_compare_command(CLI::App& app, CommandBody& body) {
+  auto options = std::make_shared<CompareOptions>();
+  CLI::App* command = app.add_subcommand("compare", "Hold scenarios against each other and say why they differ");
+  command
+      ->add_option("scenario", options->files,
+                   "Scenario files (YAML); one with `models:`, `clusters:`, `workloads:` or `strategies:` is several")
+      ->required();
+  command->add_option("--set", options->overrides, "Override a key in all of them: workload.global_batch=512")
+      ->take_all()
+      ->allow_extra_args(false);
+  command->add_option("--metric", options->metric, "What makes the best: " + metric_names())->capture_default_str();
+  command->add_flag("--json", options->json, "Print the comparison as JSON");
+  command->footer(
+      "Example: echelon compare scenarios/sweeps/compare-h100-b200.yaml --metric usd_per_billion_tokens\n"
+      "Exit code: 0 one of them runs, 1 none does, 2 bad input.");
+  command->callback([options, &body] { body = [options] { return run_compare(*options); }; });
+}
+
+}  // namespace echelon

@@ -1,0 +1,148 @@
+#include "sim/report/comparison.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "sim/report/number_text.h"
+
+namespace echelon {
+
+namespace {
+
+// How people call the parts of a breakdown in a sentence, in the order of breakdown_columns().
+constexpr auto part_phrases = std::to_array<std::string_view>(
+    {"compute time", "recompute time", "exposed tensor-parallel time", "exposed pipeline message time",
+     "exposed data-parallel time", "exposed context-parallel time", "exposed expert-parallel time", "bubble time",
+     "optimizer time", "host and slowdown time"});
+
+constexpr double least_difference = 0.005;  // of throughput: below, two candidates are as fast
+
+struct PartChange {
+  std::string_view phrase;
+  Seconds from;
+  Seconds to;
+
+  Seconds change() const { return to - from; }
+};
+
+// Parts of the time for as many tokens a GPU as `reference` takes, largest change first.
+std::vector<PartChange> part_changes(const Result& reference, const Result& other) {
+  const auto tokens_of_one = [](const Result& result) { return result.tokens / static_cast<double>(result.gpus); };
+  const double scale = tokens_of_one(reference) / tokens_of_one(other);
+  std::vector<PartChange> changes;
+  for (std::size_t i = 0; i < breakdown_columns().size(); ++i) {
+    const auto part = breakdown_columns()[i].part;
+    changes.push_back({part_phrases[i], reference.breakdown.*part, other.breakdown.*part * scale});
+  }
+  std::stable_sort(changes.begin(), changes.end(), [](const PartChange& a, const PartChange& b) {
+    return std::abs(a.change().value()) > std::abs(b.change().value());
+  });
+  return changes;
+}
+
+std::string change_text(const PartChange& part) {
+  const char* verb = part.change() < Seconds(0) ? "fell" : "rose";
+  if (part.from == Seconds(0)) return fmt::format("{} rose from 0 to {}", part.phrase, duration(part.to));
+  if (part.to == Seconds(0)) return fmt::format("{} fell from {} to 0", part.phrase, duration(part.from));
+  return fmt::format("{} {} from {} to {}", part.phrase, verb, duration(part.from), duration(part.to));
+}
+
+// The changes that matter in one direction: those of at least a sixth of the largest, three at most.
+std::vector<std::string> change_texts(const std::vector<PartChange>& changes, bool falling) {
+  constexpr std::size_t most = 3;
+  constexpr double share = 1.0 / 6;
+  const double largest = std::abs(changes.front().change().value());
+  std::vector<std::string> texts;
+  for (const PartChange& part : changes) {
+    const double change = part.change().value();
+    const bool wanted = falling ? change < 0 : change > 0;
+    if (wanted && std::abs(change) >= share * largest && texts.size() < most) texts.push_back(change_text(part));
+  }
+  return texts;
+}
+
+std::string money_clause(const Result& reference, const Result& other) {
+  if (!reference.cost_usd || !other.cost_usd) return "";
+  const double ratio = *other.cost_usd / other.tokens / (*reference.cost_usd / reference.tokens);
+  if (std::abs(ratio - 1) < 0.01) return "";
+  return fmt::format("; a token costs {:.0f} % {}", 100 * std::abs(ratio - 1), ratio < 1 ? "less" : "more");
+}
+
+// "17.9 % faster than", "as fast as".
+std::string speed_text(double speedup) {
+  if (std::abs(speedup - 1) < least_difference) return "as fast as";
+  return fmt::format("{:.3g} % {} than", 100 * std::abs(speedup - 1), speedup > 1 ? "faster" : "slower");
+}
+
+// Which parts made the time of one GPU what it is: ": X fell from a to b, while Y rose from c to d".
+std::string cause_text(const Result& from, const Result& to, bool faster) {
+  const auto changes = part_changes(from, to);
+  std::string text = fmt::format(": {}", fmt::join(change_texts(changes, faster), ", "));
+  const auto against = change_texts(changes, !faster);
+  if (!against.empty()) text += fmt::format(", while {}", fmt::join(against, ", "));
+  if (from.gpus != to.gpus)
+    text += fmt::format(" (for {} tokens a GPU)", grouped(from.tokens / static_cast<double>(from.gpus)));
+  else if (from.tokens != to.tokens)
+    text += fmt::format(" (for {} tokens)", grouped(from.tokens));
+  return text;
+}
+
+std::string sentence(const Candidate& reference, const Candidate& candidate) {
+  const Result& from = *reference.result();
+  const Result& to = *candidate.result();
+  std::string text = fmt::format("{} is {} {}", candidate.name,
+                                 speed_text(to.tokens_per_second() / from.tokens_per_second()), reference.name);
+  const double by_gpu = to.tokens_per_second_per_gpu() / from.tokens_per_second_per_gpu();
+  if (from.gpus != to.gpus) text += fmt::format(" and, GPU by GPU, {} it", speed_text(by_gpu));
+  if (std::abs(by_gpu - 1) >= least_difference) text += cause_text(from, to, by_gpu > 1);
+  return text + money_clause(from, to) + ".";
+}
+
+std::string refusal(const Candidate& candidate) {
+  if (const auto* infeasible = std::get_if<Infeasible>(&candidate.outcome))
+    return fmt::format("{} cannot run: {}.", candidate.name, infeasible->reason);
+  const MemoryResult& memory = candidate.result()->memory;
+  Bytes most;
+  for (const StageMemory& stage : memory.per_stage) most = std::max(most, stage.device);
+  std::size_t largest = 0;
+  for (std::size_t i = 1; i < memory.by_category.size(); ++i)
+    if (memory.by_category[i] > memory.by_category[largest]) largest = i;
+  return fmt::format("{} does not fit: {:.1f} GiB needed, {:.1f} GiB there are; {} take most, {:.1f} GiB.",
+                     candidate.name, most / gibibytes(1), memory.capacity / gibibytes(1),
+                     name_of(static_cast<MemoryCategory>(largest)), memory.by_category[largest] / gibibytes(1));
+}
+
+}  // namespace
+
+std::optional<std::size_t> best_candidate(const std::vector<Candidate>& candidates, const ResultColumn& metric) {
+  std::optional<std::size_t> best;
+  double least = 0;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const Result* result = candidates[i].runnable();
+    if (result == nullptr) continue;
+    const double value = metric.value(*result) * (metric.better == Better::higher ? -1 : 1);
+    if (std::isnan(value) || (best && value >= least)) continue;
+    best = i;
+    least = value;
+  }
+  return best;
+}
+
+std::vector<std::string> explain_differences(const std::vector<Candidate>& candidates) {
+  std::vector<std::string> sentences;
+  const Candidate* reference = nullptr;
+  for (const Candidate& candidate : candidates)
+    if (reference == nullptr && candidate.runnable() != nullptr) reference = &candidate;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.runnable() == nullptr)
+      sentences.push_back(refusal(candidate));
+    else if (&candidate != reference)
+      sentences.push_back(sentence(*reference, candidate));
+  }
+  return sentences;
+}
+
+}  // namespace echelon

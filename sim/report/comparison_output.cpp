@@ -1,0 +1,137 @@
+#include "sim/report/comparison_output.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "sim/report/number_text.h"
+#include "sim/report/result_json.h"
+
+namespace echelon {
+
+namespace {
+
+constexpr std::size_t label_width = 24;
+
+// One line of the table: what it shows of a result, and which column of the result says what is best of it.
+struct Line {
+  std::string label;
+  std::function<std::string(const Result&)> shown;
+  const ResultColumn* column = nullptr;
+};
+
+Line column_line(std::string label, std::string_view name, const std::function<std::string(double)>& shown) {
+  const ResultColumn* column = result_column(name);
+  const auto figure = [column, shown](const Result& result) {
+    const double value = column->value(result);
+    return std::isnan(value) ? "-" : shown(value);
+  };
+  return {std::move(label), figure, column};
+}
+
+std::vector<Line> figure_lines() {
+  const auto seconds = [](double value) { return duration(Seconds(value)); };
+  const auto percent = [](double value) { return fmt::format("{:.1f} %", 100 * value); };
+  const auto money = [](double value) { return fmt::format("{:.4g} USD", value); };
+  std::vector<Line> all = {
+      {"GPUs", [](const Result& result) { return grouped(static_cast<double>(result.gpus)); }},
+      column_line("iteration", "iteration_time_s", seconds),
+      column_line("tokens/s", "tokens_per_s", grouped),
+      column_line("tokens/s/GPU", "tokens_per_s_per_gpu", grouped),
+      column_line("MFU", "mfu", percent),
+      column_line("peak memory", "peak_memory_bytes",
+                  [](double value) { return fmt::format("{:.1f} GiB", Bytes(value) / gibibytes(1)); }),
+      {"fits", [](const Result& result) { return result.memory.fits ? "yes" : "NO"; }},
+      column_line("10^9 tokens, energy", "kwh_per_billion_tokens",
+                  [](double value) { return fmt::format("{:.4g} kWh", value); }),
+      column_line("10^9 tokens, cost", "usd_per_billion_tokens", money),
+  };
+  return all;
+}
+
+// The parts of the breakdown that any candidate has.
+std::vector<Line> part_lines(const std::vector<Candidate>& candidates) {
+  std::vector<Line> all;
+  for (const BreakdownColumn& column : breakdown_columns()) {
+    const auto has_part = [part = column.part](const Candidate& candidate) {
+      return candidate.result() != nullptr && candidate.result()->breakdown.*part > Seconds(0);
+    };
+    if (std::none_of(candidates.begin(), candidates.end(), has_part)) continue;
+    all.push_back({"  " + std::string(column.name), [part = column.part](const Result& result) {
+                     const Seconds time = result.breakdown.*part;
+                     if (time == Seconds(0)) return std::string("0");
+                     return fmt::format("{} {:>3.0f} %", duration(time), 100 * (time / result.iteration));
+                   }});
+  }
+  return all;
+}
+
+std::string line_text(const Line& line, const std::vector<Candidate>& candidates, std::size_t width) {
+  std::optional<std::size_t> best;
+  if (line.column != nullptr) best = best_candidate(candidates, *line.column);
+  std::string text = to_the_left(line.label, label_width);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const Result* result = candidates[i].result();
+    const std::string figure = result != nullptr ? line.shown(*result) : "-";
+    text += "  " + to_the_right(figure, width) + (best == i && candidates.size() > 1 ? "*" : " ");
+  }
+  return text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
+}
+
+std::size_t column_width(const std::vector<Candidate>& candidates) {
+  constexpr std::size_t least = 16;
+  constexpr std::size_t most = 30;
+  std::size_t width = least;
+  for (const Candidate& candidate : candidates) width = std::max(width, cells_of(candidate.name));
+  return std::min(width, most);
+}
+
+std::string heading_text(const std::vector<Candidate>& candidates, std::size_t width, bool color) {
+  std::string text = std::string(label_width, ' ');
+  for (const Candidate& candidate : candidates) text += "  " + to_the_right(candidate.name, width) + " ";
+  text.pop_back();
+  return (color ? "\033[1m" + text + "\033[0m" : text) + "\n";
+}
+
+std::string best_text(const std::vector<Candidate>& candidates, const ResultColumn& metric) {
+  const auto best = best_candidate(candidates, metric);
+  if (!best) return fmt::format("None of them runs with a known {}.\n", metric.name);
+  return fmt::format("Best by {}: {} ({:.6g} {}).\n", metric.name, candidates[*best].name,
+                     metric.value(*candidates[*best].result()), metric.unit);
+}
+
+}  // namespace
+
+std::string comparison_to_text(const std::vector<Candidate>& candidates, const ResultColumn& metric, bool color) {
+  const std::size_t width = column_width(candidates);
+  std::string text = heading_text(candidates, width, color);
+  for (const Line& line : figure_lines()) text += line_text(line, candidates, width);
+  for (const Line& line : part_lines(candidates)) text += line_text(line, candidates, width);
+  text += "\n" + best_text(candidates, metric);
+  for (const std::string& sentence : explain_differences(candidates)) text += sentence + "\n";
+  return text;
+}
+
+nlohmann::ordered_json comparison_to_json(const std::vector<Candidate>& candidates, const ResultColumn& metric) {
+  using Json = nlohmann::ordered_json;
+  const auto best = best_candidate(candidates, metric);
+  Json json = {{"metric", metric.name}, {"best", best ? Json(candidates[*best].name) : Json(nullptr)}};
+  json["candidates"] = Json::array();
+  for (const Candidate& candidate : candidates) {
+    Json entry = {{"name", candidate.name}, {"status", "infeasible"}, {"reason", nullptr}, {"result", nullptr}};
+    if (const Result* result = candidate.result()) {
+      entry["status"] = result->memory.fits ? "ok" : "does_not_fit";
+      entry["result"] = result_to_json(*result);
+    } else {
+      entry["reason"] = std::get<Infeasible>(candidate.outcome).reason;
+    }
+    json["candidates"].push_back(entry);
+  }
+  json["differences"] = explain_differences(candidates);
+  return json;
+}
+
+}  // namespace echelon

@@ -1,0 +1,44 @@
+// Conditions on the points of a space: comparisons of keys, numbers and words.
+//
+//   strategy.tensor_parallel * strategy.pipeline_parallel <= 64
+//   strategy.virtual_stages == 1 or strategy.schedule == interleaved
+//   not (workload.precision == fp8 and cluster.profile == dgx-a100-80g)
+//
+// Grammar, loosest first: or; and; not; == != < <= > >=; + -; * / %; numbers, keys, words, (...).
+// A name with a dot is a key, any other a word; words may hold letters, digits, '_', '-' and '.', so a subtraction
+// needs spaces around its sign. A word compares with == and != alone. % is the remainder of a division.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "sim/config/document.h"
+
+namespace echelon {
+
+using ConditionValue = std::variant<double, std::string>;
+
+// A number where the text is one, a word otherwise; `true` and `false` are words.
+ConditionValue condition_value(const std::string& text);
+
+class Condition {
+ public:
+  struct Node;
+  // Finds the slot of a key in the values that holds() is given. Throws for a key that it does not know.
+  using SlotOf = std::function<std::size_t(const std::string& key)>;
+
+  // Parses the text of the value. Throws InputError at its place.
+  Condition(const Value& text, const SlotOf& slot_of);
+
+  // Throws InputError where a word is computed with or compared by size.
+  bool holds(const std::vector<const ConditionValue*>& values) const;
+
+ private:
+  std::shared_ptr<const Node> root_;
+  Value text_;
+};
+
+}  // namespace echelon

@@ -1,0 +1,82 @@
+#include "sim/app/sensitivity.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "sim/report/sensitivity_output.h"
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+// A model of 8 layers under the strategy.
+Scenario scenario_of(const std::string& cluster, const std::string& strategy) {
+  const std::string text =
+      "echelon: 1\nmodel: {layers: 8, hidden: 4096, heads: 32, vocabulary: 32000}\ncluster: " + cluster +
+      "\nworkload: {sequence_length: 2048, global_batch: 64}\nstrategy: " + strategy;
+  return scenario_from_yaml(parse_text(text, "doc"), "doc.yaml", [](const Value&) -> Model {
+    throw std::logic_error("the scenario gives the model's shape itself");
+  });
+}
+
+double elasticity(const std::vector<Sensitivity>& all, const std::string& name) {
+  for (const Sensitivity& entry : all)
+    if (entry.name == name) return entry.elasticity;
+  throw std::logic_error("no such number: " + name);
+}
+
+std::vector<Sensitivity> of(const Scenario& scenario) {
+  return std::get<std::vector<Sensitivity>>(sensitivities(scenario));
+}
+
+}  // namespace
+
+TEST_CASE("links do not matter to one GPU, nor a network to one node") {
+  const auto alone = of(scenario_of("{profile: dgx-h100, gpus: 1}", "{micro_batch: 2, recompute: full}"));
+  for (const char* name : {"nvlink", "nic", "link_latency", "network_latency", "hbm_capacity"})
+    CHECK(elasticity(alone, name) == 0);
+  const auto node = of(scenario_of("{profile: dgx-h100, nodes: 1}", "{tensor_parallel: 8, micro_batch: 8}"));
+  CHECK(elasticity(node, "nvlink") < -0.01);
+  CHECK(elasticity(node, "nic") == 0);
+  CHECK(elasticity(node, "network_latency") == 0);
+}
+
+TEST_CASE("faster hardware never slows down, shorter latencies neither") {
+  const auto all = of(scenario_of("{profile: dgx-a100-80g, nodes: 4}", "{tensor_parallel: 4, pipeline_parallel: 2}"));
+  double rates = 0;
+  for (const char* name : {"peak", "hbm_bandwidth", "nvlink", "nic"}) {
+    CHECK(elasticity(all, name) <= 0);
+    CHECK(elasticity(all, name) >= -1);
+    rates += elasticity(all, name);
+  }
+  CHECK(elasticity(all, "link_latency") >= 0);
+  CHECK(elasticity(all, "network_latency") >= 0);
+  // Time is a sum of parts, each of which is work over a rate, or fixed: with all rates f times as high it falls at
+  // most f-fold, so the elasticities of the rates sum to -1 at least, and to nearly that where little is fixed.
+  CHECK(rates >= -1.001);
+  CHECK(rates <= -0.8);
+}
+
+TEST_CASE("memory matters where the strategy may use it") {
+  const Scenario scenario =
+      scenario_of("{profile: dgx-a100-40g, nodes: 1}", "{tensor_parallel: 2, recompute: auto, micro_batch: 16}");
+  const auto all = of(scenario);
+  for (const Sensitivity& entry : all)
+    if (entry.name == "hbm_capacity") CHECK(entry.at_less > entry.as_is);
+}
+
+TEST_CASE("a tornado has its widest bar first, and the numbers beside it") {
+  const std::vector<Sensitivity> all = {{"peak", "rate", -0.75, Seconds(10), Seconds(12), Seconds(8.4)},
+                                        {"latency", "of messages", 0.1, Seconds(10), Seconds(9.8), Seconds(10.25)}};
+  const std::string text = sensitivities_to_text(all, false);
+  // 2 s of 10 s, the largest change, fill the 24 cells of a half; 1.6 s take 19.2 of them.
+  std::string expected = "  peak                 -0.750   +20.0 %   -16.0 %       ";
+  for (int i = 0; i < 19; ++i) expected += "█";
+  expected += "│";
+  for (int i = 0; i < 24; ++i) expected += "█";
+  CAPTURE(text);
+  CHECK(text.find(expected + "  rate\n") != std::string::npos);
+  CHECK(sensitivities_to_json(all)[0]["elasticity"] == -0.75);
+}

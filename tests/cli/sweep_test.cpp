@@ -1,0 +1,70 @@
+// `echelon sweep` as its user runs it, and as the machine under it stops it.
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "tests/catch.h"
+#include "tests/cli/program.h"
+
+using namespace echelon;
+
+namespace {
+
+const std::string scenario = std::string(ECHELON_SOURCE_DIR) + "/scenarios/sweeps/gpt3-175b-1024-a100.yaml";
+
+std::string text_of(const std::filesystem::path& file) {
+  std::ostringstream text;
+  text << std::ifstream(file, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+// Kills a sweep at 20 random moments, lets it end, and compares its file with one that was left in peace.
+void check_kills(const std::string& name) {
+  const ScratchFolder folder;
+  const std::string whole = folder.path() / ("whole" + name);
+  const std::string killed = folder.path() / ("killed" + name);
+  const auto arguments = [](const std::string& file) {
+    return std::vector<std::string>{"sweep", scenario, "-o", file, "--threads", "2"};
+  };
+  const ProgramRun run = run_program(arguments(whole));
+  REQUIRE(run.exit_code == 0);
+  std::mt19937 random(20261121);
+  // Each run gets a tenth of the whole at most, so that nearly all are under way when they are killed.
+  std::uniform_int_distribution<int> delay(0, static_cast<int>(run.seconds * 1e5));
+  int kills = 0;
+  for (int i = 0; i < 20; ++i) kills += kill_program_after(std::chrono::microseconds(delay(random)), arguments(killed));
+  CHECK(kills >= 10);
+  REQUIRE(run_program(arguments(killed)).exit_code == 0);
+  const bool same = text_of(killed) == text_of(whole);
+  CHECK(same);
+}
+
+}  // namespace
+
+TEST_CASE("a sweep that is killed at 20 random moments goes on and loses nothing: CSV") {
+  check_kills(".csv");
+}
+
+TEST_CASE("a sweep that is killed at 20 random moments goes on and loses nothing: JSON Lines") {
+  check_kills(".jsonl");
+}
+
+TEST_CASE("sweep prints rows on standard output, and what was best beside them") {
+  const ScratchFolder folder;
+  const std::string file = folder.file("tiny.yaml", R"(echelon: 1
+model: {layers: 4, hidden: 512, heads: 8, vocabulary: 1000}
+cluster: {profile: dgx-h100, nodes: 1}
+workload: {sequence_length: 512, global_batch: 16}
+strategy: {data_parallel: auto}
+sweep: {axes: {strategy.micro_batch: [1, 2, 3]}}
+)");
+  const ProgramRun run = run_program({"sweep", file});
+  CAPTURE(run.output);
+  CHECK(run.exit_code == 0);
+  CHECK(run.output.rfind("point,strategy.micro_batch,status,reason,iteration_time_s,", 0) == 0);
+  CHECK(run.output.find("\n2,3,infeasible,") != std::string::npos);
+  CHECK(run.output.find("2 run, 0 do not fit, 1 are infeasible") != std::string::npos);
+  CHECK(run.output.find("--set 'strategy.micro_batch=2'") != std::string::npos);
+  CHECK(run_program({"sweep", file, "-o", (folder.path() / "x.txt").string()}).exit_code == 2);
+  CHECK(run_program({"run", file}).exit_code == 0);  // the scenario itself, without its space
+}

@@ -1,0 +1,113 @@
+#include "sim/search/method.h"
+
+#include <memory>
+
+#include "tests/catch.h"
+#include "tests/search/spaces.h"
+
+using namespace echelon;
+
+namespace {
+
+constexpr std::int64_t no_limit = 1'000'000'000;
+
+std::unique_ptr<SearchProblem> searched(const SpaceDocument& document, Objective objective, std::string_view method,
+                                        std::int64_t budget = no_limit, int threads = 2) {
+  auto problem = std::make_unique<SearchProblem>(document, objective, budget);
+  search_method(method)->run(*problem, {1, threads});
+  return problem;
+}
+
+}  // namespace
+
+TEST_CASE("the default finds the exhaustive optimum in 36 spaces, with a fiftieth of the evaluations") {
+  double exhaustive = 0;
+  double bounded = 0;
+  double points = 0;
+  for (const std::string& run : test::runs)
+    for (const std::string& axes : test::axes) {
+      const SpaceDocument document = test::space_document(run + axes);
+      const auto all = searched(document, Objective::time, "exhaustive");
+      const auto few = searched(document, Objective::time, search_methods().front().name);
+      REQUIRE(all->found().size() == few->found().size());
+      if (!all->found().empty()) {
+        CHECK(all->found()[0].row.point == few->found()[0].row.point);
+        CHECK(all->found()[0].scores == few->found()[0].scores);
+      }
+      CHECK(few->counts().evaluations <= all->counts().evaluations);
+      exhaustive += static_cast<double>(all->counts().evaluations);
+      bounded += static_cast<double>(few->counts().evaluations);
+      points += static_cast<double>(all->space().size());
+    }
+  CAPTURE(points, exhaustive, bounded);
+  CHECK(bounded * 50 < exhaustive);
+}
+
+TEST_CASE("other objectives are found as exactly") {
+  // A space with clusters of three sizes, so that cost and energy are not time by another name.
+  const SpaceDocument document = test::space_document(test::runs[1] + test::axes[5]);
+  for (const Objective objective : {Objective::cost, Objective::energy, Objective::memory, Objective::pareto}) {
+    const auto all = searched(document, objective, "exhaustive");
+    const auto few = searched(document, objective, "bounded");
+    REQUIRE(!all->found().empty());
+    REQUIRE(all->found().size() == few->found().size());
+    for (std::size_t i = 0; i < all->found().size(); ++i) CHECK(all->found()[i].row.point == few->found()[i].row.point);
+    CHECK(few->counts().evaluations < all->counts().evaluations);
+  }
+}
+
+TEST_CASE("nothing on a front is beaten by anything, and all that is not beaten is there") {
+  const SpaceDocument document = test::space_document(test::runs[1] + test::axes[0]);
+  const auto front = searched(document, Objective::pareto, "exhaustive");
+  REQUIRE(front->found().size() > 1);
+  PointEvaluator evaluator(document);
+  for (std::int64_t point = 0; point < evaluator.space().size(); ++point) {
+    const auto outcome = evaluator.evaluate(evaluator.space().digits(point));
+    const Result* result = std::get_if<Result>(&outcome);
+    if (result == nullptr || !result->memory.fits) continue;
+    const Scores scores = scores_of(Objective::pareto, *result);
+    bool covered = false;
+    for (const Found& found : front->found()) {
+      CHECK(!dominates(scores, found.scores));
+      covered = covered || covers(found.scores, scores);
+    }
+    CHECK(covered);
+  }
+}
+
+TEST_CASE("every method keeps to its budget, repeats itself, and comes near the optimum") {
+  const SpaceDocument document = test::space_document(test::runs[2] + test::axes[0]);
+  const double best = searched(document, Objective::time, "bounded")->found().at(0).scores[0];
+  for (const SearchMethod& method : search_methods()) {
+    CAPTURE(method.name);
+    constexpr std::int64_t budget = 60;
+    const auto one = searched(document, Objective::time, method.name, budget, 1);
+    const auto same = searched(document, Objective::time, method.name, budget, 2);
+    CHECK(one->counts().evaluations <= budget);
+    if (method.name == "exhaustive") continue;  // its first 60 points do not run
+    REQUIRE(!one->found().empty());
+    CHECK(one->found()[0].row.point == same->found()[0].row.point);
+    CHECK(one->counts().evaluations == same->counts().evaluations);
+    CHECK(one->found()[0].scores[0] >= best);
+    CHECK(one->found()[0].scores[0] <= 1.3 * best);
+  }
+}
+
+TEST_CASE("methods that draw points end in a space that has fewer than their budget") {
+  const SpaceDocument document =
+      test::space_document(test::runs[0] + "}\nsweep: {axes: {strategy.micro_batch: [1, 2]}}\n");
+  for (const SearchMethod& method : search_methods()) {
+    const auto problem = searched(document, Objective::time, method.name, 1000);
+    CHECK(problem->counts().evaluations <= 2);
+    CHECK(problem->found().size() == 1);
+  }
+}
+
+TEST_CASE("a schedule without a bound is evaluated, never lost") {
+  const SpaceDocument document = test::space_document(
+      test::runs[0] +
+      "}\nsweep: {axes: {strategy.schedule: [1f1b, zb_h1, zb_v], strategy.pipeline_parallel: [2, 4]}}\n");
+  const auto all = searched(document, Objective::time, "exhaustive");
+  const auto few = searched(document, Objective::time, "bounded");
+  CHECK(few->found().at(0).row.point == all->found().at(0).row.point);
+}

@@ -1,0 +1,170 @@
+#include "sim/sweep/sweep.h"
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "sim/app/simulate.h"
+#include "tests/catch.h"
+#include "tests/sweep/small_space.h"
+
+using namespace echelon;
+
+namespace {
+
+// A file name of its own for each test, gone with the object.
+class ScratchFile {
+ public:
+  explicit ScratchFile(const std::string& name)
+      : path_(std::filesystem::temp_directory_path() / ("echelon-sweep-test-" + name)) {
+    discard(path_);
+  }
+  ~ScratchFile() { discard(path_); }
+  ScratchFile(const ScratchFile&) = delete;
+  ScratchFile& operator=(const ScratchFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::string text() const {
+    std::ostringstream text;
+    text << std::ifstream(path_, std::ios::binary).rdbuf();
+    return text.str();
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+void sweep_into(const ScratchFile& file, const SpaceDocument& document, int threads) {
+  PointEvaluator reader(document);
+  reader.check_values();
+  const auto sink = file_sink(file.path(), reader.space(), sweep_identity(document));
+  run_sweep(document, *sink, {threads, nullptr});
+}
+
+template <class Action>
+std::string error_of(Action&& action) {
+  try {
+    action();
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+const SpaceDocument document = test::document_of(test::small_axes);
+
+}  // namespace
+
+TEST_CASE("a row is what run would say of the point") {
+  PointEvaluator evaluator(document);
+  const auto digits = std::vector<std::size_t>{1, 1, 1};
+  const Row row = row_of(evaluator.space().point_of(digits), digits, evaluator.evaluate(digits));
+  const Value changed = with_overrides(
+      test::parsed(document), {"strategy.tensor_parallel=2", "strategy.pipeline_parallel=2", "strategy.micro_batch=2"});
+  const auto outcome = simulate(scenario_from_yaml(changed, document.file, document.hf_reader));
+  CHECK(row.values[0] == std::get<Result>(outcome).iteration.value());
+  CHECK(row.status == PointStatus::ok);
+}
+
+TEST_CASE("points in any order are read as from scratch") {
+  PointEvaluator evaluator(document);
+  const Space& space = evaluator.space();
+  for (const std::int64_t point : {5, 23, 0, 11, 11, 7, 22, 1}) {
+    PointEvaluator fresh(document);
+    const auto digits = space.digits(point);
+    CHECK(csv_line(space, row_of(point, digits, evaluator.evaluate(digits))) ==
+          csv_line(space, row_of(point, digits, fresh.evaluate(digits))));
+  }
+}
+
+TEST_CASE("infeasible points are kept with their reason") {
+  PointEvaluator evaluator(test::document_of("    strategy.tensor_parallel: [3]\n"));
+  const Row row = row_of(0, {0}, evaluator.evaluate({0}));
+  CHECK(row.status == PointStatus::infeasible);
+  CHECK(row.reason.find("does not divide the 16 GPUs") != std::string::npos);
+  CHECK(row.reason.find("small.yaml") == std::string::npos);
+}
+
+TEST_CASE("the bytes are the same for any number of threads") {
+  for (const char* name : {"a.csv", "a.jsonl", "a.sqlite"}) {
+    const ScratchFile one(std::string("one-") + name);
+    const ScratchFile four(std::string("four-") + name);
+    sweep_into(one, document, 1);
+    sweep_into(four, document, 4);
+    CHECK(one.text() == four.text());
+    CHECK(!one.text().empty());
+  }
+}
+
+TEST_CASE("JSON lines hold what CSV holds") {
+  const ScratchFile lines("lines.jsonl");
+  sweep_into(lines, document, 2);
+  std::istringstream text(lines.text());
+  std::string line;
+  std::int64_t points = 0;
+  while (std::getline(text, line)) {
+    const auto json = nlohmann::json::parse(line);
+    CHECK(json["point"] == points++);
+    CHECK(json["strategy.micro_batch"].is_number());
+    if (json["status"] == "ok") CHECK(json["iteration_time_s"].get<double>() > 0);
+  }
+  CHECK(points == 24);
+}
+
+TEST_CASE("a sweep goes on wherever its file was cut") {
+  for (const char* name : {"cut.csv", "cut.jsonl"}) {
+    const ScratchFile whole(std::string("whole-") + name);
+    sweep_into(whole, document, 2);
+    const std::string text = whole.text();
+    for (std::size_t length = 0; length <= text.size(); length += 97) {
+      std::filesystem::resize_file(whole.path(), length);
+      sweep_into(whole, document, 2);
+      CHECK((whole.text() == text));
+    }
+  }
+}
+
+TEST_CASE("a file of another sweep, or of none, is left alone") {
+  const ScratchFile file("other.csv");
+  sweep_into(file, document, 1);
+  const std::string text = file.text();
+  const SpaceDocument other = test::document_of("    strategy.micro_batch: [1, 2, 4]\n");
+  CHECK(error_of([&] { sweep_into(file, other, 1); }).find("another space") != std::string::npos);
+  CHECK(file.text() == text);
+  const ScratchFile note("note.csv");
+  std::ofstream(note.path()) << "my own table\n";
+  CHECK(error_of([&] { sweep_into(note, document, 1); }).find("no sweep wrote it") != std::string::npos);
+  CHECK(note.text() == "my own table\n");
+  CHECK(error_of([] { format_of("points.xlsx"); }).find("expected .csv") != std::string::npos);
+}
+
+TEST_CASE("rows that the program would not write any more stop a sweep from going on") {
+  const ScratchFile file("stale.csv");
+  sweep_into(file, document, 1);
+  std::string text = file.text();
+  text.resize(text.size() / 2);
+  text.resize(text.rfind('\n') + 1);
+  text.replace(text.size() - 3, 2, "99");
+  std::ofstream(file.path(), std::ios::binary) << text;
+  CHECK(error_of([&] { sweep_into(file, document, 1); }).find("is not what comes out now") != std::string::npos);
+}
+
+TEST_CASE("a value that no point could have stops a sweep before it begins") {
+  const ScratchFile file("bad.csv");
+  const auto error = [&](const std::string& axes) {
+    return error_of([&] { sweep_into(file, test::document_of(axes), 2); });
+  };
+  CHECK(error("    strategy.tensor_paralel: [1]\n").find("did you mean 'tensor_parallel'?") != std::string::npos);
+  CHECK(error("    strategy.recompute: [none, ful]\n").find("ful") != std::string::npos);
+  CHECK(error("    cluster.profile: [dgx-h1000]\n").find("did you mean") != std::string::npos);
+  CHECK(error("    workload.global_batch: [0]\n").find("global_batch") != std::string::npos);
+}
+
+TEST_CASE("texts with commas and quotes survive in CSV") {
+  const Space space(test::parsed(test::document_of("    cluster: [{profile: dgx-h100, gpus: 8}]\n")));
+  Row row{0, {0}, PointStatus::infeasible, "so \"it\" is, really", {}};
+  CHECK(csv_line(space, row).rfind(R"(0,"{profile: dgx-h100, gpus: 8}",infeasible,"so ""it"" is, really",)", 0) == 0);
+  CHECK(csv_header(space).rfind("point,cluster,status,reason,iteration_time_s,", 0) == 0);
+}
