@@ -1,6 +1,7 @@
 #include "strategies/mesh.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace echelon {
 
@@ -64,6 +65,23 @@ GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node) {
   const std::int64_t stage_ranks = mesh.tensor * mesh.context * mesh.data;
   const std::int64_t inside = expert_tensor_degree(mesh) * mesh.expert;
   return strided(std::max<std::int64_t>(1, stage_ranks / inside), inside, gpus_per_node);
+}
+
+Coordinates coordinates_of(const Mesh& mesh, std::int64_t rank) {
+  const auto along = [&](Axis axis) { return rank / axis_stride(mesh, axis) % degree(mesh, axis); };
+  return {along(Axis::data), along(Axis::tensor), along(Axis::pipeline), along(Axis::context)};
+}
+
+std::int64_t rank_at(const Mesh& mesh, const Coordinates& coordinates) {
+  return coordinates.data * axis_stride(mesh, Axis::data) + coordinates.tensor * axis_stride(mesh, Axis::tensor) +
+         coordinates.pipeline * axis_stride(mesh, Axis::pipeline) +
+         coordinates.context * axis_stride(mesh, Axis::context);
+}
+
+std::int64_t data_ranks_sharing_experts(const Mesh& mesh) {
+  if (mesh.expert == 1) return 1;
+  const std::int64_t replica = mesh.tensor * mesh.context;
+  return std::lcm(expert_tensor_degree(mesh) * mesh.expert, replica) / replica;
 }
 
 bool pipeline_ranks_share_node(const Mesh& mesh, std::int64_t one, std::int64_t other, std::int64_t gpus_per_node) {

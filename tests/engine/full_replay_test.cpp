@@ -1,0 +1,3 @@
+#include "sim/engine/full_replay.h"
+
+#include "tests/catch.h"
