@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "sim/app/simulate.h"
 #include "sim/cli/command.h"
@@ -24,7 +25,19 @@ struct RunOptions {
   bool json = false;
   bool strict = false;
   bool operators = false;
+  std::string replay;  // empty: as the scenario needs it
+  int threads = 0;
 };
+
+// Full replay where the user says so, or says nothing and the scenario tells ranks apart.
+ReplayChoice replay_choice(const Scenario& scenario, const RunOptions& options) {
+  const ReplayKind fitting = scenario.tells_ranks_apart() ? ReplayKind::full : ReplayKind::folded;
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const ReplayKind kind = options.replay.empty()     ? fitting
+                          : options.replay == "full" ? ReplayKind::full
+                                                     : ReplayKind::folded;
+  return {kind, options.threads > 0 ? options.threads : cores};
+}
 
 TextHeading heading_of(const Scenario& scenario) {
   const Mesh& mesh = scenario.strategy.mesh;
@@ -66,7 +79,8 @@ int print_infeasible(const Scenario& scenario, const Infeasible& refusal, const 
 int run_one(const std::string& file, const RunOptions& options) {
   const Scenario scenario = load_scenario(file, options.overrides, huggingface_reader());
   const bool detail = options.operators || options.strict || options.json;
-  const auto outcome = simulate(scenario, detail ? Detail::operators : Detail::totals);
+  const auto outcome =
+      simulate(scenario, detail ? Detail::operators : Detail::totals, replay_choice(scenario, options));
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return print_infeasible(scenario, *refusal, options);
   const Result& result = std::get<Result>(outcome);
   if (options.strict && result.coverage[static_cast<std::size_t>(Ground::measured)] < 1)
@@ -100,6 +114,13 @@ void add_run_command(CLI::App& app, CommandBody& body) {
   command->add_flag("--strict", options->strict, "Refuse to predict where a part has no measured ground");
   command->add_flag("--operators", options->operators,
                     "Also print the table of operators: times and what they stand on");
+  command
+      ->add_option("--replay", options->replay,
+                   "folded: one rank for each pipeline stage; full: every rank on its own; default: full where the "
+                   "scenario has variability or faults")
+      ->check(CLI::IsMember({"folded", "full"}));
+  command->add_option("--threads", options->threads, "Threads for the runs of full replay; default: one a core")
+      ->check(CLI::Range(1, 1024));
   command->footer(
       "Example: echelon run scenarios/published/megatron-sc21-175b.yaml --set strategy.micro_batch=2\n"
       "Exit code: 0 fits, 1 cannot run or does not fit, 2 bad input.");
