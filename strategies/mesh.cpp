@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <utility>
+#include <numeric>
 
 namespace echelon {
 
@@ -145,6 +146,23 @@ std::vector<std::vector<std::int64_t>> communicator_groups(const Mesh& mesh, con
   const std::vector<std::int64_t> first = stage_ranks(mesh, 0);
   for (std::size_t i = 0; i < first.size(); ++i) pairs.push_back({first[i], last[i]});
   return pairs;
+}
+
+Coordinates coordinates_of(const Mesh& mesh, std::int64_t rank) {
+  const auto along = [&](Axis axis) { return rank / axis_stride(mesh, axis) % degree(mesh, axis); };
+  return {along(Axis::data), along(Axis::tensor), along(Axis::pipeline), along(Axis::context)};
+}
+
+std::int64_t rank_at(const Mesh& mesh, const Coordinates& coordinates) {
+  return coordinates.data * axis_stride(mesh, Axis::data) + coordinates.tensor * axis_stride(mesh, Axis::tensor) +
+         coordinates.pipeline * axis_stride(mesh, Axis::pipeline) +
+         coordinates.context * axis_stride(mesh, Axis::context);
+}
+
+std::int64_t data_ranks_sharing_experts(const Mesh& mesh) {
+  if (mesh.expert == 1) return 1;
+  const std::int64_t replica = mesh.tensor * mesh.context;
+  return std::lcm(expert_tensor_degree(mesh) * mesh.expert, replica) / replica;
 }
 
 bool pipeline_ranks_share_node(const Mesh& mesh, std::int64_t one, std::int64_t other, std::int64_t gpus_per_node) {

@@ -33,6 +33,23 @@ std::vector<std::vector<std::int64_t>> axis_groups(const Mesh& mesh, Axis axis, 
 std::vector<std::vector<std::int64_t>> communicator_groups(const Mesh& mesh, const GroupLayout& layout,
                                                            std::int64_t pipeline_rank);
 
+// Where a rank stands on each axis.
+struct Coordinates {
+  std::int64_t data = 0;
+  std::int64_t tensor = 0;
+  std::int64_t pipeline = 0;
+  std::int64_t context = 0;
+  friend bool operator==(const Coordinates&, const Coordinates&) = default;
+};
+
+// Ranks are numbered along the mesh's order, innermost axis first.
+Coordinates coordinates_of(const Mesh& mesh, std::int64_t rank);
+std::int64_t rank_at(const Mesh& mesh, const Coordinates& coordinates);
+
+// Neighbouring data coordinates whose ranks exchange tokens with each other's experts, directly or through others of
+// their tensor and context groups: expert groups are neighbours in a stage. 1 without experts.
+std::int64_t data_ranks_sharing_experts(const Mesh& mesh);
+
 // Whether two pipeline ranks lie on one node.
 bool pipeline_ranks_share_node(const Mesh& mesh, std::int64_t one, std::int64_t other, std::int64_t gpus_per_node);
 

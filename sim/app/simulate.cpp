@@ -8,6 +8,7 @@
 #include "sim/app/host_cost.h"
 #include "sim/app/memory_result.h"
 #include "sim/app/network_traffic.h"
+#include "sim/app/rank_replay.h"
 #include "sim/cost/work_cost.h"
 #include "strategies/lower.h"
 #include "strategies/state.h"
@@ -128,7 +129,8 @@ std::string bottleneck_sentence(const Result& result) {
                          {"waiting for expert all-to-alls", parts.exposed_ep},
                          {"the pipeline bubble", parts.bubble},
                          {"the optimizer step", parts.optimizer},
-                         {"a host too slow to launch its kernels", parts.other}};
+                         {"a host too slow to launch its kernels", parts.other},
+                         {"waiting for slower ranks", parts.stragglers}};
   const Part* worst = &causes[0];
   for (const Part& cause : causes)
     if (cause.time > worst->time) worst = &cause;
@@ -154,6 +156,8 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
   if (scaled > 0.5)
     warnings.push_back(fmt::format(
         "{:.0f} % of device time is scaled from measurements on another GPU or number format", 100 * scaled));
+  if (!result.ranks && scenario.tells_ranks_apart())
+    warnings.emplace_back("variability and faults are left out: folded replay runs one rank for each pipeline stage");
   if (!scenario.strategy.overlap_gradient_reduce && result.breakdown.exposed_dp / result.iteration > 0.1)
     warnings.push_back("gradient reduction is not overlapped: strategy.overlap_gradient_reduce would hide it");
   return warnings;
@@ -219,13 +223,13 @@ std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario) {
   return replayed;
 }
 
-std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail) {
+std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail, const ReplayChoice& choice) {
   if (leaves_open(scenario.strategy)) {
     const auto decided = decide(scenario);
     if (const auto* refusal = std::get_if<Infeasible>(&decided)) return *refusal;
-    auto outcome = simulate(std::get<Decided>(decided).scenario, detail);
+    auto outcome = simulate(std::get<Decided>(decided).scenario, detail, choice);
     if (auto* result = std::get_if<Result>(&outcome))
-      for (const std::string& choice : std::get<Decided>(decided).choices) result->warnings.push_back(choice);
+      for (const std::string& made : std::get<Decided>(decided).choices) result->warnings.push_back(made);
     return outcome;
   }
   auto outcome = replay_iteration(scenario);
@@ -241,6 +245,11 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.peak = scenario.profile.device.peak_of(scenario.workload.precision.compute);
   result.critical_stage = critical_program(lowering.graph, timeline);
   result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage);
+  if (choice.kind == ReplayKind::full) {
+    result.ranks = replay_ranks(scenario, {lowering, prices.by_work, prices.times, timeline.end}, choice.threads);
+    result.breakdown.stragglers = result.ranks->p50 - result.iteration;
+    result.iteration = result.ranks->p50;
+  }
   result.bubble_fraction = result.breakdown.bubble / result.iteration;
   tally_work(scenario, lowering, prices, result);
   const double error = expected_error(scenario, result.coverage);

@@ -19,10 +19,21 @@ enum class Detail {
   operators  // also the operator table
 };
 
+enum class ReplayKind {
+  folded,  // one representative rank for each pipeline stage
+  full     // every rank on its own, with the scenario's variability and faults
+};
+
+struct ReplayChoice {
+  ReplayKind kind = ReplayKind::folded;
+  int threads = 1;  // full: for several runs; any number gives the same result
+};
+
 // Predicts one iteration. Infeasible: the strategy cannot be laid on model and cluster (running out of memory is not
 // infeasible here: Result::memory says so). Throws InternalError if our own task graph deadlocks.
 // What the strategy leaves open is decided first (sim/app/automatic.h), and the result's warnings say how.
-std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail = Detail::totals);
+std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail = Detail::totals,
+                                          const ReplayChoice& choice = {});
 
 // One iteration as the engine ran it.
 struct WorkPrices {  // by work of the lowering

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "sim/app/sensitivity.h"
 #include "sim/app/simulate.h"
@@ -27,7 +28,19 @@ struct RunOptions {
   bool operators = false;
   bool sensitivity = false;
   std::string network;
+  std::string replay;  // empty: as the scenario needs it
+  int threads = 0;
 };
+
+// Full replay where the user says so, or says nothing and the scenario tells ranks apart.
+ReplayChoice replay_choice(const Scenario& scenario, const RunOptions& options) {
+  const ReplayKind fitting = scenario.tells_ranks_apart() ? ReplayKind::full : ReplayKind::folded;
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const ReplayKind kind = options.replay.empty()     ? fitting
+                          : options.replay == "full" ? ReplayKind::full
+                                                     : ReplayKind::folded;
+  return {kind, options.threads > 0 ? options.threads : cores};
+}
 
 TextHeading heading_of(const Scenario& scenario) {
   const Mesh& mesh = scenario.strategy.mesh;
@@ -74,7 +87,8 @@ int run_one(const std::string& file, const RunOptions& options) {
   if (!options.network.empty()) overrides.push_back("cluster.network=" + options.network);
   const Scenario scenario = load_scenario(file, overrides, huggingface_reader());
   const bool detail = options.operators || options.strict || options.json;
-  const auto outcome = simulate(scenario, detail ? Detail::operators : Detail::totals);
+  const auto outcome =
+      simulate(scenario, detail ? Detail::operators : Detail::totals, replay_choice(scenario, options));
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return print_infeasible(scenario, *refusal, options);
   const Result& result = std::get<Result>(outcome);
   if (options.strict && result.coverage[static_cast<std::size_t>(Ground::measured)] < 1)
@@ -120,6 +134,13 @@ void add_run_command(CLI::App& app, CommandBody& body) {
                     "Also print the table of operators: times and what they stand on");
   command->add_flag("--sensitivity", options->sensitivity,
                     "Also say how the time hangs on each number of the hardware");
+  command
+      ->add_option("--replay", options->replay,
+                   "folded: one rank for each pipeline stage; full: every rank on its own; default: full where the "
+                   "scenario has variability or faults")
+      ->check(CLI::IsMember({"folded", "full"}));
+  command->add_option("--threads", options->threads, "Threads for the runs of full replay; default: one a core")
+      ->check(CLI::Range(1, 1024));
   command->footer(
       "Example: echelon run scenarios/published/megatron-sc21-175b.yaml --set strategy.micro_batch=2\n"
       "Exit code: 0 fits, 1 cannot run or does not fit, 2 bad input.");

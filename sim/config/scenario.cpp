@@ -7,6 +7,7 @@
 #include "sim/config/scenario_keys.h"
 #include "sim/config/strategy_config.h"
 #include "sim/config/topology_config.h"
+#include "sim/config/variation_config.h"
 #include "sim/config/workload_config.h"
 #include "sim/model/transformer.h"
 
@@ -138,6 +139,10 @@ std::vector<Key<ScenarioReading>> section_rows() {
        }},
       {{"measured", object_type_of(measured_keys()), "what was measured: shown, never used"},
        [](const Value& value, Reading& r) { read_keys(value, measured_keys(), r.scenario.measured); }},
+      {{"variability", object_type_of(variability_keys()), "jitter of every task, drawn for each rank by full replay"},
+       [](const Value& value, Reading& r) { read_keys(value, variability_keys(), r.scenario.variability); }},
+      {{"faults", faults_type(), "ranks that are slower than the others in full replay"},
+       [](const Value& value, Reading& r) { r.scenario.faults = faults_from_yaml(value, r.scenario.gpus); }},
   };
 }
 

@@ -8,6 +8,8 @@
 //   16, precision: bf16, optimizer: adam, ...} strategy: {framework: torchtitan, data_parallel: auto, tensor_parallel:
 //   1, ..., micro_batch: 2} measured: {iteration_time_s: 2.84, peak_memory_gib: 82.4}   # optional: shown beside the
 //   prediction, never used by it
+//   variability: {compute_cv: 0.03, link_cv: 0.1, runs: 100}        # optional, for full replay: seeded jitter
+//   faults: [{rank: 5, compute_factor: 1.2}]                        # optional, for full replay: slow ranks
 #pragma once
 
 #include <cstdint>
@@ -22,6 +24,7 @@
 #include "sim/hardware/network_model.h"
 #include "sim/hardware/placement.h"
 #include "sim/hardware/profile.h"
+#include "sim/hardware/variation.h"
 #include "sim/model/model.h"
 #include "sim/model/workload.h"
 #include "strategies/strategy.h"
@@ -47,6 +50,10 @@ struct Scenario {
   Workload workload;
   Strategy strategy;  // mesh.data is resolved: mesh.ranks() == gpus
   Measured measured;
+  Variability variability;  // what tells the ranks apart: seen by full replay alone
+  std::vector<RankFault> faults;
+
+  bool tells_ranks_apart() const { return !faults.empty() || variability.compute_cv > 0 || variability.link_cv > 0; }
 };
 
 // Turns a parsed HuggingFace config.json into a model. A parameter, because the room that knows that format stands

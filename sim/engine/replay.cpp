@@ -38,6 +38,7 @@ struct StreamState {
   Time updated;                 // when `remaining` was last brought up to date
   double remaining = 0;         // picoseconds of device work left at full speed
   Time host_end;                // of the running task
+  Time end;                     // of the running task, as things stand
 };
 
 struct ProgramState {
@@ -190,23 +191,25 @@ class Replay {
     const double stretch = which == Stream::compute && slowed(p) ? options_.overlap_slowdown : 1;
     Time end = now_ + Time::from_picoseconds(std::llround(stream.remaining * stretch));
     if (which == Stream::compute) end = std::max(end, stream.host_end);
+    stream.end = end;
     push(end, p, which, false, ++stream.generation);
   }
 
   // The data stream has just started or is about to stop: brings the running compute task up to date and reschedules
-  // it.
+  // it, unless it ends now anyway, whichever of the two events comes first.
   template <class Change>
   void change_speed(std::size_t p, Change change, bool was_idle) {
     ProgramState& state = states_[p];
     StreamState& compute = state.streams[static_cast<std::size_t>(Stream::compute)];
     const double stretch = was_idle ? 1 : options_.overlap_slowdown;
-    if (compute.running) {
+    const bool affected = compute.running && !compute.on_links && compute.end > now_;
+    if (affected) {
       const double passed = static_cast<double>((now_ - compute.updated).picoseconds());
       compute.remaining = std::max(0.0, compute.remaining - passed / stretch);
       compute.updated = now_;
     }
     change(state.streams[static_cast<std::size_t>(Stream::data)]);
-    if (compute.running && !compute.on_links && options_.overlap_slowdown > 1) schedule_end(p, Stream::compute);
+    if (affected && options_.overlap_slowdown > 1) schedule_end(p, Stream::compute);
   }
 
   void handle(const Event& event) {

@@ -21,7 +21,8 @@ struct Breakdown {
   Seconds exposed_ep;
   Seconds bubble;  // waiting for other pipeline ranks
   Seconds optimizer;
-  Seconds other;  // the host was too slow to launch, and fixed host work
+  Seconds other;       // the host was too slow to launch, and fixed host work
+  Seconds stragglers;  // full replay: what ranks that differ add to the iteration; below 0 where draws were lucky
 
   Seconds total() const;
 };

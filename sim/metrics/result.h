@@ -11,6 +11,7 @@
 #include "sim/engine/memory_ledger.h"
 #include "sim/hardware/device.h"
 #include "sim/metrics/breakdown.h"
+#include "sim/metrics/rank_replay.h"
 
 namespace echelon {
 
@@ -40,7 +41,7 @@ struct OperatorLine {
 };
 
 struct Result {
-  Seconds iteration;
+  Seconds iteration;  // of several runs the median
   Seconds iteration_low;
   Seconds iteration_high;
   double tokens = 0;  // of one iteration
@@ -57,6 +58,7 @@ struct Result {
   std::optional<double> cost_usd;    // of one iteration; absent where the profile has no price
   std::array<double, 3> coverage{};  // share of device time by Ground
   std::vector<OperatorLine> operators;
+  std::optional<RankReplay> ranks;  // full replay alone
   std::vector<std::string> warnings;
   std::string profile;
   std::vector<std::string> sources;

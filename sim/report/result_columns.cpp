@@ -76,6 +76,7 @@ std::span<const BreakdownColumn> breakdown_columns() {
       {"bubble", "waiting for other pipeline stages", &Breakdown::bubble},
       {"optimizer", "optimizer step", &Breakdown::optimizer},
       {"other", "host launches, overlap slowdown", &Breakdown::other},
+      {"stragglers", "waiting for slower ranks", &Breakdown::stragglers},
   });
   return columns;
 }

@@ -39,6 +39,23 @@ Json coverage_to_json(const std::array<double, 3>& coverage) {
   return json;
 }
 
+Json ranks_to_json(const RankReplay& ranks) {
+  Json json = {{"ranks", ranks.ranks},
+               {"runs", ranks.runs},
+               {"alike_iteration_time_s", ranks.alike.value()},
+               {"iteration_time_s", {{"p5", ranks.p5.value()}, {"p50", ranks.p50.value()}, {"p95", ranks.p95.value()}}},
+               {"idle_share", {{"least", ranks.least_idle}, {"mean", ranks.mean_idle}}},
+               {"pace", nullptr}};
+  if (!ranks.pace) return json;
+  const RankPlace& at = ranks.pace->place;
+  json["pace"] = {{"rank", at.rank},
+                  {"coordinates", {{"dp", at.data}, {"tp", at.tensor}, {"pp", at.pipeline}, {"cp", at.context}}},
+                  {"task", ranks.pace->task},
+                  {"delay_s", ranks.pace->delay.value()},
+                  {"runs", ranks.pace->runs}};
+  return json;
+}
+
 Json operators_to_json(const std::vector<OperatorLine>& operators) {
   Json json = Json::array();
   for (const OperatorLine& line : operators)
@@ -64,6 +81,7 @@ nlohmann::ordered_json result_to_json(const Result& result) {
     breakdown[std::string(column.name)] = (result.breakdown.*column.part).value();
   json["time_breakdown_s"] = breakdown;
   json["critical_stage"] = result.critical_stage;
+  if (result.ranks) json["ranks"] = ranks_to_json(*result.ranks);
   json["memory"] = memory_to_json(result.memory);
   json["coverage"] = coverage_to_json(result.coverage);
   json["operators"] = operators_to_json(result.operators);

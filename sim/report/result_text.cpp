@@ -68,6 +68,27 @@ void write_breakdown(Page& page, const Result& result) {
   }
 }
 
+void write_ranks(Page& page, const RankReplay& ranks) {
+  page.heading(fmt::format("Every rank on its own: {} ranks{}", grouped(static_cast<double>(ranks.ranks)),
+                           ranks.runs > 1 ? fmt::format(", {} runs", ranks.runs) : ""));
+  page.line(fmt::format("  iteration   {:>11}   were all ranks alike", duration(ranks.alike)));
+  if (ranks.runs > 1)
+    page.line(
+        fmt::format("  P5 P50 P95  {:>11}   {}   {}", duration(ranks.p5), duration(ranks.p50), duration(ranks.p95)));
+  page.line(
+      fmt::format("  idle        {:>9.1f} %   of a rank's compute stream at the mean, {:.1f} % of the busiest rank's",
+                  100 * ranks.mean_idle, 100 * ranks.least_idle));
+  if (!ranks.pace) {
+    page.line("  pace        no rank is slower than nominal where it counts");
+    return;
+  }
+  const RankPlace& at = ranks.pace->place;
+  page.line(fmt::format("  pace        set by rank {} (dp {} tp {} pp {} cp {}){}", at.rank, at.data, at.tensor,
+                        at.pipeline, at.context,
+                        ranks.runs > 1 ? fmt::format(" in {} of {} runs", ranks.pace->runs, ranks.runs) : ""));
+  page.line(fmt::format("              {:>11}   lost in {}", duration(ranks.pace->delay), ranks.pace->task));
+}
+
 void write_memory(Page& page, const Result& result) {
   page.heading("Memory of the fullest stage, at its peak");
   for (const auto& category : enum_names<MemoryCategory>) {
@@ -99,6 +120,10 @@ std::string result_to_text(const Result& result, const TextHeading& heading, con
   page.line("");
   write_breakdown(page, result);
   page.line("");
+  if (result.ranks) {
+    write_ranks(page, *result.ranks);
+    page.line("");
+  }
   write_memory(page, result);
   page.line("");
   if (options.operators) {

@@ -1,4 +1,4 @@
-// How fast the program predicts: whole strategies, events of the engine, and scenario files.
+// How fast the program predicts: whole strategies, events of the engine, every rank on its own, and scenario files.
 #include <benchmark/benchmark.h>
 
 #include <stdexcept>
@@ -7,7 +7,10 @@
 
 #include "sim/app/simulate.h"
 #include "sim/config/scenario.h"
+#include "sim/engine/full_replay.h"
+#include "sim/model/transformer.h"
 #include "strategies/lower.h"
+#include "strategies/mesh.h"
 
 namespace echelon {
 
@@ -49,6 +52,59 @@ void replay_events(benchmark::State& state) {
       benchmark::Counter(2 * tasks * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 BENCHMARK(replay_events)->Unit(benchmark::kMicrosecond);
+
+// Llama 3.1 405B, 8 x 16 x data ranks and 16 micro-batches: every rank on its own. A stage's pass of a micro-batch is
+// one task with zero1, each of its layers with zero3.
+Lowering llama(std::int64_t data, Sharding sharding) {
+  TransformerSpec spec;
+  spec.layers = 126;
+  spec.hidden = 16384;
+  spec.heads = 128;
+  spec.kv_heads = 8;
+  spec.ffn = 53248;
+  spec.gated = true;
+  spec.vocabulary = 128256;
+  Workload workload;
+  workload.sequence_length = 8192;
+  workload.global_batch = data * 16;
+  Strategy strategy = framework_defaults(FrameworkKind::megatron);
+  strategy.mesh.tensor = 8;
+  strategy.mesh.pipeline = 16;
+  strategy.mesh.data = data;
+  strategy.first_stage_layers = strategy.last_stage_layers = 7;
+  strategy.sequence_parallel = true;
+  strategy.overlap_gradient_reduce = strategy.overlap_parameter_gather = true;
+  strategy.sharding = sharding;
+  return std::get<Lowering>(lower(build_transformer(spec), workload, strategy, {strategy.mesh.ranks(), 8}));
+}
+
+// Arguments: ranks, and whether kernels and links jitter.
+void full_replay(benchmark::State& state, Sharding sharding) {
+  const std::int64_t data = state.range(0) / 128;
+  const Lowering lowering = llama(data, sharding);
+  const std::vector<WorkTime> times(lowering.works.size(), {Time::from_seconds(microseconds(1000)), Time()});
+  const std::vector<WorkParts> parts(times.size(), {times[0].device, times[0].device});
+  const ReplayOptions options{1.2};
+  RankVariation variation;
+  if (state.range(1) != 0) variation.variability.compute_cv = variation.variability.link_cv = 0.05;
+  double tasks = 0;
+  for (const Program& program : lowering.graph.programs)
+    tasks += static_cast<double>(program.tasks.size()) * static_cast<double>(8 * data);
+  for (auto _ : state) {
+    const auto plan = std::get<ReplayPlan>(plan_replay(lowering.graph, options));
+    const FullReplay replay(lowering.graph, plan, times, parts, {8, 1, data, 1}, options);
+    benchmark::DoNotOptimize(replay.run(variation, 0));
+  }
+  state.counters["tasks"] = tasks;
+  state.counters["tasks_per_second"] =
+      benchmark::Counter(tasks * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+BENCHMARK_CAPTURE(full_replay, by_stage, Sharding::zero1)
+    ->ArgsProduct({{1024, 4096, 16384, 65536, 131072}, {0, 1}})
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(full_replay, by_layer, Sharding::zero3)
+    ->ArgsProduct({{1024, 4096, 16384, 65536, 131072}, {0, 1}})
+    ->Unit(benchmark::kMillisecond);
 
 void read_scenario(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(gpt3("1f1b"));

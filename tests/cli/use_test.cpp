@@ -30,6 +30,17 @@ TEST_CASE("run --json prints the fields that other tools read") {
   CHECK(sum == Approx(json["iteration_time_s"].get<double>()));
 }
 
+TEST_CASE("run names the rank that sets the pace, the same for any number of threads") {
+  const std::string file = source + "/scenarios/examples/llama3-70b-straggler.yaml";
+  const ProgramRun page = run_program({"run", file});
+  CHECK(page.exit_code == 0);
+  CHECK(page.output.find("set by rank 75 (dp 1 tp 3 pp 2 cp 0) in 50 of 50 runs") != std::string::npos);
+  const ProgramRun one = run_program({"run", file, "--json", "--replay", "full", "--threads", "1"});
+  CHECK(nlohmann::json::parse(one.output)["ranks"]["pace"]["coordinates"]["pp"] == 2);
+  CHECK(run_program({"run", file, "--json", "--threads", "3"}).output == one.output);
+  CHECK(!nlohmann::json::parse(run_program({"run", file, "--json", "--replay", "folded"}).output).contains("ranks"));
+}
+
 TEST_CASE("run --strict refuses what has no measured ground") {
   const ProgramRun run = run_program({"run", published + "deepseek-v3-gb200.yaml", "--strict"});
   CAPTURE(run.output);

@@ -43,6 +43,43 @@ TEST_CASE("a whole scenario is read", "[config]") {
   CHECK(scenario_of(with("name: a test\n", "")).name == "scenario");
 }
 
+TEST_CASE("what tells ranks apart is read", "[config]") {
+  const std::string jitter = "measured: {iteration_time_s: 2.84, peak_memory_gib: 82.4}\n";
+  CHECK(!scenario_of(whole_scenario).tells_ranks_apart());
+  const Scenario scenario =
+      scenario_of(with(jitter,
+                       "variability: {compute_cv: 0.02, link_cv: 0.1, shape: normal, seed: 7, runs: 9}\n"
+                       "faults:\n"
+                       "  - {rank: 15, compute_factor: 1.5, from_s: 0.25}\n"
+                       "  - {rank: 0, link_factor: 4}\n"));
+  CHECK(scenario.tells_ranks_apart());
+  CHECK(scenario.variability.compute_cv == 0.02);
+  CHECK(scenario.variability.link_cv == 0.1);
+  CHECK(scenario.variability.shape == JitterShape::normal);
+  CHECK(scenario.variability.seed == 7);
+  CHECK(scenario.variability.runs == 9);
+  REQUIRE(scenario.faults.size() == 2);
+  CHECK(scenario.faults[0].rank == 15);
+  CHECK(scenario.faults[0].compute_factor == 1.5);
+  CHECK(scenario.faults[0].link_factor == 1);
+  CHECK(scenario.faults[0].from == Time::from_picoseconds(250'000'000'000));
+  CHECK(scenario.faults[1].link_factor == 4);
+}
+
+TEST_CASE("a fault that cannot be is refused at its place", "[config]") {
+  const std::string measured = "measured: {iteration_time_s: 2.84, peak_memory_gib: 82.4}\n";
+  CHECK(error_with(measured, "faults: [{rank: 16, link_factor: 2}]") ==
+        "doc:14:17: faults[0] is rank 16 of 16 GPUs; expected 0 to 15");
+  CHECK(error_with(measured, "faults: [{rank: 3, from_s: 1}]") ==
+        "doc:14:10: faults[0] has no factor; expected 'compute_factor' or 'link_factor'");
+  CHECK(
+      error_with(measured, "faults: [{rank: 3, compute_facter: 2}]").find("doc:14:20: unknown key 'compute_facter'") !=
+      std::string::npos);
+  CHECK(error_with(measured, "variability: {compute_cvs: 0.1}").find("did you mean 'compute_cv'") != std::string::npos);
+  CHECK(error_with(measured, "variability: {compute_cv: -1}").find("doc:14:27: ") == 0);
+  CHECK(error_with(measured, "variability: {shape: gauss}").find("lognormal, normal, uniform") != std::string::npos);
+}
+
 TEST_CASE("the cluster in nodes or in GPUs", "[config]") {
   CHECK(scenario_of(with("nodes: 2", "gpus: 8")).gpus == 8);
   CHECK(scenario_of(with("nodes: 2", "nodes: 2, gpus: 16, gpus_per_node: 8")).gpus == 16);

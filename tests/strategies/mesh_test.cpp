@@ -82,3 +82,29 @@ TEST_CASE("groups hold the ranks that their layouts count") {
   CHECK(axis_groups(mesh, Axis::expert, 0).front() == std::vector<std::int64_t>{0, 2, 4, 6});
   CHECK(communicator_groups(mesh, {4, 1, Communicator::expert_data}, 0)[1] == std::vector<std::int64_t>{1, 5, 9, 13});
 }
+
+TEST_CASE("ranks and coordinates are each other's inverse in any order of axes") {
+  Mesh mesh;
+  mesh.tensor = 2;
+  mesh.context = 3;
+  mesh.data = 4;
+  mesh.pipeline = 5;
+  // Order tp, cp, ep, dp, pp: rank 1 + 2 (2 + 3 (1 + 4 x 3)) stands at t 1, c 2, d 1, p 3.
+  CHECK(coordinates_of(mesh, 83) == Coordinates{1, 1, 3, 2});
+  for (int round = 0; round < 2; ++round) {
+    for (std::int64_t rank = 0; rank < mesh.ranks(); ++rank) CHECK(rank_at(mesh, coordinates_of(mesh, rank)) == rank);
+    mesh.order = {Axis::pipeline, Axis::data, Axis::tensor, Axis::expert, Axis::context};
+  }
+}
+
+TEST_CASE("expert groups join the data ranks that they span") {
+  Mesh mesh;
+  mesh.data = 16;
+  CHECK(data_ranks_sharing_experts(mesh) == 1);
+  mesh.expert = 8;
+  CHECK(data_ranks_sharing_experts(mesh) == 8);
+  mesh.context = 2;  // half of an expert group are the context ranks of one data rank
+  CHECK(data_ranks_sharing_experts(mesh) == 4);
+  mesh.tensor = 8;  // experts are not divided over tensor ranks: the 16 tensor x context ranks hold two groups
+  CHECK(data_ranks_sharing_experts(mesh) == 1);
+}

@@ -1,0 +1,160 @@
+#include "sim/app/rank_replay.h"
+
+#include <algorithm>
+#include <map>
+#include <thread>
+
+#include "sim/app/statistics.h"
+#include "sim/engine/full_replay.h"
+#include "strategies/mesh.h"
+
+namespace echelon {
+
+namespace {
+
+// What one run leaves behind.
+struct RunSummary {
+  Time end;
+  double least_idle = 0;
+  double mean_idle = 0;
+  std::optional<PaceSetter> pace;
+};
+
+RunSummary summary_of(const FullTimeline& timeline) {
+  RunSummary summary;
+  summary.end = timeline.end;
+  summary.pace = timeline.pace;
+  Time sum;
+  Time least = Time::max();
+  for (const Time idle : timeline.rank_idle) {
+    sum += idle;
+    least = std::min(least, idle);
+  }
+  summary.least_idle = least.seconds() / timeline.end.seconds();
+  summary.mean_idle = sum.seconds() / timeline.end.seconds() / static_cast<double>(timeline.rank_idle.size());
+  return summary;
+}
+
+bool spans_nodes(const GroupLayout& group) {
+  return group.ranks > group.ranks_per_node;
+}
+
+// What of a work's time a slow GPU and a slow NIC stretch. Collectives inside a layer count by what of them shows: what
+// compute hid of them stays hidden. Copies around collectives and transfers inside a node take as long everywhere.
+class PartsOfWork {
+ public:
+  PartsOfWork(const Lowering& lowering, const Network& network) : groups_(lowering.groups), network_(network) {}
+
+  WorkParts of(const Work& work, const Price& price) const {
+    Seconds links;
+    if (const auto* chain = std::get_if<CollectiveChain>(&work)) {
+      for (const CollectiveWork& call : chain->calls)
+        if (spans_nodes(call.group)) links += time_of(call);
+    } else if (const auto* transfer = std::get_if<TransferWork>(&work)) {
+      if (!transfer->same_node) links = price.device();
+    } else {
+      for (std::size_t axis = 0; axis < groups_.size(); ++axis)
+        if (spans_nodes(groups_[axis])) links += price.exposed[axis];
+    }
+    return {Time::from_seconds(price.compute + price.recompute), Time::from_seconds(links)};
+  }
+
+ private:
+  Seconds time_of(const CollectiveWork& call) const {
+    return collective_time(network_, {call.kind, {call.group.ranks, call.group.ranks_per_node}, call.bytes}).time *
+           call.count;
+  }
+
+  const std::array<GroupLayout, 5>& groups_;
+  const Network& network_;
+};
+
+RankLayout layout_of(const Mesh& mesh) {
+  return {mesh.tensor, mesh.context, mesh.data, data_ranks_sharing_experts(mesh)};
+}
+
+RankPlace place_of(const Mesh& mesh, std::int64_t engine_rank) {
+  const std::int64_t stage = mesh.tensor * mesh.context * mesh.data;
+  const std::int64_t inside = engine_rank % stage;
+  const Coordinates at{inside / (mesh.tensor * mesh.context), inside % mesh.tensor, engine_rank / stage,
+                       inside / mesh.tensor % mesh.context};
+  return {rank_at(mesh, at), at.data, at.tensor, at.pipeline, at.context};
+}
+
+RankVariation variation_of(const Scenario& scenario) {
+  const Mesh& mesh = scenario.strategy.mesh;
+  RankVariation variation{scenario.variability, scenario.faults};
+  for (RankFault& fault : variation.faults) {
+    const Coordinates at = coordinates_of(mesh, fault.rank);
+    fault.rank = at.tensor + mesh.tensor * (at.context + mesh.context * (at.data + mesh.data * at.pipeline));
+  }
+  return variation;
+}
+
+// Thread i takes runs i, i + threads, ...; no run depends on another.
+std::vector<RunSummary> all_runs(const FullReplay& replay, const RankVariation& variation, int threads) {
+  std::vector<RunSummary> runs(static_cast<std::size_t>(variation.variability.runs));
+  const std::size_t workers = std::min(runs.size(), static_cast<std::size_t>(threads));
+  const auto work = [&](std::size_t worker) {
+    for (std::size_t run = worker; run < runs.size(); run += workers)
+      runs[run] = summary_of(replay.run(variation, static_cast<std::int64_t>(run)));
+  };
+  std::vector<std::jthread> helpers;
+  for (std::size_t worker = 1; worker < workers; ++worker) helpers.emplace_back(work, worker);
+  work(0);
+  helpers.clear();
+  return runs;
+}
+
+std::optional<Pace> pace_of(const std::vector<RunSummary>& runs, const TaskGraph& graph, const Mesh& mesh) {
+  struct Tally {
+    std::int64_t runs = 0;
+    PaceSetter longest;
+  };
+  std::map<std::int64_t, Tally> by_rank;
+  for (const RunSummary& run : runs) {
+    if (!run.pace) continue;
+    Tally& tally = by_rank[run.pace->rank];
+    ++tally.runs;
+    if (run.pace->delay > tally.longest.delay) tally.longest = *run.pace;
+  }
+  const Tally* most = nullptr;
+  for (const auto& [rank, tally] : by_rank)
+    if (most == nullptr || tally.runs > most->runs) most = &tally;
+  if (most == nullptr) return std::nullopt;
+  return Pace{place_of(mesh, most->longest.rank), describe(graph, most->longest.task), most->longest.delay.seconds(),
+              most->runs};
+}
+
+}  // namespace
+
+RankReplay replay_ranks(const Scenario& scenario, const PricedLowering& priced, int threads) {
+  const Lowering& lowering = priced.lowering;
+  const Mesh& mesh = scenario.strategy.mesh;
+  const ReplayOptions options{scenario.profile.device.overlap_slowdown};
+  const PartsOfWork stretched(lowering, scenario.profile.network);
+  std::vector<WorkParts> parts;
+  for (std::size_t i = 0; i < lowering.works.size(); ++i)
+    parts.push_back(stretched.of(lowering.works[i], priced.prices[i]));
+  const auto plan = std::get<ReplayPlan>(plan_replay(lowering.graph, options));
+  const FullReplay replay(lowering.graph, plan, priced.times, parts, layout_of(mesh), options);
+  const std::vector<RunSummary> runs = all_runs(replay, variation_of(scenario), threads);
+
+  RankReplay result;
+  result.ranks = mesh.ranks();
+  result.runs = std::ssize(runs);
+  result.alike = priced.alike.seconds();
+  std::vector<double> ends;
+  for (const RunSummary& run : runs) {
+    ends.push_back(run.end.seconds().value());
+    result.least_idle += run.least_idle / static_cast<double>(runs.size());
+    result.mean_idle += run.mean_idle / static_cast<double>(runs.size());
+  }
+  result.p5 = Seconds(*percentile(ends, 0.05));
+  result.p50 = Seconds(*percentile(ends, 0.50));
+  result.p95 = Seconds(*percentile(ends, 0.95));
+  result.pace = pace_of(runs, lowering.graph, mesh);
+  return result;
+}
+
+}  // namespace echelon

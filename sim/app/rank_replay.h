@@ -1,0 +1,25 @@
+// Full replay of a lowered scenario: its ranks with their faults and jitter, over many runs.
+#pragma once
+
+#include <vector>
+
+#include "sim/config/scenario.h"
+#include "sim/cost/work_cost.h"
+#include "sim/engine/replay.h"
+#include "sim/metrics/rank_replay.h"
+#include "strategies/lower.h"
+
+namespace echelon {
+
+// A lowered and priced scenario; `prices` and `times` by work, `alike` the iteration of folded replay.
+struct PricedLowering {
+  const Lowering& lowering;
+  const std::vector<Price>& prices;
+  const std::vector<WorkTime>& times;
+  Time alike;
+};
+
+// The same for any number of threads (>= 1).
+RankReplay replay_ranks(const Scenario& scenario, const PricedLowering& priced, int threads);
+
+}  // namespace echelon

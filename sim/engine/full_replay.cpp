@@ -1,0 +1,297 @@
+#include "sim/engine/full_replay.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "sim/base/error.h"
+#include "sim/engine/rank_speed.h"
+
+namespace echelon {
+
+namespace {
+
+// The end of a task of one rank, and what of the chain that led to it took longest beyond nominal.
+struct Mark {
+  Time time;
+  Time delay;              // 0 = nothing did
+  std::int32_t rank = -1;  // of the engine
+  std::int32_t step = -1;  // of the plan
+};
+
+// Members of a stage that run a task together: first, first + stride, ...
+struct Group {
+  std::size_t first = 0;
+  std::size_t stride = 1;
+  std::size_t count = 1;
+};
+
+struct Interval {
+  Time start;
+  Time end;
+};
+
+enum class Scope { rank, lockstep, data_group, barrier };
+
+Scope scope_of(TaskKind kind) {
+  switch (kind) {
+    case TaskKind::forward:
+    case TaskKind::backward:
+    case TaskKind::input_gradient:
+    case TaskKind::weight_gradient:
+      return Scope::lockstep;
+    case TaskKind::parameter_gather:
+    case TaskKind::gradient_reduce:
+      return Scope::data_group;
+    case TaskKind::optimizer:
+      return Scope::barrier;
+    case TaskKind::send_activation:
+    case TaskKind::send_gradient:
+      return Scope::rank;
+  }
+  return Scope::rank;
+}
+
+// What the ranks of one stage carry from step to step, by rank of the stage.
+struct StageState {
+  std::array<std::vector<Mark>, stream_count> ends;  // of the last task on each stream
+  std::vector<Time> hosts;                           // when the host has issued all so far
+  std::vector<Time> busy;                            // compute stream
+  std::vector<Interval> data;                        // by data task, by tensor coordinate; only where compute is slowed
+  std::vector<std::int32_t> cursor;                  // first data task that may still run
+};
+
+class Run {
+ public:
+  Run(const TaskGraph& graph, const ReplayPlan& plan, const std::vector<WorkTime>& times,
+      const std::vector<WorkParts>& parts, const RankLayout& layout, double slowdown, const RankSpeed& speed)
+      : graph_(graph),
+        plan_(plan),
+        times_(times),
+        parts_(parts),
+        tensor_(static_cast<std::size_t>(layout.tensor)),
+        lockstep_(static_cast<std::size_t>(layout.tensor * layout.context * layout.lockstep_data)),
+        width_(static_cast<std::size_t>(layout.stage_ranks())),
+        slowdown_(slowdown),
+        speed_(speed),
+        stages_(graph.programs.size()),
+        slots_(static_cast<std::size_t>(plan.slots)) {
+    for (std::size_t p = 0; p < stages_.size(); ++p) prepare(stages_[p], static_cast<std::size_t>(plan.data_tasks[p]));
+    for (auto& slot : slots_) slot.resize(width_);
+  }
+
+  FullTimeline walk() {
+    for (std::size_t s = 0; s < plan_.steps.size(); ++s) walk_step(s);
+    return timeline();
+  }
+
+ private:
+  void prepare(StageState& stage, std::size_t data_tasks) const {
+    for (auto& ends : stage.ends) ends.resize(width_);
+    stage.hosts.resize(width_);
+    stage.busy.resize(width_);
+    if (slowdown_ <= 1 || data_tasks == 0) return;
+    stage.data.resize(data_tasks * tensor_);
+    stage.cursor.resize(width_);
+  }
+
+  void walk_step(std::size_t s) {
+    step_ = &plan_.steps[s];
+    number_ = s;
+    task_ = &graph_.task(step_->task);
+    stage_ = &stages_[static_cast<std::size_t>(step_->task.program)];
+    work_ = &times_[static_cast<std::size_t>(task_->work)];
+    stretched_ = &parts_[static_cast<std::size_t>(task_->work)];
+    inputs_ = plan_.inputs.data() + step_->first_input;
+    inputs_end_ =
+        plan_.inputs.data() +
+        (s + 1 < plan_.steps.size() ? static_cast<std::size_t>(plan_.steps[s + 1].first_input) : plan_.inputs.size());
+    const Scope scope = scope_of(task_->kind);
+    gate_ = scope == Scope::barrier ? latest_of_all() : Mark();
+    if (scope == Scope::lockstep)
+      for (std::size_t first = 0; first < width_; first += lockstep_) run_group({first, 1, lockstep_});
+    else if (scope == Scope::data_group)
+      for (std::size_t first = 0; first < tensor_; ++first) run_group({first, tensor_, width_ / tensor_});
+    else
+      for (std::size_t first = 0; first < width_; ++first) run_group({first, 1, 1});
+  }
+
+  // What every rank of a barrier waits for.
+  Mark latest_of_all() const {
+    Mark latest;
+    for (std::size_t rank = 0; rank < width_; ++rank) raise(latest, ready(rank));
+    for (const std::int32_t* input = inputs_; input != inputs_end_; ++input)
+      for (const Mark& mark : slots_[static_cast<std::size_t>(*input)]) raise(latest, mark);
+    return latest;
+  }
+
+  static void raise(Mark& latest, const Mark& other) {
+    if (other.time > latest.time) latest = other;
+  }
+
+  // When the rank's stream is free and its dependences have ended.
+  Mark ready(std::size_t rank) const {
+    Mark latest = stage_->ends[static_cast<std::size_t>(task_->stream)][rank];
+    for (const std::int32_t* input = inputs_; input != inputs_end_; ++input)
+      raise(latest, slots_[static_cast<std::size_t>(*input)][rank]);
+    return latest;
+  }
+
+  // When the rank alone could start: its host has issued the task, too.
+  Mark ready_and_issued(std::size_t rank) {
+    Mark latest = ready(rank);
+    raise(latest, gate_);
+    if (task_->stream != Stream::compute) return latest;
+    Time& host = stage_->hosts[rank];
+    const Time issue = task_->syncs_host ? std::max(host, latest.time) : host;
+    host = issue + work_->host;
+    latest.time = std::max(latest.time, issue);
+    return latest;
+  }
+
+  void run_group(const Group& group) {
+    Mark start;
+    start.time = Time::from_picoseconds(-1);
+    for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride)
+      raise(start, ready_and_issued(rank));
+    const Mark end = run_members(group, start);
+    std::vector<Mark>& ends = stage_->ends[static_cast<std::size_t>(task_->stream)];
+    for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) ends[rank] = end;
+    if (step_->slot >= 0) {
+      std::vector<Mark>& slot = slots_[static_cast<std::size_t>(step_->slot)];
+      for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) slot[rank] = end;
+    }
+    if (task_->stream == Stream::data && !stage_->data.empty())
+      for (std::size_t t = group.first; t < std::min(tensor_, group.first + group.count * group.stride);
+           t += group.stride)
+        stage_->data[static_cast<std::size_t>(step_->data_tasks) * tensor_ + t] = {start.time, end.time};
+  }
+
+  // The end of the slowest member.
+  Mark run_members(const Group& group, const Mark& start) {
+    Mark end = start;
+    Time delay;
+    std::size_t slowest = group.first;
+    for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) {
+      const Time own = speed_.varies() ? own_duration(rank, start.time) : work_->device;
+      Time own_end = start.time + own;
+      if (task_->stream == Stream::compute) {
+        own_end = beside_data(rank, start.time, own);
+        stage_->busy[rank] += own_end - start.time;
+      }
+      if (own_end <= end.time) continue;
+      end.time = own_end;
+      delay = own - work_->device;
+      slowest = rank;
+    }
+    if (delay > end.delay) {
+      end.delay = delay;
+      end.rank = static_cast<std::int32_t>(engine_rank(step_->task.program, slowest));
+      end.step = static_cast<std::int32_t>(number_);
+    }
+    return end;
+  }
+
+  std::int64_t engine_rank(std::int32_t program, std::size_t rank) const {
+    return static_cast<std::int64_t>(static_cast<std::size_t>(program) * width_ + rank);
+  }
+
+  Time own_duration(std::size_t rank, Time start) const {
+    const std::int64_t self = engine_rank(step_->task.program, rank);
+    const std::int64_t receiver = step_->receiver < 0 ? self : engine_rank(step_->receiver, rank);
+    return speed_.duration(work_->device, *stretched_, static_cast<std::int64_t>(number_), self, receiver, start);
+  }
+
+  // The end of a compute task: its last kernel was issued, and while the rank's data stream runs it progresses slower.
+  // Rounded as replay() does it, whose events these intervals are.
+  Time beside_data(std::size_t rank, Time start, Time own) {
+    const Time host = stage_->hosts[rank];
+    if (stage_->data.empty()) return std::max(start + own, host);
+    const auto data_end = [&](std::int32_t task) { return interval(task, rank).end; };
+    std::int32_t& cursor = stage_->cursor[rank];
+    while (cursor < step_->data_tasks && data_end(cursor) <= start) ++cursor;
+    Time now = start;
+    double remaining = static_cast<double>(own.picoseconds());
+    const auto end_at = [&](double stretch) {
+      return std::max(now + Time::from_picoseconds(std::llround(remaining * stretch)), host);
+    };
+    Time end = end_at(1);
+    for (std::int32_t next = cursor; next < step_->data_tasks; ++next) {
+      const Interval& data = interval(next, rank);
+      if (data.start >= end) break;
+      if (data.start > now) {
+        remaining = std::max(0.0, remaining - static_cast<double>((data.start - now).picoseconds()));
+        now = data.start;
+      }
+      end = end_at(slowdown_);
+      if (data.end >= end) break;
+      remaining = std::max(0.0, remaining - static_cast<double>((data.end - now).picoseconds()) / slowdown_);
+      now = data.end;
+      end = end_at(1);
+    }
+    return end;
+  }
+
+  const Interval& interval(std::int32_t data_task, std::size_t rank) const {
+    return stage_->data[static_cast<std::size_t>(data_task) * tensor_ + rank % tensor_];
+  }
+
+  FullTimeline timeline() const {
+    FullTimeline result;
+    Mark last;
+    for (const StageState& stage : stages_)
+      for (std::size_t rank = 0; rank < width_; ++rank) {
+        Mark end;
+        for (const auto& ends : stage.ends) raise(end, ends[rank]);
+        raise(last, end);
+        result.rank_ends.push_back(end.time);
+      }
+    result.end = last.time;
+    for (const StageState& stage : stages_)
+      for (const Time busy : stage.busy) result.rank_idle.push_back(result.end - busy);
+    if (last.delay > Time())
+      result.pace = PaceSetter{last.rank, plan_.steps[static_cast<std::size_t>(last.step)].task, last.delay};
+    return result;
+  }
+
+  const TaskGraph& graph_;
+  const ReplayPlan& plan_;
+  const std::vector<WorkTime>& times_;
+  const std::vector<WorkParts>& parts_;
+  std::size_t tensor_;
+  std::size_t lockstep_;
+  std::size_t width_;
+  double slowdown_;
+  const RankSpeed& speed_;
+  std::vector<StageState> stages_;
+  std::vector<std::vector<Mark>> slots_;
+
+  // Of the step that is being walked.
+  const ReplayStep* step_ = nullptr;
+  std::size_t number_ = 0;
+  const Task* task_ = nullptr;
+  StageState* stage_ = nullptr;
+  const WorkTime* work_ = nullptr;
+  const WorkParts* stretched_ = nullptr;
+  const std::int32_t* inputs_ = nullptr;
+  const std::int32_t* inputs_end_ = nullptr;
+  Mark gate_;
+};
+
+}  // namespace
+
+FullReplay::FullReplay(const TaskGraph& graph, const ReplayPlan& plan, const std::vector<WorkTime>& times,
+                       const std::vector<WorkParts>& parts, const RankLayout& layout, const ReplayOptions& options)
+    : graph_(&graph), plan_(&plan), times_(&times), parts_(&parts), layout_(layout), options_(options) {
+  SIM_CHECK(layout.data % layout.lockstep_data == 0, "{} data ranks in groups of {}", layout.data,
+            layout.lockstep_data);
+  SIM_CHECK(times.size() == parts.size(), "{} works have times and {} have parts", times.size(), parts.size());
+}
+
+FullTimeline FullReplay::run(const RankVariation& variation, std::int64_t number) const {
+  const auto programs = static_cast<std::int64_t>(graph_->programs.size());
+  const RankSpeed speed(variation, number, programs * layout_.stage_ranks());
+  return Run(*graph_, *plan_, *times_, *parts_, layout_, options_.overlap_slowdown, speed).walk();
+}
+
+}  // namespace echelon

@@ -1,0 +1,90 @@
+// Full replay: every rank on its own, where replay() runs one for each program.
+//
+// A rank's end e of a task follows from the ends before it by maxima and sums alone, as in replay():
+//   start = max(end of the task before it on the stream, ends of its dependences, issue by the host)
+//   e     = max(start + its own time, launch of its last kernel)
+// with the maximum taken over the members of a group where the group runs the task together:
+//   forward, backward, weight gradients   ranks that share tensors, context or experts, in lockstep: they start when
+//   all
+//                                         can and end with the slowest, for their collectives lie inside the task
+//   parameter gathers, gradient reduction the data group: all ranks of a stage with the same tensor coordinate
+//   messages                              each rank alone; a dependence on another program is on the rank with the same
+//                                         coordinates there
+//   optimizer                             starts when all ranks of all stages can (the gradient norm is reduced over
+//                                         all), then each rank alone
+// No time depends on a later step of the plan (sim/engine/replay_plan.h), so that one walk over its steps, each over
+// all ranks of a stage, gives exactly what an event queue for every rank would, with no queue: memory is ranks x
+// (streams + tasks that others still wait for). With nothing to tell ranks apart all members of a group are equal, and
+// the times are those of replay().
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "sim/base/units.h"
+#include "sim/engine/replay.h"
+#include "sim/engine/replay_plan.h"
+#include "sim/graph/task_graph.h"
+#include "sim/hardware/variation.h"
+
+namespace echelon {
+
+// The ranks of one stage. Rank t + tensor * (c + context * d) of a stage has coordinates t, c, d; rank r of stage p is
+// rank r + p * stage_ranks() of the engine.
+struct RankLayout {
+  std::int64_t tensor = 1;
+  std::int64_t context = 1;
+  std::int64_t data = 1;
+  std::int64_t lockstep_data = 1;  // neighbouring data coordinates that share experts; divides `data`
+
+  std::int64_t stage_ranks() const { return tensor * context * data; }
+};
+
+// The parts of a work's device time that rank differences stretch; the rest takes as long everywhere.
+struct WorkParts {
+  Time kernels;  // by a slow GPU
+  Time links;    // by a slow NIC
+};
+
+struct RankVariation {
+  Variability variability;
+  std::vector<RankFault> faults;  // ranks of the engine
+};
+
+// The task on the critical chain (the tasks that led to the end of the iteration, each the last that the next one
+// waited for) that took the longest beyond its nominal time; the first of several.
+struct PaceSetter {
+  std::int64_t rank = 0;  // of the engine
+  TaskReference task;
+  Time delay;
+};
+
+struct FullTimeline {
+  Time end;
+  std::vector<Time> rank_ends;  // by rank of the engine: of its last task
+  std::vector<Time> rank_idle;  // time up to `end` in which its compute stream ran no task of its own, or waited in one
+                                // for slower members of its group
+  std::optional<PaceSetter> pace;  // nothing where no task of the chain took longer than nominal
+};
+
+class FullReplay {
+ public:
+  // `times` and `parts` are indexed by Task::work. All four outlive the replay.
+  FullReplay(const TaskGraph& graph, const ReplayPlan& plan, const std::vector<WorkTime>& times,
+             const std::vector<WorkParts>& parts, const RankLayout& layout, const ReplayOptions& options);
+
+  // One iteration; the same for the same variation and number, whatever runs beside it. Several may run at once.
+  FullTimeline run(const RankVariation& variation, std::int64_t number) const;
+
+ private:
+  const TaskGraph* graph_;
+  const ReplayPlan* plan_;
+  const std::vector<WorkTime>* times_;
+  const std::vector<WorkParts>* parts_;
+  RankLayout layout_;
+  ReplayOptions options_;
+};
+
+}  // namespace echelon

@@ -1,0 +1,43 @@
+// What full replay adds to a result: how ranks that differ lengthen the iteration, and which of them sets the pace.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "sim/base/units.h"
+
+namespace echelon {
+
+// A rank and where it stands on each axis.
+struct RankPlace {
+  std::int64_t rank = 0;
+  std::int64_t data = 0;
+  std::int64_t tensor = 0;
+  std::int64_t pipeline = 0;
+  std::int64_t context = 0;
+};
+
+// The rank that set the pace in most runs (of several, the lowest), by the task on the critical chain that took the
+// longest beyond its nominal time.
+struct Pace {
+  RankPlace place;
+  std::string task;  // as describe() says it
+  Seconds delay;     // of that task; the longest of the runs
+  std::int64_t runs = 0;
+};
+
+struct RankReplay {
+  std::int64_t ranks = 0;
+  std::int64_t runs = 1;
+  Seconds alike;  // the iteration with nothing to tell ranks apart
+  Seconds p5;     // of the runs' iteration times
+  Seconds p50;
+  Seconds p95;
+  // Share of the iteration in which a rank's compute stream has no task of its own to run; means over the runs.
+  double least_idle = 0;  // of the busiest rank
+  double mean_idle = 0;
+  std::optional<Pace> pace;  // nothing where no task of a critical chain took longer than nominal
+};
+
+}  // namespace echelon
