@@ -7,6 +7,7 @@
 #include "sim/app/automatic.h"
 #include "sim/app/host_cost.h"
 #include "sim/app/memory_result.h"
+#include "sim/app/offload_check.h"
 #include "sim/cost/work_cost.h"
 #include "strategies/lower.h"
 #include "strategies/state.h"
@@ -46,6 +47,8 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   CostContext context;
   context.device = &scenario.profile.device;
   context.network = &scenario.profile.network;
+  context.node_host = &scenario.profile.host;
+  context.host_sharers = host_sharers(scenario);
   context.blocks = &lowering.blocks;
   context.groups = lowering.groups;
   context.execution = lowering.execution;
@@ -73,7 +76,7 @@ Prices price_all(WorkPricer& pricer, const Lowering& lowering) {
     const Price price = pricer.price(work);
     prices.by_work.push_back(price);
     prices.times.push_back({Time::from_seconds(price.device()), Time::from_seconds(price.host)});
-    prices.shares.push_back({price.compute, price.recompute, price.exposed});
+    prices.shares.push_back({price.compute, price.recompute, price.exposed, price.host_copy});
   }
   return prices;
 }
@@ -131,6 +134,7 @@ std::string bottleneck_sentence(const Result& result) {
                          {"waiting for data-parallel collectives", parts.exposed_dp},
                          {"waiting for context-parallel transfers", parts.exposed_cp},
                          {"waiting for expert all-to-alls", parts.exposed_ep},
+                         {"waiting for copies to and from the host", parts.exposed_offload},
                          {"the pipeline bubble", parts.bubble},
                          {"the optimizer step", parts.optimizer},
                          {"a host too slow to launch its kernels", parts.other}};
@@ -146,9 +150,13 @@ std::string bottleneck_sentence(const Result& result) {
 
 std::vector<std::string> warnings_of(const Scenario& scenario, const Result& result) {
   std::vector<std::string> warnings;
-  if (!result.memory.fits) {
-    Bytes worst;
-    for (const StageMemory& stage : result.memory.per_stage) worst = std::max(worst, stage.device);
+  const MemoryResult& memory = result.memory;
+  if (memory.host > memory.host_capacity)
+    warnings.push_back(fmt::format("does not fit: {:.1f} GiB of host memory needed on a node, {:.1f} GiB there are",
+                                   memory.host / gibibytes(1), memory.host_capacity / gibibytes(1)));
+  Bytes worst;
+  for (const StageMemory& stage : memory.per_stage) worst = std::max(worst, stage.device);
+  if (worst > memory.capacity) {
     warnings.push_back(fmt::format("does not fit: {:.1f} GiB needed on the fullest rank, {:.1f} GiB there are",
                                    worst / gibibytes(1), result.memory.capacity / gibibytes(1)));
   }
@@ -216,6 +224,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
                        {scenario.gpus, scenario.profile.network.gpus_per_node});
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
+  if (const auto refusal = check_host(scenario)) return *refusal;
   const Lowering& lowering = std::get<Lowering>(lowered);
   WorkPricer pricer(cost_context(scenario, lowering));
   const Prices prices = price_all(pricer, lowering);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sim/config/device_config.h"
+#include "sim/config/host_config.h"
 #include "sim/config/key_table.h"
 #include "sim/config/network_config.h"
 
@@ -49,6 +50,8 @@ std::vector<Key<ProfileReading>> profile_keys() {
              reading.profile.network = network_from_yaml(value);
              reading.has_network = true;
            }},
+          {{"host", host_type(), "the node's host, for offload; what is absent is not known"},
+           [](const Value& value, ProfileReading& reading) { read_host(value, reading.profile.host); }},
           {{"tuned_rows", R"({"type":"array","items":{"type":"string"}})", "truth rows that a number was tuned on"},
            [](const Value& value, ProfileReading& reading) { read_tuned_rows(value, reading.profile); }}};
 }
@@ -82,8 +85,8 @@ void check_complete(const Value& root, const Profile& profile, bool has_network)
 }
 
 void collect_sources(Profile& profile) {
-  std::set<std::string> distinct{profile.device.datasheet_source, profile.device.behaviour_source,
-                                 profile.price_source};
+  std::set<std::string> distinct{profile.device.datasheet_source, profile.device.behaviour_source, profile.price_source,
+                                 profile.host.source};
   for (const GemmCurve& curve : profile.device.gemm) distinct.insert(curve.provenance.source);
   for (const AttentionCurve& curve : profile.device.attention) distinct.insert(curve.provenance.source);
   if (profile.device.memory_curve) distinct.insert(profile.device.memory_curve->provenance.source);
@@ -105,6 +108,7 @@ ProfileReading read_profile(const std::filesystem::path& path, std::vector<std::
     if (root.find("device")) mark_as_scaled(reading.profile.device, name);  // another chip with the base's curves
     // A peak that the file does not give is one that its device lacks.
     if (const auto device = root.find("device"); device && device->find("datasheet")) reading.profile.device.peak = {};
+    if (root.find("network")) reading.profile.host = {};  // another machine, whose host nothing is known of
   }
   read_keys(root, profile_keys(), reading);
   check_complete(root, reading.profile, reading.has_network);
@@ -131,6 +135,7 @@ std::string save_profile(const Profile& profile) {
                      profile.price_source);
   out += device_to_yaml(profile.device);
   out += "network:\n" + network_to_yaml(profile.network, 2);
+  if (!profile.host.source.empty()) out += "host:\n" + write_host(profile.host, 2);
   if (!profile.tuned_rows.empty()) out += "tuned_rows:\n";
   for (const std::string& row : profile.tuned_rows) out += "  - \"" + row + "\"\n";
   return out;

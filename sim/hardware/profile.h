@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sim/hardware/device.h"
+#include "sim/hardware/host.h"
 #include "sim/hardware/network.h"
 
 namespace echelon {
@@ -15,6 +16,7 @@ struct Profile {
   std::string file;
   Device device;
   Network network;
+  Host host;
   double price_usd_per_gpu_hour = 0;  // 0 = not known
   std::string price_source;
   std::vector<std::string> sources;  // every distinct provenance line of the file

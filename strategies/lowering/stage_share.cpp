@@ -130,13 +130,13 @@ void StageShare::lay_stages() {
   std::size_t next = 0;
   for (std::size_t stage = 0; stage < counts.size(); ++stage) {
     std::vector<StageUnit> units;
-    if (stage == 0) units.push_back({input_.model.embedding, false});
+    if (stage == 0) units.push_back({input_.model.embedding, false, false});
     for (std::int64_t i = 0; i < counts[stage]; ++i) {
       const bool again =
           strategy.recompute != Recompute::none && (strategy.recompute_layers == 0 || i < strategy.recompute_layers);
-      units.push_back({input_.model.layers[next++], again});
+      units.push_back({input_.model.layers[next++], again, i < strategy.offload.activation_layers});
     }
-    if (stage + 1 == counts.size()) units.push_back({input_.model.head, false});
+    if (stage + 1 == counts.size()) units.push_back({input_.model.head, false, false});
     stages_.push_back(std::move(units));
   }
 }
