@@ -134,7 +134,7 @@ std::string bottleneck_sentence(const Result& result) {
                          {"waiting for data-parallel collectives", parts.exposed_dp},
                          {"waiting for context-parallel transfers", parts.exposed_cp},
                          {"waiting for expert all-to-alls", parts.exposed_ep},
-                         {"waiting for copies to and from the host", parts.exposed_offload},
+                         {"waiting for copies to and from the host", parts.offload},
                          {"the pipeline bubble", parts.bubble},
                          {"the optimizer step", parts.optimizer},
                          {"a host too slow to launch its kernels", parts.other}};

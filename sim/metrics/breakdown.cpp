@@ -7,7 +7,7 @@
 namespace echelon {
 
 Seconds Breakdown::total() const {
-  return compute + recompute + exposed_tp + exposed_pp + exposed_dp + exposed_cp + exposed_ep + exposed_offload +
+  return compute + recompute + exposed_tp + exposed_pp + exposed_dp + exposed_cp + exposed_ep + offload +
          bubble + optimizer + other;
 }
 
@@ -69,7 +69,7 @@ class BreakdownWalk {
     } else if (is_data_parallel(blocker.kind) && task.blocker.program == own_program) {
       result_.exposed_dp += waited;
     } else if (is_host_copy(blocker.kind) && task.blocker.program == own_program) {
-      result_.exposed_offload += waited;
+      result_.offload += waited;
     } else {
       result_.bubble += waited;
     }
@@ -89,7 +89,7 @@ class BreakdownWalk {
     result_.exposed_ep += share.exposed[static_cast<std::size_t>(Axis::expert)];
     result_.exposed_dp += share.exposed[static_cast<std::size_t>(Axis::data)];
     result_.exposed_pp += share.exposed[static_cast<std::size_t>(Axis::pipeline)];
-    result_.exposed_offload += share.host_copy;
+    result_.offload += share.host_copy;
     result_.other += took - device;  // launch-bound, or slowed by collectives beside it
   }
 
