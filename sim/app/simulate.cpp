@@ -160,6 +160,10 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
     warnings.push_back(fmt::format("does not fit: {:.1f} GiB needed on the fullest rank, {:.1f} GiB there are",
                                    worst / gibibytes(1), result.memory.capacity / gibibytes(1)));
   }
+  if (scenario.strategy.offload.optimizer != OffloadTarget::none)
+    warnings.emplace_back(
+        "the step on the host is priced at the datasheet bandwidth of its memory, which takes all its cores: with a "
+        "thread a rank (torchrun's default) expect many times as long");
   const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
   if (ungrounded > 0.05)
     warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));
@@ -247,6 +251,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.memory = memory_result(scenario, lowering, timeline);
   result.profile = scenario.profile.name;
   result.sources = scenario.profile.sources;
+  if (scenario.strategy.offload.any()) result.sources.push_back(scenario.profile.host.source);
   add_money_and_energy(scenario, result);
   result.bottleneck = bottleneck_sentence(result);
   result.warnings = warnings_of(scenario, result);
