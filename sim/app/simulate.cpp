@@ -92,7 +92,8 @@ Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& t
   throw InternalError("the task graph deadlocks: " + cycle);
 }
 
-// Executed FLOPs of an iteration over all ranks, and device time by ground.
+// Executed FLOPs of an iteration over all ranks, and device time by ground: without copies beside it on engines of
+// their own.
 void tally_work(const Scenario& scenario, const Lowering& lowering, const Prices& prices, Result& result) {
   const auto& mesh = scenario.strategy.mesh;
   const double replicas = static_cast<double>(mesh.data * mesh.tensor * mesh.context);
@@ -102,6 +103,7 @@ void tally_work(const Scenario& scenario, const Lowering& lowering, const Prices
     for (const Task& task : program.tasks) {
       const Price& price = prices.by_work[static_cast<std::size_t>(task.work)];
       flops += price.flops;
+      if (task.stream == Stream::to_host || task.stream == Stream::from_host) continue;
       for (std::size_t g = 0; g < by_ground.size(); ++g) by_ground[g] += price.by_ground[g];
     }
   result.executed_flops = flops * replicas;
