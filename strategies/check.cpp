@@ -7,6 +7,7 @@
 #include "strategies/mesh.h"
 #include "strategies/pipeline/schedule.h"
 #include "strategies/placement/stages.h"
+#include "strategies/state.h"
 
 namespace echelon {
 
@@ -225,6 +226,36 @@ Refusal check_graph_stages(const Model& model, const Strategy& strategy) {
   return std::nullopt;
 }
 
+// DeepSpeed's offload_param is "valid only with stage 3" (config-json documentation). fp32 parameters are themselves
+// what the optimizer updates (FSDP's CPUOffload moves both).
+Refusal check_offload(const Workload& workload, const Strategy& strategy) {
+  const Offload& offload = strategy.offload;
+  if (offload.parameters != OffloadTarget::none) {
+    const Sharding sharding = state_sharding(strategy);
+    if (sharding != Sharding::zero3 && sharding != Sharding::hybrid)
+      return refuse(
+          "offload.parameters {} needs parameters that are gathered layer by layer, not sharding {}; sharding "
+          "zero3 would do",
+          name_of(offload.parameters), name_of(strategy.sharding));
+    if (offload.optimizer == OffloadTarget::none && state_bytes(workload).weight >= Bytes(4))
+      return refuse(
+          "offload.parameters {} takes the fp32 parameters that the optimizer updates; offload.optimizer {} "
+          "would do",
+          name_of(offload.parameters), name_of(offload.parameters));
+  }
+  return std::nullopt;
+}
+
+Refusal check_offloaded_layers(const Model& model, const Strategy& strategy) {
+  const auto counts = layers_by_stage(static_cast<std::int64_t>(model.layers.size()), strategy);
+  const std::int64_t most = *std::max_element(counts.begin(), counts.end());
+  if (strategy.offload.activation_layers <= most) return std::nullopt;
+  return refuse(
+      "offload.activation_layers {} is more than the {} layers of any chunk; offload.activation_layers {} would "
+      "do",
+      strategy.offload.activation_layers, most, most);
+}
+
 // Slices of a sequence are for the schedules that order them, and each has as many tokens of causal attention.
 Refusal check_slices(const Workload& workload, const Strategy& strategy) {
   const std::int64_t slices = strategy.sequence_slices;
@@ -264,10 +295,12 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   if (auto refusal = check_heads(model, strategy)) return refusal;
   if (auto refusal = check_graph_stages(model, strategy)) return refusal;
   if (auto refusal = check_stages(model, strategy)) return refusal;
+  if (auto refusal = check_offloaded_layers(model, strategy)) return refusal;
   if (auto refusal = check_context(model, strategy)) return refusal;
   if (auto refusal = check_mesh(strategy, placement)) return refusal;
   if (auto refusal = check_experts(model, strategy)) return refusal;
   if (auto refusal = check_sharding(strategy, placement)) return refusal;
+  if (auto refusal = check_offload(workload, strategy)) return refusal;
   if (auto refusal = check_batch(workload, strategy)) return refusal;
   if (auto refusal = check_slices(workload, strategy)) return refusal;
   return check_schedule(workload, strategy);

@@ -3,6 +3,7 @@
 #include "strategies/lowering/data_sharding.h"
 #include "strategies/lowering/data_traffic.h"
 #include "strategies/lowering/messages.h"
+#include "strategies/lowering/offload_traffic.h"
 #include "strategies/lowering/optimizer_step.h"
 #include "strategies/lowering/pass_tasks.h"
 #include "strategies/lowering/stage_share.h"
@@ -21,9 +22,10 @@ class Lowerer {
         share_(input, lowering_),
         sharding_(input, share_.schedule()),
         passes_(input, share_, lowering_),
-        traffic_(input, share_, sharding_, lowering_),
+        offload_(input, share_, sharding_, lowering_),
+        traffic_(input, share_, sharding_, offload_, lowering_),
         messages_(input, share_, lowering_),
-        step_(input, share_, sharding_, lowering_) {}
+        step_(input, share_, sharding_, offload_, lowering_) {}
 
   Lowering run() {
     const auto ranks = static_cast<std::size_t>(strategy_.mesh.pipeline);
@@ -44,10 +46,12 @@ class Lowerer {
 
   void write_rank(std::size_t rank) {
     traffic_.begin_rank();
+    offload_.begin_rank();
     turns_.assign(static_cast<std::size_t>(share_.schedule().shape.chunks), {});
     for (const Action& action : share_.schedule().ranks[rank]) {
       const std::size_t stage = share_.stage_of(rank, action.chunk);
       const MicroBatchTurn turn = turn_of(action);
+      offload_.begin_action(rank);
       if (action.pass == Pass::forward)
         write_forward(rank, stage, action, turn);
       else
@@ -71,22 +75,24 @@ class Lowerer {
 
   void write_forward(std::size_t rank, std::size_t stage, const Action& action, const MicroBatchTurn& turn) {
     const auto& units = share_.units(stage);
-    if (!sharding_.gathers_in_forward(turn)) {
+    const bool gathers = sharding_.gathers_in_forward(turn);
+    if (!gathers && !offload_.splits(action)) {
       write_pass(rank, action, {stage, 0, units.size()}, std::nullopt);
       return;
     }
     const bool releases = sharding_.gathers_by_layer() && !sharding_.keeps_gathered();
     std::vector<TaskId> done;
     for (std::size_t i = 0; i < units.size(); ++i) {
-      const auto gather = traffic_.gather(rank, stage, i, action, done);
-      done.push_back(write_pass(rank, action, {stage, i, i + 1}, gather));
+      const auto gather = gathers ? traffic_.gather(rank, stage, i, action, done) : std::nullopt;
+      done.push_back(write_unit(rank, action, {stage, i, i + 1}, gather));
       if (gather && releases && !share_.is_root(units[i])) traffic_.release(rank, units[i]);
+      offload_.take_activations({rank, stage, i, action}, done.back());
     }
   }
 
   void write_backward(std::size_t rank, std::size_t stage, const Action& action, const MicroBatchTurn& turn) {
     const bool by_layer = holds_weight_gradient(action) && sharding_.reduces_by_layer(turn);
-    if (by_layer || sharding_.gathers_by_layer())
+    if (by_layer || sharding_.gathers_by_layer() || offload_.splits(action))
       write_backward_by_layer(rank, stage, action, turn, by_layer);
     else
       write_pass(rank, action, {stage, 0, share_.units(stage).size()}, std::nullopt);
@@ -111,13 +117,24 @@ class Lowerer {
     std::vector<TaskId> done;
     std::optional<TaskId> gather = gather_of(units.size() - 1, done);
     for (std::size_t i = units.size(); i-- > 0;) {
-      done.push_back(write_pass(rank, action, {stage, i, i + 1}, gather));
+      done.push_back(write_unit(rank, action, {stage, i, i + 1}, gather));
       if (releases) traffic_.release(rank, units[i]);
       if (accumulates) traffic_.accumulate(rank, stage, i);
+      offload_.shed_unreduced({rank, stage, i, action});
       // The next unit's gather goes out before this one's reduction.
       gather = i > 0 ? gather_of(i - 1, done) : std::nullopt;
       if (reduces) traffic_.reduce_unit(rank, action, units[i], done.back(), i == 0);
     }
+  }
+
+  // A pass of one unit, whose activations may come from the host or need room on the way to it.
+  TaskId write_unit(std::size_t rank, const Action& action, const UnitRange& unit, std::optional<TaskId> gather) {
+    const UnitPass pass{rank, unit.stage, unit.first, action};
+    const auto brought = offload_.bring_activations(pass);
+    const TaskId id = write_pass(rank, action, unit, gather);
+    if (brought) lowering_.graph.programs[rank].depend(reference(rank, *brought));
+    offload_.hold_back(pass, id);
+    return id;
   }
 
   TaskId write_pass(std::size_t rank, const Action& action, const UnitRange& units, std::optional<TaskId> gather) {
@@ -132,6 +149,7 @@ class Lowerer {
   StageShare share_;
   DataSharding sharding_;
   PassTasks passes_;
+  OffloadTraffic offload_;
   DataTraffic traffic_;
   StageMessages messages_;
   OptimizerStep step_;

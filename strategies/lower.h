@@ -34,6 +34,7 @@ struct Lowering {
   // By program: buffers of one forward pass that the allocator cannot use again until the device has passed them
   // (Strategy::holds_collective_buffers); beside what the ledger counts.
   std::vector<Bytes> held;
+  std::vector<Bytes> host_memory;  // by program: what one rank fills of its node's, at most
 };
 
 // What the lowering needs to know of the machine.

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <map>
-#include <utility>
 #include <numeric>
+#include <utility>
 
 namespace echelon {
 

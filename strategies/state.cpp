@@ -67,6 +67,21 @@ Bytes optimizer_traffic(const Workload& workload) {
   return to_fp32 + unscale + norm_and_clip + step + to_weight + zeroing;
 }
 
+Bytes host_optimizer_traffic(const Workload& workload) {
+  const Bytes narrow = low_precision(workload) && workload.optimizer_variant != OptimizerVariant::pytorch
+                           ? state_bytes(workload).weight
+                           : Bytes(0);
+  return host_gradient() + host_state(workload) * 2 + narrow;
+}
+
+Bytes host_state(const Workload& workload) {
+  return Bytes(4) + moments(workload.optimizer);
+}
+
+Bytes host_gradient() {
+  return Bytes(4);
+}
+
 Bytes compute_weight(const Workload& workload) {
   return element_size(workload.precision.compute);
 }

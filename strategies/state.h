@@ -45,6 +45,15 @@ ShardedState sharded_state(double elements, const StateBytes& bytes, Sharding sh
 // megatron/optimizer/optimizer.py, Float16OptimizerWithFloat16Params).
 Bytes optimizer_traffic(const Workload& workload);
 
+// Memory of the host that an optimizer step there moves for an element: gradient read, master weight and moments read
+// and written, updated weight written (ZeRO-Offload, arXiv:2101.06840, section 5.1: one fused kernel).
+Bytes host_optimizer_traffic(const Workload& workload);
+
+// Bytes of an element on the host where its optimizer step runs there: the fp32 weight and the moments, and the fp32
+// gradient (16 together with Adam, as DeepSpeed's estimate_zero2_model_states_mem_needs counts).
+Bytes host_state(const Workload& workload);
+Bytes host_gradient();
+
 // Bytes of the unsharded copy of an element that layers compute with.
 Bytes compute_weight(const Workload& workload);
 // Bytes of an element as parameter gathers send it.

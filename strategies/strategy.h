@@ -10,6 +10,7 @@
 
 #include "sim/base/enum_names.h"
 #include "sim/base/error.h"
+#include "sim/base/offload_target.h"
 #include "sim/graph/layer_program.h"
 #include "sim/model/kernel_style.h"
 #include "sim/model/workload.h"
@@ -177,6 +178,18 @@ inline constexpr auto enum_names<PeakKind> = std::to_array<EnumName<PeakKind>>({
 
 struct Schedule;  // strategies/pipeline/schedule.h
 
+// What leaves the device between its uses (ZeRO-Offload, arXiv:2101.06840; ZeRO-Infinity, arXiv:2104.07857).
+struct Offload {
+  OffloadTarget optimizer = OffloadTarget::none;   // states, and the step that needs them
+  OffloadTarget parameters = OffloadTarget::none;  // zero3, hybrid: the shards that gathers read
+  std::int64_t activation_layers = 0;              // first layers of each chunk whose activations wait in host memory
+                                       // (Megatron-Core cpu_offloading_num_layers)
+
+  bool any() const {
+    return optimizer != OffloadTarget::none || parameters != OffloadTarget::none || activation_layers > 0;
+  }
+};
+
 struct Strategy {
   FrameworkKind framework = FrameworkKind::megatron;
   Mesh mesh;
@@ -253,6 +266,8 @@ struct Strategy {
   bool fused_gradient_accumulation = false;  // weight-gradient products add to an fp32 gradient buffer themselves
   bool fused_loss = false;                   // loss in chunks: no full logits kept
   bool dropout = false;
+
+  Offload offload;
 
   PeakKind peak = PeakKind::allocated;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/app/offload_check.h"
+
 namespace echelon {
 
 namespace {
@@ -67,6 +69,9 @@ StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, con
 MemoryResult memory_result(const Scenario& scenario, const Lowering& lowering, const Timeline& timeline) {
   MemoryResult result;
   result.capacity = scenario.profile.device.memory;
+  result.host_capacity = scenario.profile.host.memory;
+  for (const Bytes& filled : lowering.host_memory) result.host = std::max(result.host, filled * host_sharers(scenario));
+  if (result.host > result.host_capacity) result.fits = false;
   for (std::size_t rank = 0; rank < lowering.graph.programs.size(); ++rank) {
     result.per_stage.push_back(stage_memory(scenario, lowering, timeline, rank));
     const StageMemory& stage = result.per_stage.back();

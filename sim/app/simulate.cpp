@@ -8,6 +8,7 @@
 #include "sim/app/host_cost.h"
 #include "sim/app/memory_result.h"
 #include "sim/app/network_traffic.h"
+#include "sim/app/offload_check.h"
 #include "sim/app/rank_replay.h"
 #include "sim/cost/work_cost.h"
 #include "strategies/lower.h"
@@ -48,6 +49,8 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   CostContext context;
   context.device = &scenario.profile.device;
   context.network = &scenario.profile.network;
+  context.node_host = &scenario.profile.host;
+  context.host_sharers = host_sharers(scenario);
   context.blocks = &lowering.blocks;
   context.groups = lowering.groups;
   context.execution = lowering.execution;
@@ -69,7 +72,7 @@ WorkPrices price_all(WorkPricer& pricer, const Lowering& lowering) {
     const Price price = pricer.price(work);
     prices.by_work.push_back(price);
     prices.times.push_back({Time::from_seconds(price.device()), Time::from_seconds(price.host)});
-    prices.shares.push_back({price.compute, price.recompute, price.exposed});
+    prices.shares.push_back({price.compute, price.recompute, price.exposed, price.host_copy});
   }
   return prices;
 }
@@ -85,7 +88,8 @@ Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& t
   throw InternalError("the task graph deadlocks: " + cycle);
 }
 
-// Executed FLOPs of an iteration over all ranks, and device time by ground.
+// Executed FLOPs of an iteration over all ranks, and device time by ground: without copies beside it on engines of
+// their own.
 void tally_work(const Scenario& scenario, const Lowering& lowering, const WorkPrices& prices, Result& result) {
   const auto& mesh = scenario.strategy.mesh;
   const double replicas = static_cast<double>(mesh.data * mesh.tensor * mesh.context);
@@ -95,6 +99,7 @@ void tally_work(const Scenario& scenario, const Lowering& lowering, const WorkPr
     for (const Task& task : program.tasks) {
       const Price& price = prices.by_work[static_cast<std::size_t>(task.work)];
       flops += price.flops;
+      if (task.stream == Stream::to_host || task.stream == Stream::from_host) continue;
       for (std::size_t g = 0; g < by_ground.size(); ++g) by_ground[g] += price.by_ground[g];
     }
   result.executed_flops = flops * replicas;
@@ -127,6 +132,7 @@ std::string bottleneck_sentence(const Result& result) {
                          {"waiting for data-parallel collectives", parts.exposed_dp},
                          {"waiting for context-parallel transfers", parts.exposed_cp},
                          {"waiting for expert all-to-alls", parts.exposed_ep},
+                         {"waiting for copies to and from the host", parts.offload},
                          {"the pipeline bubble", parts.bubble},
                          {"the optimizer step", parts.optimizer},
                          {"a host too slow to launch its kernels", parts.other},
@@ -143,12 +149,20 @@ std::string bottleneck_sentence(const Result& result) {
 
 std::vector<std::string> warnings_of(const Scenario& scenario, const Result& result) {
   std::vector<std::string> warnings;
-  if (!result.memory.fits) {
-    Bytes worst;
-    for (const StageMemory& stage : result.memory.per_stage) worst = std::max(worst, stage.device);
+  const MemoryResult& memory = result.memory;
+  if (memory.host > memory.host_capacity)
+    warnings.push_back(fmt::format("does not fit: {:.1f} GiB of host memory needed on a node, {:.1f} GiB there are",
+                                   memory.host / gibibytes(1), memory.host_capacity / gibibytes(1)));
+  Bytes worst;
+  for (const StageMemory& stage : memory.per_stage) worst = std::max(worst, stage.device);
+  if (worst > memory.capacity) {
     warnings.push_back(fmt::format("does not fit: {:.1f} GiB needed on the fullest rank, {:.1f} GiB there are",
                                    worst / gibibytes(1), result.memory.capacity / gibibytes(1)));
   }
+  if (scenario.strategy.offload.optimizer != OffloadTarget::none)
+    warnings.emplace_back(
+        "the step on the host is priced at the datasheet bandwidth of its memory, which takes all its cores: with a "
+        "thread a rank (torchrun's default) expect many times as long");
   const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
   if (ungrounded > 0.05)
     warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));
@@ -207,6 +221,7 @@ std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario) {
   auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
                        {scenario.gpus, scenario.profile.network.gpus_per_node});
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
+  if (const auto refusal = check_host(scenario)) return *refusal;
   Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}};
   CostContext context = cost_context(scenario, replayed.lowering);
   ReplayOptions options{scenario.profile.device.overlap_slowdown, nullptr};
@@ -258,6 +273,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.memory = memory_result(scenario, lowering, timeline);
   result.profile = scenario.profile.name;
   result.sources = scenario.profile.sources;
+  if (scenario.strategy.offload.any()) result.sources.push_back(scenario.profile.host.source);
   add_money_and_energy(scenario, result);
   result.bottleneck = bottleneck_sentence(result);
   result.warnings = warnings_of(scenario, result);

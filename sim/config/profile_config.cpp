@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sim/config/device_config.h"
+#include "sim/config/host_config.h"
 #include "sim/config/key_table.h"
 #include "sim/config/network_config.h"
 #include "sim/config/topology_config.h"
@@ -52,6 +53,8 @@ std::vector<Key<ProfileReading>> profile_keys() {
            }},
           {{"topology", topology_type(), "what the links look like as a graph"},
            [](const Value& value, ProfileReading& reading) { reading.profile.topology = topology_from_yaml(value); }},
+          {{"host", host_type(), "the node's host, for offload; what is absent is not known"},
+           [](const Value& value, ProfileReading& reading) { read_host(value, reading.profile.host); }},
           {{"tuned_rows", R"({"type":"array","items":{"type":"string"}})", "truth rows that a number was tuned on"},
            [](const Value& value, ProfileReading& reading) { read_tuned_rows(value, reading.profile); }}};
 }
@@ -108,6 +111,7 @@ ProfileReading read_profile(const std::filesystem::path& path, std::vector<std::
     if (root.find("device")) mark_as_scaled(reading.profile.device, name);  // another chip with the base's curves
     // A peak that the file does not give is one that its device lacks.
     if (const auto device = root.find("device"); device && device->find("datasheet")) reading.profile.device.peak = {};
+    if (root.find("network")) reading.profile.host = {};  // another machine, whose host nothing is known of
   }
   read_keys(root, profile_keys(), reading);
   check_complete(root, reading.profile, reading.has_network);
@@ -136,6 +140,7 @@ std::string save_profile(const Profile& profile) {
   out += "network:\n" + network_to_yaml(profile.network, 2);
   const std::string topology = topology_to_yaml(profile.topology, 2);
   if (!topology.empty()) out += "topology:\n" + topology;
+  if (!profile.host.source.empty()) out += "host:\n" + write_host(profile.host, 2);
   if (!profile.tuned_rows.empty()) out += "tuned_rows:\n";
   for (const std::string& row : profile.tuned_rows) out += "  - \"" + row + "\"\n";
   return out;

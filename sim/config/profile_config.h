@@ -15,6 +15,8 @@
 //     memory_kernels: {...}
 //   network: ...             sim/config/network_config.h
 //   topology: ...            sim/config/topology_config.h; absent: NVSwitch nodes and rails, or as `network:` says
+//   host: {link_gb_s, memory_bandwidth_gb_s, memory_gib, nvme_read_gb_s, nvme_write_gb_s, source}
+//                            for offload; not taken from a base whose network the file replaces: another machine
 //   tuned_rows: [...]        ids of truth rows that any number was tuned on
 //
 // The unit stands in every key, a `source` in every group.

@@ -45,6 +45,21 @@ void read_recompute(const Value& value, Strategy& strategy) {
                "expected {kind: operators, operators: [norm, activation]}, and no operators for other kinds");
 }
 
+const std::vector<StrategyKey>& offload_keys() {
+  static const std::vector<StrategyKey> keys = {
+      enum_key<OffloadTarget, Strategy>(
+          "optimizer", [](Strategy& s) -> OffloadTarget& { return s.offload.optimizer; },
+          "where optimizer states lie; off the device the host takes the step (ZeRO-Offload)"),
+      enum_key<OffloadTarget, Strategy>(
+          "parameters", [](Strategy& s) -> OffloadTarget& { return s.offload.parameters; },
+          "zero3, hybrid: where the shards lie that gathers read (ZeRO-Infinity)"),
+      integer_key<Strategy>(
+          "activation_layers", 0, most_layers, [](Strategy& s) -> std::int64_t& { return s.offload.activation_layers; },
+          "first layers of each chunk whose activations wait in host memory for their backward pass"),
+  };
+  return keys;
+}
+
 void read_stage_layers(const Value& value, Strategy& strategy) {
   strategy.balances_stages = value.is_scalar() && value.text() == "balanced";
   if (strategy.balances_stages) return;
@@ -165,6 +180,8 @@ std::vector<StrategyKey> memory_rows() {
       {{"recompute", any_of({enum_type<Recompute>(), choice_type({"auto"}), object_type_of(recompute_keys())}),
         "what the backward pass computes again instead of keeping it; auto: the least that fits"},
        read_recompute},
+      {{"offload", object_type_of(offload_keys()), "what leaves the device between its uses"},
+       [](const Value& value, Strategy& strategy) { read_keys(value, offload_keys(), strategy); }},
   };
 }
 

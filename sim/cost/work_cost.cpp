@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "sim/cost/offload_cost.h"
 #include "sim/cost/operator_cost.h"
 #include "sim/graph/selective_recompute.h"
 
 namespace echelon {
 
 Seconds Price::device() const {
-  Seconds sum = compute + recompute;
+  Seconds sum = compute + recompute + host_copy;
   for (const Seconds& part : exposed) sum += part;
   return sum;
 }
@@ -17,6 +18,7 @@ Price& Price::operator+=(const Price& other) {
   compute += other.compute;
   recompute += other.recompute;
   for (std::size_t i = 0; i < exposed.size(); ++i) exposed[i] += other.exposed[i];
+  host_copy += other.host_copy;
   host += other.host;
   flops += other.flops;
   for (std::size_t i = 0; i < by_ground.size(); ++i) by_ground[i] += other.by_ground[i];
@@ -28,6 +30,7 @@ Price Price::scaled(double factor) const {
   price.compute *= factor;
   price.recompute *= factor;
   for (Seconds& part : price.exposed) part *= factor;
+  price.host_copy *= factor;
   price.host *= factor;
   price.flops *= factor;
   for (Seconds& part : price.by_ground) part *= factor;
@@ -171,7 +174,8 @@ class PassBuilder {
     const double stretch = context_.stretch[static_cast<std::size_t>(communication.axis)];
     const GroupLayout layout = layout_of(communication);
     const std::int64_t ranks = context_.groups[static_cast<std::size_t>(communication.axis)].ranks;
-    const double sent = share_sent(communication.once, communication.part == GroupPart::inside_node ? ranks : layout.ranks);
+    const double sent =
+        share_sent(communication.once, communication.part == GroupPart::inside_node ? ranks : layout.ranks);
     const Bytes bytes =
         element * (context_.tokens * communication.row_share * sent * communication.width * communication.busiest);
     if (kind == CollectiveKind::send_receive) {
@@ -355,11 +359,24 @@ Price WorkPricer::price_transfer(const TransferWork& work) const {
   return price;
 }
 
+// Datasheet ground: the host's memory bandwidth is no measurement of the step.
 Price WorkPricer::price_optimizer(const OptimizerWork& work) const {
   Price price;
+  if (work.target != OffloadTarget::none) {
+    price.compute = host_step_time(*context_.node_host, context_.host_sharers, work);
+    price.by_ground[static_cast<std::size_t>(Ground::datasheet)] = price.compute;
+    return price;
+  }
   const Priced step = memory_bound_time(*context_.device, work.moved_per_element * work.elements, 8);
   price.compute = step.time;
   price.by_ground[static_cast<std::size_t>(step.ground)] = step.time;
+  return price;
+}
+
+Price WorkPricer::price_host_copy(const HostCopy& work) const {
+  Price price;
+  price.host_copy = host_copy_time(*context_.node_host, context_.host_sharers, work);
+  price.by_ground[static_cast<std::size_t>(Ground::datasheet)] = price.host_copy;
   return price;
 }
 
@@ -367,6 +384,7 @@ Price WorkPricer::price(const Work& work) {
   if (const auto* compute = std::get_if<ComputeWork>(&work)) return price_compute(*compute);
   if (const auto* chain = std::get_if<CollectiveChain>(&work)) return price_collectives(*chain);
   if (const auto* transfer = std::get_if<TransferWork>(&work)) return price_transfer(*transfer);
+  if (const auto* copy = std::get_if<HostCopy>(&work)) return price_host_copy(*copy);
   return price_optimizer(std::get<OptimizerWork>(work));
 }
 

@@ -15,6 +15,7 @@
 #include "sim/cost/collective.h"
 #include "sim/cost/compute.h"
 #include "sim/graph/work.h"
+#include "sim/hardware/host.h"
 #include "sim/model/kernel_style.h"
 #include "sim/model/workload.h"
 
@@ -31,6 +32,8 @@ struct HostCost {
 struct CostContext {
   const Device* device = nullptr;
   const Network* network = nullptr;
+  const Host* node_host = nullptr;  // where anything is offloaded
+  double host_sharers = 1;          // GPUs of the job on a node
   const std::vector<LayerProgram>* blocks = nullptr;
   std::array<GroupLayout, 5> groups;  // by Axis
   Execution execution;
@@ -52,6 +55,7 @@ struct Price {
   Seconds compute;
   Seconds recompute;
   std::array<Seconds, 5> exposed{};
+  Seconds host_copy;
   Seconds host;
   Flops flops;                         // executed, recomputed ones included
   std::array<Seconds, 3> by_ground{};  // by Ground
@@ -82,6 +86,7 @@ class WorkPricer {
   Price price_collectives(const CollectiveChain& chain) const;
   Price price_transfer(const TransferWork& work) const;
   Price price_optimizer(const OptimizerWork& work) const;
+  Price price_host_copy(const HostCopy& work) const;
   const Price& price_run(const LayerRun& run);
   CostContext of_slice(const LayerRun& run) const;
 

@@ -16,14 +16,17 @@
 
 namespace echelon {
 
-enum class Stream : std::uint8_t { compute, data, pipeline };
-inline constexpr std::size_t stream_count = 3;
+// The last two are the copy engines, one for each direction of the link to the host.
+enum class Stream : std::uint8_t { compute, data, pipeline, to_host, from_host };
+inline constexpr std::size_t stream_count = 5;
 
 template <>
 inline constexpr auto enum_names<Stream> = std::to_array<EnumName<Stream>>({
     {Stream::compute, "compute"},
     {Stream::data, "data"},
     {Stream::pipeline, "pipeline"},
+    {Stream::to_host, "to_host"},
+    {Stream::from_host, "from_host"},
 });
 
 enum class TaskKind : std::uint8_t {
@@ -36,6 +39,8 @@ enum class TaskKind : std::uint8_t {
   parameter_gather,
   gradient_reduce,
   optimizer,
+  copy_to_host,
+  copy_from_host,
 };
 
 template <>
@@ -49,6 +54,8 @@ inline constexpr auto enum_names<TaskKind> = std::to_array<EnumName<TaskKind>>({
     {TaskKind::parameter_gather, "parameter_gather"},
     {TaskKind::gradient_reduce, "gradient_reduce"},
     {TaskKind::optimizer, "optimizer"},
+    {TaskKind::copy_to_host, "copy_to_host"},
+    {TaskKind::copy_from_host, "copy_from_host"},
 });
 
 enum class MemoryCategory : std::uint8_t {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/base/collective_kind.h"
+#include "sim/base/offload_target.h"
 #include "sim/base/units.h"
 #include "sim/graph/layer_program.h"
 
@@ -74,12 +75,24 @@ struct TransferWork {
   bool same_node = true;
 };
 
-// One optimizer step over the elements that a rank owns, with gradient norm and clipping; memory-bound.
+// One optimizer step over the elements that a rank owns, with gradient norm and clipping; memory-bound. Off the device
+// the host takes it, and moves so many bytes of its own memory.
 struct OptimizerWork {
   double elements = 0;
   Bytes moved_per_element;
+  OffloadTarget target = OffloadTarget::none;
+  Bytes stored_per_element;  // nvme: states that are read from the drives and written back
 };
 
-using Work = std::variant<ComputeWork, CollectiveChain, TransferWork, OptimizerWork>;
+enum class CopyDirection : std::uint8_t { to_host, from_host };
+
+// A copy between the device and what its states or activations are offloaded to.
+struct HostCopy {
+  Bytes bytes;
+  CopyDirection direction = CopyDirection::to_host;
+  OffloadTarget target = OffloadTarget::host;
+};
+
+using Work = std::variant<ComputeWork, CollectiveChain, TransferWork, OptimizerWork, HostCopy>;
 
 }  // namespace echelon

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sim/hardware/device.h"
+#include "sim/hardware/host.h"
 #include "sim/hardware/network.h"
 #include "sim/hardware/topology_spec.h"
 
@@ -17,6 +18,7 @@ struct Profile {
   Device device;
   Network network;
   TopologySpec topology;
+  Host host;
   double price_usd_per_gpu_hour = 0;  // 0 = not known
   std::string price_source;
   std::vector<std::string> sources;  // every distinct provenance line of the file

@@ -7,8 +7,8 @@
 namespace echelon {
 
 Seconds Breakdown::total() const {
-  return compute + recompute + exposed_tp + exposed_pp + exposed_dp + exposed_cp + exposed_ep + bubble + optimizer +
-         other + stragglers;
+  return compute + recompute + exposed_tp + exposed_pp + exposed_dp + exposed_cp + exposed_ep + offload + bubble +
+         optimizer + other + stragglers;
 }
 
 namespace {
@@ -18,6 +18,9 @@ bool is_message(TaskKind kind) {
 }
 bool is_data_parallel(TaskKind kind) {
   return kind == TaskKind::parameter_gather || kind == TaskKind::gradient_reduce;
+}
+bool is_host_copy(TaskKind kind) {
+  return kind == TaskKind::copy_to_host || kind == TaskKind::copy_from_host;
 }
 
 Seconds span(Time from, Time to) {
@@ -65,6 +68,8 @@ class BreakdownWalk {
       result_.bubble += waited - under_way;
     } else if (is_data_parallel(blocker.kind) && task.blocker.program == own_program) {
       result_.exposed_dp += waited;
+    } else if (is_host_copy(blocker.kind) && task.blocker.program == own_program) {
+      result_.offload += waited;
     } else {
       result_.bubble += waited;
     }
@@ -77,7 +82,7 @@ class BreakdownWalk {
       return;
     }
     const WorkShare& share = shares_[static_cast<std::size_t>(task.work)];
-    Seconds device = share.compute + share.recompute;
+    Seconds device = share.compute + share.recompute + share.host_copy;
     for (const Seconds& part : share.exposed) device += part;
     if (task.kind == TaskKind::optimizer)
       result_.optimizer += device;
@@ -89,6 +94,7 @@ class BreakdownWalk {
     result_.exposed_ep += share.exposed[static_cast<std::size_t>(Axis::expert)];
     result_.exposed_dp += share.exposed[static_cast<std::size_t>(Axis::data)];
     result_.exposed_pp += share.exposed[static_cast<std::size_t>(Axis::pipeline)];
+    result_.offload += share.host_copy;
     result_.other += took - device;  // launch-bound, or slowed by collectives beside it
   }
 

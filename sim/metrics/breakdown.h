@@ -19,7 +19,8 @@ struct Breakdown {
   Seconds exposed_dp;
   Seconds exposed_cp;
   Seconds exposed_ep;
-  Seconds bubble;  // waiting for other pipeline ranks
+  Seconds offload;  // copies between the device and the host
+  Seconds bubble;   // waiting for other pipeline ranks
   Seconds optimizer;
   Seconds other;       // the host was too slow to launch, and fixed host work
   Seconds stragglers;  // full replay: what ranks that differ add to the iteration; below 0 where draws were lucky
@@ -32,6 +33,7 @@ struct WorkShare {
   Seconds compute;
   Seconds recompute;
   std::array<Seconds, 5> exposed{};  // by Axis
+  Seconds host_copy;
 };
 
 // The breakdown of one program's rank; sums to the timeline's end. Gaps are laid to the dependence that ended last: a

@@ -27,7 +27,9 @@ struct MemoryResult {
   std::array<Bytes, memory_category_count> by_category{};  // of that rank
   std::vector<StageMemory> per_stage;
   Bytes capacity;
-  bool fits = true;
+  Bytes host;           // that offload needs on a node, as if all its ranks were the one that fills the most
+  Bytes host_capacity;  // of a node; 0 = not known
+  bool fits = true;     // on the device and on the host
 };
 
 // One line of the operator table: where the time of a layer comes from.

@@ -73,6 +73,7 @@ std::span<const BreakdownColumn> breakdown_columns() {
       {"exposed_dp", "waiting for gradient reduction and parameter gathers", &Breakdown::exposed_dp},
       {"exposed_cp", "waiting for context-parallel transfers", &Breakdown::exposed_cp},
       {"exposed_ep", "waiting for expert all-to-alls", &Breakdown::exposed_ep},
+      {"offload", "waiting for copies to and from the host", &Breakdown::offload},
       {"bubble", "waiting for other pipeline stages", &Breakdown::bubble},
       {"optimizer", "optimizer step", &Breakdown::optimizer},
       {"other", "host launches, overlap slowdown", &Breakdown::other},

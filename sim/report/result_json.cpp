@@ -29,6 +29,8 @@ Json memory_to_json(const MemoryResult& memory) {
           {"by_category", categories_to_json(memory.by_category)},
           {"per_stage", stages},
           {"capacity_bytes", memory.capacity.value()},
+          {"host_bytes", memory.host.value()},
+          {"host_capacity_bytes", memory.host_capacity.value()},
           {"fits", memory.fits}};
 }
 

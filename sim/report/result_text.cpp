@@ -52,6 +52,9 @@ void write_totals(Page& page, const Result& result, const TextHeading& heading) 
       fmt::format("  peak memory    {:>8.1f} GiB   of {:.1f} GiB: {}{}", peak, result.memory.capacity / gibibytes(1),
                   result.memory.fits ? "fits" : "DOES NOT FIT",
                   against(peak, heading.measured_peak_gib, fmt::format("{:.1f} GiB", heading.measured_peak_gib))));
+  if (result.memory.host > Bytes(0))
+    page.line(fmt::format("  host memory    {:>8.1f} GiB   of a node's {:.1f} GiB", result.memory.host / gibibytes(1),
+                          result.memory.host_capacity / gibibytes(1)));
   std::string cost = result.cost_usd ? fmt::format("{:.4g} USD", *result.cost_usd) : "no price in the profile";
   page.line(
       fmt::format("  per iteration  {:>8.4g} MJ    at most (all GPUs at TDP), {}", result.energy.value() / 1e6, cost));

@@ -31,7 +31,12 @@ DataSharding::DataSharding(const LoweringInput& input, const Schedule& schedule)
 }
 
 bool DataSharding::gathers_by_layer() const {
-  return (sharding_ == Sharding::zero3 || sharding_ == Sharding::hybrid) && shard_.ranks > 1;
+  const bool kept_elsewhere = shard_.ranks > 1 || strategy_.offload.parameters != OffloadTarget::none;
+  return (sharding_ == Sharding::zero3 || sharding_ == Sharding::hybrid) && kept_elsewhere;
+}
+
+bool DataSharding::sheds_gradients() const {
+  return strategy_.offload.optimizer != OffloadTarget::none && sharding_ >= Sharding::zero2;
 }
 
 bool DataSharding::keeps_gathered() const {
@@ -125,6 +130,12 @@ double DataSharding::owned_elements(const StageState& state) const {
   return state.dense / static_cast<double>(shard_.ranks) + state.routed / expert_shards();
 }
 
+Bytes DataSharding::owned_gradients(const StageState& state) const {
+  const Bytes element =
+      sheds_gradients() ? element_size(workload_.precision.gradient_reduce) : state_bytes(workload_).gradient;
+  return element * owned_elements(state);
+}
+
 // Whether every gradient is there once more in the format of the weights, beside the fp32 sums. nanotron's trainer.py
 // wraps the model in PyTorch's DistributedDataParallel unless it shards the optimizer, whose buckets hold them;
 // DeepSpeed's BF16_Optimizer, of ZeRO-0 and ZeRO-1, zeroes the gradients that it has added to its own, and keeps them.
@@ -143,6 +154,7 @@ ShardedState DataSharding::routed_part(const StageState& state) const {
 }
 
 Bytes DataSharding::step_memory(const StageState& state) const {
+  if (strategy_.offload.optimizer != OffloadTarget::none) return Bytes(0);
   return dense_part(state).step + routed_part(state).step;
 }
 
@@ -151,9 +163,11 @@ MemoryByCategory DataSharding::resident_memory(const StageState& state) const {
   const ShardedState routed = routed_part(state);
   MemoryByCategory memory{};
   const auto at = [&memory](MemoryCategory category) -> Bytes& { return memory[static_cast<std::size_t>(category)]; };
-  at(MemoryCategory::parameters) = dense.parameters + routed.parameters;
-  at(MemoryCategory::gradients) = dense.gradients + routed.gradients;
-  at(MemoryCategory::optimizer) = dense.optimizer + routed.optimizer;
+  if (strategy_.offload.parameters == OffloadTarget::none)
+    at(MemoryCategory::parameters) = dense.parameters + routed.parameters;
+  if (!sheds_gradients()) at(MemoryCategory::gradients) = dense.gradients + routed.gradients;
+  if (strategy_.offload.optimizer == OffloadTarget::none)
+    at(MemoryCategory::optimizer) = dense.optimizer + routed.optimizer;
   if (keeps_narrow_gradients())
     at(MemoryCategory::gradients) += compute_weight(workload_) * (state.dense + state.routed);
   return memory;

@@ -34,8 +34,14 @@ class DataSharding {
   bool keeps_gathered() const;
   // Whether whole gradients add up over the micro-batches until they are reduced: in a pipeline. Else each
   // micro-batch's are reduced at once.
-  bool accumulates_whole() const { return gathers_by_layer() && gathers_once(); }
+  bool accumulates_whole() const { return gathers_by_layer() && gathers_once() && data_.ranks > 1; }
   Bytes unsharded_gradients(double elements) const;  // in the format that they are reduced in
+  // Whether several ranks share one copy of the dense parameters.
+  bool shares_parameters() const { return shard_.ranks > 1; }
+  // Whether gradients leave for the host as soon as they are reduced, or made where nobody shares them: for a step
+  // there, but where the device keeps them for all micro-batches (none, zero1).
+  bool sheds_gradients() const;
+  bool sheds_unreduced() const { return sheds_gradients() && data_.ranks <= 1; }
   // ZeRO-1 and ZeRO-2 gather the weights that the optimizer updated, once an iteration.
   bool updates_sharded_weights() const;
   // Whether a forward pass waits for parameter gathers layer by layer.
@@ -56,6 +62,8 @@ class DataSharding {
 
   // Elements that one rank's optimizer updates.
   double owned_elements(const StageState& state) const;
+  // Bytes of their gradients on the device: as reduced where they leave at once, else as accumulated.
+  Bytes owned_gradients(const StageState& state) const;
   // Bytes of parameters, gradients and optimizer states that one rank holds all through the iteration.
   MemoryByCategory resident_memory(const StageState& state) const;
   // Bytes more while its optimizer runs.

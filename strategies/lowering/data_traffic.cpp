@@ -13,8 +13,13 @@ constexpr std::size_t gathers_in_flight = 2;
 }  // namespace
 
 DataTraffic::DataTraffic(const LoweringInput& input, const StageShare& share, const DataSharding& sharding,
-                         Lowering& into)
-    : strategy_(input.strategy), workload_(input.workload), share_(share), sharding_(sharding), into_(into) {}
+                         OffloadTraffic& offload, Lowering& into)
+    : strategy_(input.strategy),
+      workload_(input.workload),
+      share_(share),
+      sharding_(sharding),
+      offload_(offload),
+      into_(into) {}
 
 void DataTraffic::begin_rank() {
   gathered_.clear();
@@ -28,11 +33,21 @@ std::optional<TaskId> DataTraffic::gather(std::size_t rank, std::size_t stage, s
   if (sharding_.gathers_by_layer() && sharding_.gathers_once()) {
     if (!gathered_.insert({stage, index}).second) return std::nullopt;
   }
+  Program& program = into_.graph.programs[rank];
+  const UnitPass pass{rank, stage, index, action};
+  const auto brought = offload_.bring_parameters(pass, passes);
+  if (brought && !sharding_.shares_parameters()) {
+    program.effect({MemoryCategory::parameters, Bytes(0), gathered_bytes(unit), Bytes(0)});
+    return brought;
+  }
   Task task = task_of(action, TaskKind::parameter_gather,
                       strategy_.overlap_parameter_gather ? Stream::data : Stream::compute, gather_work(unit));
   task.layer = static_cast<std::int32_t>(index);
-  Program& program = into_.graph.programs[rank];
   const TaskId id = program.append(task);
+  if (brought) {
+    program.depend(reference(rank, *brought));
+    offload_.release_shard(pass);
+  }
   if (passes.size() >= gathers_in_flight) program.depend(reference(rank, passes[passes.size() - gathers_in_flight]));
   if (sharding_.gathers_by_layer())
     program.effect({MemoryCategory::parameters, Bytes(0), gathered_bytes(unit), Bytes(0)});
@@ -81,6 +96,7 @@ void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const Stag
   program.depend(reference(rank, pass));
   hold_until_reduced(program, open);
   last_reduction_[rank] = id;
+  offload_.shed_gradients(rank, action, {open_dense_, open_routed_, 0});
   open_dense_ = open_routed_ = 0;
 }
 
@@ -95,6 +111,7 @@ void DataTraffic::reduce_stage(std::size_t rank, std::size_t stage, const Action
   Program& program = into_.graph.programs[rank];
   program.append(task_of(action, TaskKind::gradient_reduce, Stream::compute, reduce_work(state.dense, state.routed)));
   hold_until_reduced(program, state.dense + state.routed);
+  offload_.shed_gradients(rank, action, state);
 }
 
 std::optional<TaskId> DataTraffic::last_reduction(std::size_t rank) const {

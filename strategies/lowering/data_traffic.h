@@ -14,13 +14,15 @@
 #include <vector>
 
 #include "strategies/lowering/data_sharding.h"
+#include "strategies/lowering/offload_traffic.h"
 #include "strategies/pipeline/schedule.h"
 
 namespace echelon {
 
 class DataTraffic {
  public:
-  DataTraffic(const LoweringInput& input, const StageShare& share, const DataSharding& sharding, Lowering& into);
+  DataTraffic(const LoweringInput& input, const StageShare& share, const DataSharding& sharding,
+              OffloadTraffic& offload, Lowering& into);
 
   void begin_rank();
 
@@ -53,6 +55,7 @@ class DataTraffic {
   const Workload& workload_;
   const StageShare& share_;
   const DataSharding& sharding_;
+  OffloadTraffic& offload_;
   Lowering& into_;
   std::map<std::int32_t, WorkId> gather_works_;  // by block
   std::map<std::pair<double, double>, WorkId> reduce_works_;

@@ -4,7 +4,6 @@
 
 #include "strategies/lowering/tasks.h"
 #include "strategies/mesh.h"
-#include "strategies/state.h"
 
 namespace echelon {
 
@@ -19,8 +18,8 @@ TaskId last_before_optimizer(const Program& program) {
 }  // namespace
 
 OptimizerStep::OptimizerStep(const LoweringInput& input, const StageShare& share, const DataSharding& sharding,
-                             Lowering& into)
-    : input_(input), share_(share), sharding_(sharding), into_(into) {}
+                             OffloadTraffic& offload, Lowering& into)
+    : input_(input), share_(share), sharding_(sharding), offload_(offload), into_(into) {}
 
 void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reduction) {
   const StageState state = share_.rank_state(rank);
@@ -34,19 +33,23 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
           {MemoryCategory::gradients, Bytes(0), Bytes(0), -sharding_.unsharded_gradients(state.dense + state.routed)});
   }
   add_tied_gradients(rank, closing);
-  const bool behind_each = share_.schedule().versions == WeightVersions::in_flight;
-  const double updates = behind_each ? static_cast<double>(into_.micro_batches) : 1;
-  const OptimizerWork update{sharding_.owned_elements(state) * updates, optimizer_traffic(input_.workload)};
+  offload_.close_gradients(rank, closing, state);
+  OptimizerWork update = offload_.step(state);
+  if (share_.schedule().versions == WeightVersions::in_flight)
+    update.elements *= static_cast<double>(into_.micro_batches);
   program.append(task_of(closing, TaskKind::optimizer, Stream::compute, add_work(into_, update)));
   program.effect({MemoryCategory::optimizer, sharding_.step_memory(state), Bytes(0), Bytes(0)});
   if (last_reduction) program.depend(reference(rank, *last_reduction));
+  if (const auto last = offload_.last_shed(rank)) program.depend(reference(rank, *last));
   wait_for_all_ranks(rank);
+  offload_.move_weights(rank, closing, state);
   if (sharding_.updates_sharded_weights() && !input_.strategy.overlap_parameter_gather)
     program.append(task_of(closing, TaskKind::parameter_gather, Stream::compute,
                            add_work(into_, sharding_.closing_gather(state))));
   into_.parameters.push_back(state.dense + state.routed);
   into_.resident.push_back(sharding_.resident_memory(state));
   into_.resident.back()[static_cast<std::size_t>(MemoryCategory::parameters)] += older_weights(rank, state);
+  into_.host_memory.push_back(offload_.host_memory(rank, state));
 }
 
 // Versions beside the newest: one, or those of the other micro-batches in flight (rank r of p holds up to p - r).

@@ -6,13 +6,15 @@
 #include <optional>
 
 #include "strategies/lowering/data_sharding.h"
+#include "strategies/lowering/offload_traffic.h"
 #include "strategies/pipeline/schedule.h"
 
 namespace echelon {
 
 class OptimizerStep {
  public:
-  OptimizerStep(const LoweringInput& input, const StageShare& share, const DataSharding& sharding, Lowering& into);
+  OptimizerStep(const LoweringInput& input, const StageShare& share, const DataSharding& sharding,
+                OffloadTraffic& offload, Lowering& into);
 
   // Called for each rank in order, after all passes of all ranks stand. `last_reduction`: the rank's last gradient
   // reduction beside compute.
@@ -26,6 +28,7 @@ class OptimizerStep {
   LoweringInput input_;
   const StageShare& share_;
   const DataSharding& sharding_;
+  OffloadTraffic& offload_;
   Lowering& into_;
   WorkId tied_work_ = -1;
 };

@@ -135,13 +135,13 @@ void StageShare::lay_stages() {
   std::size_t next = 0;
   for (std::size_t stage = 0; stage < counts.size(); ++stage) {
     std::vector<StageUnit> units;
-    if (stage == 0 && input_.model.embedding >= 0) units.push_back({input_.model.embedding, false});
+    if (stage == 0 && input_.model.embedding >= 0) units.push_back({input_.model.embedding, false, false});
     for (std::int64_t i = 0; i < counts[stage]; ++i) {
       const bool again =
           strategy.recompute != Recompute::none && (strategy.recompute_layers == 0 || i < strategy.recompute_layers);
-      units.push_back({input_.model.layers[next++], again});
+      units.push_back({input_.model.layers[next++], again, i < strategy.offload.activation_layers});
     }
-    if (stage + 1 == counts.size() && input_.model.head >= 0) units.push_back({input_.model.head, false});
+    if (stage + 1 == counts.size() && input_.model.head >= 0) units.push_back({input_.model.head, false, false});
     handed_on_.push_back(echelon::handed_on(input_.model, next > 0 ? next - 1 : 0));
     stages_.push_back(std::move(units));
   }

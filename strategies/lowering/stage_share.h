@@ -28,6 +28,7 @@ Lowering describe_ranks(const LoweringInput& input);
 struct StageUnit {
   std::int32_t block = 0;
   bool recomputed = false;
+  bool offloaded = false;  // its activations wait on the host
 };
 
 // One rank's share of a block.

@@ -81,6 +81,22 @@ TEST_CASE("A profile based on another inherits, overrides and owns up to it") {
   CHECK(profile.device.gemm[0].provenance.source.find("carried over from dgx-h100") != std::string::npos);
 }
 
+TEST_CASE("A host is read and written, and another machine's is not taken from its base") {
+  const Host host = load_profile(shipped / "dgx-h100.yaml").host;
+  CHECK(host.link == gigabytes_per_second(51));
+  CHECK(host.memory_bandwidth == gigabytes_per_second(614.4));
+  CHECK(host.memory == gibibytes(2048));
+  CHECK(host.nvme_read == ByteRate(0));
+  CHECK_FALSE(host.source.empty());
+  const std::string head = "echelon: 1\nbased_on: dgx-h100\ntitle: t\n";
+  CHECK(load_profile(beside_h100("same.yaml", head)).host.link == host.link);
+  const auto with_drives = beside_h100("drives.yaml", head + "host: {nvme_read_gb_s: 50, source: s}\n");
+  CHECK(load_profile(with_drives).host.nvme_read == gigabytes_per_second(50));
+  CHECK(load_profile(with_drives).host.memory == host.memory);
+  CHECK(load_profile(shipped / "aws-p5-h100-efa.yaml").host.link == ByteRate(0));  // based on dgx-h100
+  CHECK(message_of(beside_h100("h.yaml", head + "host: {link_gb_s: 0, source: s}\n")).find(":4:") != std::string::npos);
+}
+
 TEST_CASE("Faults of a profile are told with their place") {
   const std::string head = "echelon: 1\nbased_on: dgx-h100\ntitle: t\n";
   CHECK(message_of(beside_h100("a.yaml", head + "devise: {}\n")).find(":4:1: ") != std::string::npos);

@@ -33,6 +33,18 @@ std::string resolve_error(const std::string& text, std::int64_t gpus) {
 
 }  // namespace
 
+TEST_CASE("offload is read by its parts", "[config]") {
+  const Offload some = strategy_of("offload: {optimizer: nvme, parameters: host, activation_layers: 3}").offload;
+  CHECK(some.optimizer == OffloadTarget::nvme);
+  CHECK(some.parameters == OffloadTarget::host);
+  CHECK(some.activation_layers == 3);
+  CHECK_FALSE(strategy_of("").offload.any());
+  CHECK(strategy_error("offload: {optimiser: host}").find("optimizer") != std::string::npos);
+  CHECK(strategy_error("offload: {optimizer: cpu}").find("host") != std::string::npos);
+  CHECK(strategy_error("offload: {activation_layers: -1}").find("expected") != std::string::npos);
+  CHECK(strategy_error("offload: host").find("expected") != std::string::npos);
+}
+
 TEST_CASE("every strategy key arrives", "[config]") {
   const Strategy s = strategy_of(
       "framework: megatron, data_parallel: 2, tensor_parallel: 3, pipeline_parallel: 4, context_parallel: 5, "

@@ -206,6 +206,12 @@ TEST_CASE("resident state is the stage's, divided as the sharding says") {
     Divided divided = table[static_cast<std::size_t>(strategy.sharding)];
     if (strategy.sharding == Sharding::zero2) divided.parameters = strategy.zero2_divides_parameters;
     StateBytes bytes = state_bytes(one.workload);
+    const Offload& offload = strategy.offload;
+    const bool host_step = offload.optimizer != OffloadTarget::none;
+    const bool leaves_at_once = host_step && strategy.sharding >= Sharding::zero2;  // as soon as they are reduced
+    if (host_step) bytes.optimizer = Bytes(0);
+    if (leaves_at_once) bytes.gradient = Bytes(0);
+    if (offload.parameters != OffloadTarget::none) bytes.weight = Bytes(0);
     const bool buckets = strategy.framework == FrameworkKind::nanotron && strategy.sharding == Sharding::none;
     const bool twice = strategy.framework == FrameworkKind::deepspeed && strategy.sharding <= Sharding::zero1 &&
                        one.workload.precision.gradient == DataType::fp32 &&

@@ -75,6 +75,11 @@ Strategy CaseSource::strategy(const Model& model) {
   strategy.overlap_gradient_reduce = chance(60);
   strategy.overlap_parameter_gather = chance(60);
   strategy.overlap_pipeline = chance(50);
+  if (chance(30)) {
+    strategy.offload.optimizer = one_of({OffloadTarget::none, OffloadTarget::host, OffloadTarget::nvme});
+    strategy.offload.parameters = one_of({OffloadTarget::none, OffloadTarget::host, OffloadTarget::nvme});
+    strategy.offload.activation_layers = one_of<std::int64_t>({0, 1, 2, 3});
+  }
   strategy.attention = chance(70) ? AttentionKernel::flash : AttentionKernel::unfused;
   return strategy;
 }
@@ -100,13 +105,14 @@ std::string describe(const Case& one) {
       "{} layers, {} heads, {} kv heads, {} experts, sequence {}, batch {}; {}: dp {} tp {} pp {} cp {} ep {} etp {} "
       "on "
       "{} GPUs, micro-batch {}, {} x {}, first {} last {}, sp {}, {} of {} reshard {}, recompute {} of {}, overlap "
-      "{}{}{}",
+      "{}{}{}, offload {} {} {}",
       one.model.layers.size(), one.model.heads, one.model.kv_heads, one.model.experts, one.workload.sequence_length,
       one.workload.global_batch, name_of(s.framework), m.data, m.tensor, m.pipeline, m.context, m.expert,
       m.expert_tensor, one.placement.gpus, s.micro_batch, name_of(s.schedule), s.virtual_stages, s.first_stage_layers,
       s.last_stage_layers, s.sequence_parallel, name_of(s.sharding), s.shard_ranks, s.reshard_after_forward,
       name_of(s.recompute), s.recompute_layers, int(s.overlap_gradient_reduce), int(s.overlap_parameter_gather),
-      int(s.overlap_pipeline));
+      int(s.overlap_pipeline), name_of(s.offload.optimizer), name_of(s.offload.parameters),
+      s.offload.activation_layers);
 }
 
 }  // namespace echelon::testing

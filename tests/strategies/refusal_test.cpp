@@ -25,6 +25,7 @@ std::int64_t& number_named(const std::string& name, Case& one) {
       {"expert_parallel", &strategy.mesh.expert},
       {"expert_tensor_parallel", &strategy.mesh.expert_tensor},
       {"micro_batch", &strategy.micro_batch},
+      {"offload.activation_layers", &strategy.offload.activation_layers},
       {"virtual_stages", &strategy.virtual_stages},
       {"sequence_slices", &strategy.sequence_slices},
       {"first_stage_layers", &strategy.first_stage_layers},
@@ -51,17 +52,19 @@ std::vector<std::string> alternatives(const std::string& reason) {
 
 // Changes what one alternative names, and counts it.
 void follow(const std::string& alternative, Case& one, std::map<std::string, int>& followed) {
-  static const std::regex change("([a-z_]+) (true|interleaved|1f1b|none|zero1|[0-9]+)");
+  static const std::regex change("([a-z_.]+) (true|interleaved|1f1b|none|zero1|zero3|host|nvme|[0-9]+)");
   for (std::sregex_iterator i(alternative.begin(), alternative.end(), change); i != std::sregex_iterator(); ++i) {
     const std::string name = (*i)[1];
     ++followed[name];
     const std::string value = (*i)[2];
     if (name == "sequence_parallel")
       one.strategy.sequence_parallel = true;
-    else if (name == "schedule")
-      one.strategy.schedule = *from_name<ScheduleKind>(value);
     else if (name == "sharding")
       one.strategy.sharding = *from_name<Sharding>(value);
+    else if (name == "offload.optimizer")
+      one.strategy.offload.optimizer = *from_name<OffloadTarget>(value);
+    else if (name == "schedule")
+      one.strategy.schedule = *from_name<ScheduleKind>(value);
     else
       number_named(name, one) = std::stoll(value);
   }
@@ -98,7 +101,7 @@ TEST_CASE("whoever follows the advice of refusals ends with a strategy that lowe
   for (const char* const name :
        {"gpus", "data_parallel", "tensor_parallel", "pipeline_parallel", "expert_parallel", "expert_tensor_parallel",
         "micro_batch", "virtual_stages", "first_stage_layers", "last_stage_layers", "shard_ranks", "global_batch",
-        "sequence_length", "sequence_parallel", "schedule"}) {
+        "sequence_length", "sequence_parallel", "schedule", "sharding", "offload.activation_layers"}) {
     INFO(name);
     CHECK(followed[name] > 0);
   }
