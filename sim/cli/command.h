@@ -20,6 +20,7 @@ void add_models_command(CLI::App& app, CommandBody& body);
 void add_profiles_command(CLI::App& app, CommandBody& body);
 void add_import_command(CLI::App& app, CommandBody& body);
 void add_schedule_command(CLI::App& app, CommandBody& body);
+void add_calibrate_command(CLI::App& app, CommandBody& body);
 
 // Writes a text to a file. Throws InputError where it cannot.
 void write_file(const std::string& path, const std::string& text);
