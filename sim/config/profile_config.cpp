@@ -173,6 +173,13 @@ std::string save_profile(const Profile& profile) {
   return out;
 }
 
+std::vector<NamedNumber> profile_numbers(const Profile& profile) {
+  std::vector<NamedNumber> numbers{{"price.usd_per_gpu_hour", profile.price_usd_per_gpu_hour}};
+  for (NamedNumber& number : device_numbers(profile.device)) numbers.push_back(std::move(number));
+  for (NamedNumber& number : network_numbers(profile.network)) numbers.push_back(std::move(number));
+  return numbers;
+}
+
 std::string profile_type() {
   return object_type_of(profile_keys());
 }

@@ -42,8 +42,7 @@ TEST_CASE("calibrate refuses families that there are not and places that cannot 
 
 TEST_CASE("calibrate --fit-only turns samples into a profile that runs, needing no GPU") {
   const ScratchFolder folder;
-  std::filesystem::create_directories(folder.path() / "hardware_profiles");
-  const std::string yaml = (folder.path() / "hardware_profiles" / "mine.yaml").string();
+  const std::string yaml = (folder.path() / "mine.yaml").string();
   const std::string samples = samples_in(folder);
   const ProgramRun run = run_program({"calibrate", "--fit-only", samples, "-o", yaml, "--json"});
   CAPTURE(run.output);
@@ -51,12 +50,10 @@ TEST_CASE("calibrate --fit-only turns samples into a profile that runs, needing 
   const auto json = nlohmann::json::parse(run.output);
   CHECK(json["curves"][0]["curve"] == "gemm bf16");
   CHECK(json["worst"].size() == 10);
-  const ProgramRun shown = run_program({"profiles", "mine"}, "/", folder.path().string());
+  const ProgramRun shown = run_program({"profiles", yaml});
   CHECK(shown.output.find("host: \"node7\"") != std::string::npos);
-  const ProgramRun step =
-      run_program({"run", std::string(ECHELON_SOURCE_DIR) + "/scenarios/published/megatron-h100-8b.yaml", "--set",
-                   "cluster.profile=mine", "--json"},
-                  "/", folder.path().string());
+  const std::string scenario = std::string(ECHELON_SOURCE_DIR) + "/scenarios/published/torchtitan-llama3-8b.yaml";
+  const ProgramRun step = run_program({"run", scenario, "--set", "cluster.profile=" + yaml, "--json"});
   CAPTURE(step.output);
   CHECK(step.exit_code == 0);
 }
