@@ -6,17 +6,13 @@
 #include "calibrate/gpu/cuda/families.h"
 
 #ifdef ECHELON_HAVE_NCCL
-#include <nccl.h>
+#include "calibrate/gpu/cuda/nccl_api.h"
 #endif
 
 namespace echelon {
 
 #ifdef ECHELON_HAVE_NCCL
 namespace {
-
-void check_nccl(ncclResult_t status, const char* what) {
-  if (status != ncclSuccess) throw DeviceError(std::string(what) + ": " + ncclGetErrorString(status));
-}
 
 // Devices are switched between while a node's ranks are driven; the one of the benchmarks is put back.
 class DeviceSwitch {
@@ -43,36 +39,42 @@ using Call = ncclResult_t (*)(Rank& rank, std::size_t count, int index, int rank
 
 class Node {
  public:
-  Node(int ranks, std::size_t bytes) : ranks_(static_cast<std::size_t>(ranks)) {
+  explicit Node(int ranks) : ranks_(static_cast<std::size_t>(ranks)) {
     std::vector<ncclComm_t> communicators(ranks_.size());
-    check_nccl(ncclCommInitAll(communicators.data(), ranks, nullptr), "ncclCommInitAll");
+    check_nccl(nccl().comm_init_all(communicators.data(), ranks, nullptr), "ncclCommInitAll");
     for (int i = 0; i < ranks; ++i) {
       Rank& rank = ranks_[static_cast<std::size_t>(i)];
       rank.device = i;
       rank.communicator = communicators[static_cast<std::size_t>(i)];
     }
-    try {
-      for_each([&](Rank& rank) {
-        rank.stream = std::make_unique<Stream>();
-        rank.in = DeviceBuffer(bytes);
-        rank.out = DeviceBuffer(bytes);
-        fill_random(rank.in.data(), bytes, "bf16");
-      });
-    } catch (...) {
-      release();
-      throw;
-    }
   }
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
-  ~Node() { release(); }
+  ~Node() {
+    const DeviceSwitch keep;
+    for (Rank& rank : ranks_) {
+      cudaSetDevice(rank.device);
+      if (rank.communicator != nullptr) nccl().comm_destroy(rank.communicator);
+      rank.stream.reset();
+      rank.in = DeviceBuffer();
+      rank.out = DeviceBuffer();
+    }
+  }
 
-  template <class Use>
-  void for_each(const Use& use) {
+  std::size_t size() const { return ranks_.size(); }
+
+  // Buffers of at least so many bytes on every rank.
+  void reserve(std::size_t bytes) {
     const DeviceSwitch keep;
     for (Rank& rank : ranks_) {
       check(cudaSetDevice(rank.device), "cudaSetDevice");
-      use(rank);
+      if (rank.stream == nullptr) rank.stream = std::make_unique<Stream>();
+      if (rank.out.bytes() >= bytes) continue;
+      rank.in = DeviceBuffer();
+      rank.out = DeviceBuffer();
+      rank.in = DeviceBuffer(bytes);
+      fill_random(rank.in.data(), bytes, "bf16");
+      rank.out = DeviceBuffer(bytes);
     }
   }
   // Every rank's calls from a thread of its own, as processes of a training run make them; returns when all are done.
@@ -90,24 +92,14 @@ class Node {
     Rank& rank = ranks_[static_cast<std::size_t>(index)];
     cudaSetDevice(rank.device);
     for (int i = 0; i < calls; ++i) {
-      ncclGroupStart();
+      nccl().group_start();
       const ncclResult_t status = call(rank, count, index, static_cast<int>(ranks_.size()));
-      const ncclResult_t end = ncclGroupEnd();
+      const ncclResult_t end = nccl().group_end();
       if (status != ncclSuccess || end != ncclSuccess) return status != ncclSuccess ? status : end;
     }
     return cudaStreamSynchronize(*rank.stream) == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
   }
 
-  void release() {
-    const DeviceSwitch keep;
-    for (Rank& rank : ranks_) {
-      cudaSetDevice(rank.device);
-      if (rank.communicator != nullptr) ncclCommDestroy(rank.communicator);
-      rank.stream.reset();
-      rank.in = DeviceBuffer();
-      rank.out = DeviceBuffer();
-    }
-  }
   std::vector<Rank> ranks_;
 };
 
@@ -116,9 +108,9 @@ ncclResult_t exchange(Rank& rank, std::size_t count, int index, int ranks) {
   for (int i = 0; i < ranks; ++i) {
     const int peer = (index + i) % ranks;
     const std::size_t at = 2 * part * static_cast<std::size_t>(peer);
-    ncclResult_t status = ncclSend(rank.in.data() + at, part, ncclBfloat16, peer, rank.communicator, *rank.stream);
+    ncclResult_t status = nccl().send(rank.in.data() + at, part, ncclBfloat16, peer, rank.communicator, *rank.stream);
     if (status == ncclSuccess)
-      status = ncclRecv(rank.out.data() + at, part, ncclBfloat16, peer, rank.communicator, *rank.stream);
+      status = nccl().recv(rank.out.data() + at, part, ncclBfloat16, peer, rank.communicator, *rank.stream);
     if (status != ncclSuccess) return status;
   }
   return ncclSuccess;
@@ -126,10 +118,10 @@ ncclResult_t exchange(Rank& rank, std::size_t count, int index, int ranks) {
 
 ncclResult_t pass_on(Rank& rank, std::size_t count, int index, int ranks) {
   const int next = (index + 1) % ranks, before = (index + ranks - 1) % ranks;
-  const ncclResult_t status = ncclSend(rank.in.data(), count, ncclBfloat16, next, rank.communicator, *rank.stream);
+  const ncclResult_t status = nccl().send(rank.in.data(), count, ncclBfloat16, next, rank.communicator, *rank.stream);
   return status != ncclSuccess
              ? status
-             : ncclRecv(rank.out.data(), count, ncclBfloat16, before, rank.communicator, *rank.stream);
+             : nccl().recv(rank.out.data(), count, ncclBfloat16, before, rank.communicator, *rank.stream);
 }
 
 struct Collective {
@@ -141,25 +133,25 @@ const std::vector<Collective>& collectives() {
   static const std::vector<Collective> all{
       {"all_reduce",
        [](Rank& r, std::size_t count, int, int) {
-         return ncclAllReduce(r.in.data(), r.out.data(), count, ncclBfloat16, ncclSum, r.communicator, *r.stream);
+         return nccl().all_reduce(r.in.data(), r.out.data(), count, ncclBfloat16, ncclSum, r.communicator, *r.stream);
        }},
       {"all_gather",
        [](Rank& r, std::size_t count, int, int ranks) {
-         return ncclAllGather(r.in.data(), r.out.data(), count / static_cast<std::size_t>(ranks), ncclBfloat16,
-                              r.communicator, *r.stream);
+         return nccl().all_gather(r.in.data(), r.out.data(), count / static_cast<std::size_t>(ranks), ncclBfloat16,
+                                  r.communicator, *r.stream);
        }},
       {"reduce_scatter",
        [](Rank& r, std::size_t count, int, int ranks) {
-         return ncclReduceScatter(r.in.data(), r.out.data(), count / static_cast<std::size_t>(ranks), ncclBfloat16,
-                                  ncclSum, r.communicator, *r.stream);
+         return nccl().reduce_scatter(r.in.data(), r.out.data(), count / static_cast<std::size_t>(ranks), ncclBfloat16,
+                                      ncclSum, r.communicator, *r.stream);
        }},
       {"broadcast",
        [](Rank& r, std::size_t count, int, int) {
-         return ncclBroadcast(r.in.data(), r.out.data(), count, ncclBfloat16, 0, r.communicator, *r.stream);
+         return nccl().broadcast(r.in.data(), r.out.data(), count, ncclBfloat16, 0, r.communicator, *r.stream);
        }},
       {"reduce",
        [](Rank& r, std::size_t count, int, int) {
-         return ncclReduce(r.in.data(), r.out.data(), count, ncclBfloat16, ncclSum, 0, r.communicator, *r.stream);
+         return nccl().reduce(r.in.data(), r.out.data(), count, ncclBfloat16, ncclSum, 0, r.communicator, *r.stream);
        }},
       {"all_to_all", exchange},
       {"send_receive", pass_on},
@@ -185,18 +177,30 @@ Reading measure_collective(Context& context, const Benchmark& benchmark, const E
   const auto bytes = static_cast<std::size_t>(benchmark.bytes);
   context.operands.release();
   context.results.release();
-  Node node(ranks, aligned(bytes));
+  auto node = std::static_pointer_cast<Node>(context.communicators);
+  // Kept for the next benchmark only if this one goes well.
+  context.communicators.reset();
+  if (node == nullptr || node->size() != static_cast<std::size_t>(ranks)) {
+    node.reset();
+    node = std::make_shared<Node>(ranks);
+  }
+  node->reserve(aligned(bytes));
   const auto count = bytes / 2;
   const int calls = static_cast<int>(std::clamp<std::size_t>((std::size_t{64} << 20) / bytes, 1, most_calls));
   Reading reading = time_on_host(
-      context, [&] { node.run(call, count, calls); }, effort);
+      context, [&] { node->run(call, count, calls); }, effort);
+  context.communicators = node;
   for (double& time : reading.microseconds) time /= calls;
   return reading;
 }
 
 std::string nccl_version() {
   int version = 0;
-  if (ncclGetVersion(&version) != ncclSuccess) return "";
+  try {
+    if (nccl().get_version(&version) != ncclSuccess) return "";
+  } catch (const Unsupported&) {
+    return "";
+  }
   return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
          std::to_string(version % 100);
 }

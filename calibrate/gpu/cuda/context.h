@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "calibrate/gpu/cuda/buffer.h"
@@ -49,6 +50,7 @@ struct Context {
   DeviceBuffer workspace;
   Arena operands;  // inputs, never written to
   Arena results;
+  std::shared_ptr<void> communicators;  // of the last collective: making them takes seconds
 
   // Into how many copies buffers of one execution are rotated: as many as make twice the L2 cache, at most 100.
   int copies_for(std::size_t bytes) const;

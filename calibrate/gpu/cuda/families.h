@@ -24,7 +24,7 @@ Reading measure_overlap(Context& context, const Benchmark& benchmark, const Effo
 // A collective of `ranks` GPUs of this process on `bytes`, the full vector as nccl-tests counts it.
 Reading measure_collective(Context& context, const Benchmark& benchmark, const Effort& effort);
 
-// NCCL's version that this build links; empty without it.
+// The version of the NCCL that is found here; empty without it.
 std::string nccl_version();
 
 }  // namespace echelon
