@@ -5,8 +5,9 @@
     measure_steps.py --out steps.csv --dry-run  writes the same rows without figures: needs neither torch nor GPU
 
 `echelon validate steps.csv --profile PROFILE.yaml` then holds predictions against them. A step is what plain PyTorch
-does: eager blocks, FlashAttention-2, bf16 weights and gradients, AdamW on fp32 masters; full recompute keeps the inputs
-of blocks alone. Times are medians over steps after warm-up, by CUDA events; memory is torch.cuda.max_memory_allocated.
+does: eager blocks, FlashAttention-2, bf16 weights and gradients, AdamW on fp32 masters (20 bytes a parameter); full
+recompute keeps the inputs of blocks alone. Times are medians over steps after warm-up, by CUDA events; memory is
+torch.cuda.max_memory_allocated.
 """
 import argparse
 import csv
@@ -23,8 +24,8 @@ COLUMNS = (
 
 
 class Shape(NamedTuple):
-    """A model; names that start with gpt have GELU, layer norm, biases, learned positions and tied embeddings, those that
-    start with llama SwiGLU, RMS norm, no biases, rotary positions and an output layer of their own."""
+    """A model. Names that start with gpt have GELU, layer norm, biases, learned positions and tied embeddings, those
+    that start with llama SwiGLU, RMS norm, no biases, rotary positions and an output layer of their own."""
 
     layers: int
     hidden: int
@@ -34,8 +35,8 @@ class Shape(NamedTuple):
     vocabulary: int
 
 
-# Shapes of GPT-2 and GPT-3 (arXiv:2005.14165, table 2.1) and of Llama 2 and 3 (their configurations on Hugging Face; the
-# 1B and 3B without tied embeddings).
+# Shapes of GPT-2 and GPT-3 (arXiv:2005.14165, table 2.1) and of Llama 2 and 3 (their configurations on Hugging Face;
+# the 1B and 3B without tied embeddings). The whole 8B needs more than 140 GB; its first 26 layers fit an H200.
 MODELS = {
     "gpt-125m": Shape(12, 768, 3072, 12, 12, 50304),
     "gpt-350m": Shape(24, 1024, 4096, 16, 16, 50304),
@@ -43,6 +44,7 @@ MODELS = {
     "llama-3.2-1b": Shape(16, 2048, 8192, 32, 8, 128256),
     "llama-3.2-3b": Shape(28, 3072, 8192, 24, 8, 128256),
     "llama-2-7b": Shape(32, 4096, 11008, 32, 32, 32000),
+    "llama-3.1-8b-26-layers": Shape(26, 4096, 14336, 32, 8, 128256),
     "llama-3.1-8b": Shape(32, 4096, 14336, 32, 8, 128256),
 }
 
@@ -54,7 +56,7 @@ class Run(NamedTuple):
     recompute: str  # none or full
 
 
-# Small and large of everything; what does not fit is a row too, and says so. The first seven have every model once.
+# Small and large of everything; what does not fit is a row too, and says so. The first eight have every model once.
 RUNS = [
     Run("gpt-125m", 1024, 16, "none"),
     Run("gpt-350m", 2048, 8, "none"),
@@ -62,6 +64,7 @@ RUNS = [
     Run("llama-3.2-1b", 4096, 4, "none"),
     Run("llama-3.2-3b", 4096, 2, "none"),
     Run("llama-2-7b", 4096, 1, "full"),
+    Run("llama-3.1-8b-26-layers", 4096, 1, "full"),
     Run("llama-3.1-8b", 4096, 1, "full"),
     Run("gpt-125m", 1024, 1, "none"),
     Run("gpt-125m", 4096, 8, "full"),
@@ -79,8 +82,9 @@ RUNS = [
     Run("llama-2-7b", 1024, 1, "none"),
     Run("llama-2-7b", 2048, 4, "full"),
     Run("llama-2-7b", 8192, 1, "full"),
-    Run("llama-3.1-8b", 1024, 1, "none"),
-    Run("llama-3.1-8b", 2048, 2, "full"),
+    Run("llama-3.1-8b-26-layers", 1024, 1, "none"),
+    Run("llama-3.1-8b-26-layers", 2048, 2, "full"),
+    Run("llama-3.1-8b-26-layers", 8192, 1, "full"),
 ]
 
 
@@ -211,36 +215,29 @@ def define_model():
 
 
 class MasterAdam:
-    """AdamW on fp32 copies of bf16 weights, a group of parameters at a time: fp32 gradients of all would not fit."""
-
-    GROUP_ELEMENTS = 2**28
+    """AdamW as Megatron keeps it: bf16 weights and gradients, fp32 masters, moments and gradients, 20 bytes a parameter
+    that all stay allocated; gradients are clipped to a norm of 1."""
 
     def __init__(self, model):
         import torch
 
-        groups, size = [[]], 0
-        for weight in model.parameters():
-            if groups[-1] and size + weight.numel() > self.GROUP_ELEMENTS:
-                groups.append([])
-                size = 0
-            groups[-1].append(weight)
-            size += weight.numel()
-        self.groups = []
-        for weights in groups:
-            masters = [weight.detach().float() for weight in weights]
-            self.groups.append((weights, masters, torch.optim.AdamW(masters, lr=1e-5, fused=True)))
+        self.weights = list(model.parameters())
+        self.masters = [weight.detach().float() for weight in self.weights]
+        for weight, master in zip(self.weights, self.masters):
+            weight.grad = torch.zeros_like(weight)
+            master.grad = torch.zeros_like(master)
+        self.optimizer = torch.optim.AdamW(self.masters, lr=1e-5, fused=True)
 
     def step(self):
         import torch
 
+        gradients = [weight.grad for weight in self.weights]
         with torch.no_grad():
-            for weights, masters, optimizer in self.groups:
-                for weight, master in zip(weights, masters):
-                    master.grad = weight.grad.float()
-                    weight.grad = None
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                torch._foreach_copy_(weights, masters)
+            torch._foreach_copy_([master.grad for master in self.masters], gradients)
+            torch.nn.utils.clip_grad_norm_(self.masters, 1.0, foreach=True)
+            self.optimizer.step()
+            torch._foreach_copy_(self.weights, self.masters)
+            torch._foreach_zero_(gradients)
 
 
 def measure(run, make, warm_up, steps):

@@ -168,8 +168,8 @@ constexpr SourceConvention calibration_check() {
   c.recompute = Recompute::none;
   c.peak = PeakKind::allocated;
   c.reason =
-      "echelon's own check: eager PyTorch, FlashAttention-2, bf16 weights and gradients, fp32 masters and moments; "
-      "memory is max_memory_allocated";
+      "echelon's own check: eager PyTorch, FlashAttention-2, bf16 weights and gradients, fp32 masters, moments and "
+      "gradients; memory is max_memory_allocated";
   return c;
 }
 
