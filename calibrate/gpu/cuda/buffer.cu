@@ -59,13 +59,15 @@ void fill_random(char* data, std::size_t bytes, const std::string& type) {
 
 char* Arena::get(std::size_t bytes, const std::string& type) {
   if (bytes > buffer_.bytes()) {
-    type_.clear();
+    filled_ = 0;
     buffer_ = DeviceBuffer();  // first free, or both would have to fit
     buffer_ = DeviceBuffer(bytes);
   }
-  if (type != type_) {
-    fill_random(buffer_.data(), buffer_.bytes(), type);
+  if (type != type_ || bytes > filled_) {
+    filled_ = 0;
+    fill_random(buffer_.data(), bytes, type);
     type_ = type;
+    filled_ = bytes;
   }
   return buffer_.data();
 }

@@ -56,7 +56,8 @@ class Arena {
 
  private:
   DeviceBuffer buffer_;
-  std::string type_;
+  std::string type_;        // of the numbers at its beginning
+  std::size_t filled_ = 0;  // bytes of them
 };
 
 // Fills with random numbers of a format. Throws Unsupported for a format that has no name here.

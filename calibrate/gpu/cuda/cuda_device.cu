@@ -64,12 +64,8 @@ class CudaDevice : public DeviceLayer {
 
   Reading measure(const Benchmark& benchmark, const Effort& effort) override {
     try {
-      for (const Family& family : families)
-        if (family.name == benchmark.family) return family.measure(context_, benchmark, effort);
-      return without_times(Outcome::unsupported, "family '" + benchmark.family + "'");
+      return measure_with_room(benchmark, effort);
     } catch (const OutOfMemory& error) {
-      context_.operands.release();
-      context_.results.release();
       return without_times(Outcome::out_of_memory, error.what());
     } catch (const std::bad_alloc&) {
       return without_times(Outcome::out_of_memory, "of the host");
@@ -81,6 +77,24 @@ class CudaDevice : public DeviceLayer {
   }
 
  private:
+  // A second try with all that earlier benchmarks left behind given back.
+  Reading measure_with_room(const Benchmark& benchmark, const Effort& effort) {
+    try {
+      return measure_once(benchmark, effort);
+    } catch (const OutOfMemory&) {
+      context_.operands.release();
+      context_.results.release();
+      context_.communicators.reset();
+      return measure_once(benchmark, effort);
+    }
+  }
+
+  Reading measure_once(const Benchmark& benchmark, const Effort& effort) {
+    for (const Family& family : families)
+      if (family.name == benchmark.family) return family.measure(context_, benchmark, effort);
+    throw Unsupported("family '" + benchmark.family + "'");
+  }
+
   static Reading without_times(Outcome outcome, const std::string& note) {
     Reading reading;
     reading.outcome = outcome;

@@ -146,6 +146,7 @@ Reading measure_sustained(Context& context, const Benchmark& benchmark, const Ef
   const RotatedProduct rotated(context, benchmark);
   Effort whole = effort;
   whole.seconds = 100 * effort.seconds;
+  whole.least_runs = 100;  // enqueued at once, so that the device never waits
   whole.most_runs = 1 << 20;
   Reading reading = time_captured(context, rotated.launch, rotated.copies, whole);
   const auto half = static_cast<std::ptrdiff_t>(reading.microseconds.size() / 2);
