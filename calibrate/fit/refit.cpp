@@ -220,14 +220,18 @@ Profile refit(const Profile& base, const std::vector<std::filesystem::path>& tab
                      "expected a name with, for example, A100, H100 or B200 in it");
   KernelTables read;
   for (const auto& path : tables) read_kernel_table(path, read);
+  return refit(base, read, report);
+}
+
+Profile refit(const Profile& base, const KernelTables& tables, ImportReport& report) {
   Profile profile = base;
   profile.device.sustained_clock = 1;  // benchmarks are short
   const std::size_t before = report.curves.size();
-  refit_products(profile.device, read, report);
-  refit_layouts(profile.device, read, report);
-  refit_attention(profile.device, read, report);
-  refit_memory(profile.device, read, report);
-  for (const auto& [reason, count] : read.skipped) report.skipped[reason] += count;
+  refit_products(profile.device, tables, report);
+  refit_layouts(profile.device, tables, report);
+  refit_attention(profile.device, tables, report);
+  refit_memory(profile.device, tables, report);
+  for (const auto& [reason, count] : tables.skipped) report.skipped[reason] += count;
   if (report.curves.size() == before)
     throw InputError({base.file, 0, 0}, fmt::format("no row of the tables speaks of '{}'", base.device.name),
                      "expected rows of " + chip_of(base.device.name));

@@ -34,4 +34,7 @@ struct ImportReport {
 // Throws InputError for files that are no kernel tables, and where no row speaks of the profile's accelerator.
 Profile refit(const Profile& base, const std::vector<std::filesystem::path>& tables, ImportReport& report);
 
+// The same from rows already read.
+Profile refit(const Profile& base, const KernelTables& tables, ImportReport& report);
+
 }  // namespace echelon

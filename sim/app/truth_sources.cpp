@@ -158,8 +158,30 @@ constexpr SourceConvention nanotron(std::string_view words, std::string_view rea
   return c;
 }
 
+// calibrate/check/measure_steps.py: eager PyTorch on one GPU, bf16 weights and gradients beside fp32 masters.
+constexpr SourceConvention calibration_check() {
+  SourceConvention c;
+  c.words = "echelon check";
+  c.framework = FrameworkKind::fsdp;
+  c.kernels = KernelStyle::eager;
+  c.attention = AttentionKernel::flash;
+  c.dropout = false;
+  c.sharding = Sharding::none;
+  c.optimizer = OptimizerVariant::megatron;
+  c.gradient = DataType::bf16;
+  c.gradient_reduce = DataType::bf16;
+  c.selective = Recompute::full;
+  c.recompute = Recompute::none;
+  c.peak = PeakKind::allocated;
+  c.reason =
+      "echelon's own check: eager PyTorch, FlashAttention-2, bf16 weights and gradients, fp32 masters, moments and "
+      "gradients; memory is max_memory_allocated";
+  return c;
+}
+
 // Special sources before the frameworks that they are built on.
 constexpr auto conventions = std::to_array<SourceConvention>({
+    calibration_check(),
     nanotron("nanotron",
              "nanotron: REDUCE_SCATTER tensor parallelism, flash attention, fp32 gradient accumulation; the "
              "receiver reads each tensor's shape on the host (nanotron p2p.py); memory is what world rank 0 reserved"),

@@ -23,6 +23,7 @@ void add_models_command(CLI::App& app, CommandBody& body);
 void add_profiles_command(CLI::App& app, CommandBody& body);
 void add_import_command(CLI::App& app, CommandBody& body);
 void add_schedule_command(CLI::App& app, CommandBody& body);
+void add_calibrate_command(CLI::App& app, CommandBody& body);
 
 struct ResultColumn;
 

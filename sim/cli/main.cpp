@@ -22,6 +22,7 @@ int run(int argc, char** argv) {
   echelon::add_profiles_command(app, body);
   echelon::add_import_command(app, body);
   echelon::add_schedule_command(app, body);
+  echelon::add_calibrate_command(app, body);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& request) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "sim/app/profile_difference.h"
 #include "sim/cli/command.h"
 #include "sim/config/data_dir.h"
 #include "sim/config/profile_config.h"
@@ -17,6 +18,7 @@ namespace {
 
 struct ProfilesOptions {
   std::string name;
+  std::string other;
   bool json = false;
   bool topology = false;
   std::int64_t gpus = 0;  // of the topology; 0 = a few nodes or two scale-up domains
@@ -56,7 +58,50 @@ int show_topology(const Profile& profile, const ProfilesOptions& options) {
   return 0;
 }
 
+// "+43.3 %", or a dash where the first is nothing.
+std::string change(double first, double second) {
+  return first == 0 ? "-" : fmt::format("{:+.1f} %", 100 * (second / first - 1));
+}
+
+void print_difference(const ProfileDifference& difference, const std::string& first, const std::string& second) {
+  if (difference.same()) {
+    fmt::print("no difference\n");
+    return;
+  }
+  const char* const row = "{:<56} {:>12} {:>12} {:>10}\n";
+  fmt::print(fmt::runtime(row), "", first, second, "");
+  for (const NumberDifference& number : difference.numbers)
+    fmt::print(fmt::runtime(row), number.key, fmt::format("{:.6g}", number.first), fmt::format("{:.6g}", number.second),
+               change(number.first, number.second));
+  for (const TimeDifference& time : difference.times)
+    fmt::print(fmt::runtime(row), time.what, fmt::format("{:.1f} us", 1e6 * time.first.value()),
+               fmt::format("{:.1f} us", 1e6 * time.second.value()), change(time.first.value(), time.second.value()));
+}
+
+nlohmann::ordered_json to_json(const ProfileDifference& difference) {
+  nlohmann::ordered_json numbers = nlohmann::ordered_json::array(), times = nlohmann::ordered_json::array();
+  for (const NumberDifference& number : difference.numbers)
+    numbers.push_back({{"key", number.key}, {"first", number.first}, {"second", number.second}});
+  for (const TimeDifference& time : difference.times)
+    times.push_back({{"work", time.what}, {"first_s", time.first.value()}, {"second_s", time.second.value()}});
+  return {{"numbers", numbers}, {"times", times}};
+}
+
+int run_difference(const ProfilesOptions& options) {
+  if (options.name.empty())
+    throw InputError({"--diff", 0, 0}, "one profile alone", "echelon profiles NAME --diff OTHER");
+  const Profile first = load_profile(data_file(DataKind::profile, options.name, {"profiles"}));
+  const Profile second = load_profile(data_file(DataKind::profile, options.other, {"--diff"}));
+  const ProfileDifference difference = difference_of(first, second);
+  if (options.json)
+    fmt::print("{}\n", to_json(difference).dump(2));
+  else
+    print_difference(difference, first.name, second.name);
+  return 0;
+}
+
 int run_profiles(const ProfilesOptions& options) {
+  if (!options.other.empty()) return run_difference(options);
   if (!options.name.empty()) {
     const Profile profile = load_profile(data_file(DataKind::profile, options.name, {"profiles"}));
     if (options.draws()) return show_topology(profile, options);
@@ -81,6 +126,7 @@ void add_profiles_command(CLI::App& app, CommandBody& body) {
   auto options = std::make_shared<ProfilesOptions>();
   CLI::App* command = app.add_subcommand("profiles", "List the hardware profiles that ship, or show one");
   CLI::Option* name = command->add_option("name", options->name, "A profile's name");
+  command->add_option("--diff", options->other, "Another profile: what differs, and what typical work takes on each");
   command->add_flag("--json", options->json, "Print as JSON");
   command->add_flag("--topology", options->topology, "Show its cluster as a graph: parts, links, ways")->needs(name);
   command->add_option("--gpus", options->gpus, "GPUs of that cluster")->check(CLI::Range(1, 100'000))->needs(name);
@@ -88,6 +134,7 @@ void add_profiles_command(CLI::App& app, CommandBody& body) {
   command->add_option("--dot", options->dot, "Write that cluster for Graphviz")->needs(name);
   command->footer(
       "Examples: echelon profiles dgx-h100\n"
+      "          echelon profiles dgx-h100 --diff hgx-h200\n"
       "          echelon profiles dgx-h100 --topology --gpus 64 --svg cluster.svg");
   command->callback([options, &body] { body = [options] { return run_profiles(*options); }; });
 }

@@ -18,6 +18,7 @@ namespace {
 struct ValidateOptions {
   std::vector<std::string> files;
   std::string filter;
+  std::string profile;
   bool json = false;
   bool markdown = false;
   bool verbose = false;
@@ -28,13 +29,19 @@ bool known(DataKind kind, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-TruthLibrary library() {
+// With `chosen` every row runs on that profile, whatever its GPU's own would be.
+TruthLibrary library(const std::string& chosen) {
   auto profiles = std::make_shared<std::map<std::string, std::optional<Profile>>>();
   auto shapes = std::make_shared<std::map<std::string, std::optional<TransformerSpec>>>();
+  std::optional<std::filesystem::path> override_file;
+  if (!chosen.empty()) override_file = data_file(DataKind::profile, chosen, {"--profile"});
   TruthLibrary result;
-  result.profiles = [profiles](const std::string& name) -> const Profile* {
+  result.profiles = [profiles, override_file](const std::string& name) -> const Profile* {
     auto [entry, fresh] = profiles->try_emplace(name);
-    if (fresh && known(DataKind::profile, name)) entry->second = load_profile(data_file(DataKind::profile, name, {}));
+    if (fresh && override_file)
+      entry->second = load_profile(*override_file);
+    else if (fresh && known(DataKind::profile, name))
+      entry->second = load_profile(data_file(DataKind::profile, name, {}));
     return entry->second ? &*entry->second : nullptr;
   };
   result.shapes = [shapes](const std::string& name) {
@@ -58,7 +65,7 @@ Outcome predict(const Scenario& scenario) {
 
 int run_validate(const ValidateOptions& options) {
   const std::vector<std::filesystem::path> files(options.files.begin(), options.files.end());
-  const ValidationReport report = validate(files, parse_row_filter(options.filter), library(), predict);
+  const ValidationReport report = validate(files, parse_row_filter(options.filter), library(options.profile), predict);
   if (options.json)
     fmt::print("{}\n", to_json(report).dump(2));
   else if (options.markdown)
@@ -76,6 +83,7 @@ void add_validate_command(CLI::App& app, CommandBody& body) {
   CLI::App* command = app.add_subcommand("validate", "Hold predictions against measured runs");
   command->add_option("table", options->files, "Truth tables (CSV)")->required();
   command->add_option("--filter", options->filter, "Rows to take: pp=1,source~nanotron or a bare word");
+  command->add_option("--profile", options->profile, "Predict every row on this profile, not on its GPU's own");
   command->add_flag("--json", options->json, "Print rows and summary as JSON");
   command->add_flag("--markdown", options->markdown, "Print the summary as a Markdown table");
   command->add_flag("--verbose", options->verbose, "Also print what was assumed for each row");

@@ -69,6 +69,9 @@ std::vector<std::string> data_names(DataKind kind) {
 
 std::filesystem::path data_file(DataKind kind, std::string_view name, const SourceLocation& where) {
   const KindRow row = row_of(kind);
+  std::error_code error;
+  if (kind == DataKind::profile && name.ends_with(".yaml") && std::filesystem::is_regular_file(name, error))
+    return name;
   if (is_plain_name(name))
     if (const auto file = find_file(row, name)) return *file;
   const std::vector<std::string> names = data_names(kind);

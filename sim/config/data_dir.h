@@ -21,7 +21,8 @@ std::vector<std::filesystem::path> data_roots();
 // Every name of that kind, sorted, once each.
 std::vector<std::string> data_names(DataKind kind);
 
-// The file of a name. Throws InputError at `where`, with the names that there are and "did you mean".
+// The file of a name; a profile may also be given as the path of a file NAME.yaml, as calibrate writes it. Throws
+// InputError at `where`, with the names that there are and "did you mean".
 std::filesystem::path data_file(DataKind kind, std::string_view name, const SourceLocation& where);
 
 }  // namespace echelon

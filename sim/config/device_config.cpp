@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "sim/config/curve_config.h"
-#include "sim/config/number_rows.h"
 
 namespace echelon {
 namespace {
@@ -87,6 +86,13 @@ std::string write_device(const Device& device, int indent) {
   write_rows(out, behaviour_rows(), device, inner);
   out += fmt::format("{}source: {}\n", inner, quoted(device.behaviour_source));
   return out + write_curves(device, outer);
+}
+
+std::vector<NamedNumber> device_numbers(const Device& device) {
+  std::vector<NamedNumber> numbers;
+  for (const auto& row : datasheet_rows()) numbers.push_back({"device.datasheet." + row.name, row.get(device)});
+  for (const auto& row : behaviour_rows()) numbers.push_back({"device.behaviour." + row.name, row.get(device)});
+  return numbers;
 }
 
 std::string device_type() {

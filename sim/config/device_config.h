@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "sim/config/document.h"
+#include "sim/config/number_rows.h"
 #include "sim/hardware/device.h"
 
 namespace echelon {
@@ -13,6 +15,9 @@ void read_device(const Value& section, Device& device);
 
 // YAML of the section's content, without the key `device:`, each line led by `indent` spaces.
 std::string write_device(const Device& device, int indent);
+
+// Every number outside the curves, its key led by `device.`.
+std::vector<NamedNumber> device_numbers(const Device& device);
 
 // JSON Schema in JSON text.
 std::string device_type();

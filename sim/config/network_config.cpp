@@ -181,6 +181,13 @@ std::string network_to_yaml(const Network& network, int indent) {
   return out + provenance_to_yaml("inter", network.inter, pad);
 }
 
+std::vector<NamedNumber> network_numbers(const Network& network) {
+  std::vector<NamedNumber> numbers;
+  for (const NetworkRow& row : number_rows())
+    numbers.push_back({fmt::format("network.{}", row.name), row.get(network)});
+  return numbers;
+}
+
 std::string network_type() {
   return object_type_of(network_keys());
 }

@@ -80,6 +80,12 @@ void write_rows(std::string& out, const NumberRows<Target>& rows, const Target& 
   for (const NumberRow<Target>& row : rows) out += fmt::format("{}{}: {:.6g}\n", indent, row.name, row.get(target));
 }
 
+// A number under the path of its keys, in the unit of the last one: "device.datasheet.tdp_w".
+struct NamedNumber {
+  std::string key;
+  double value = 0;
+};
+
 // The text as a double-quoted YAML scalar.
 std::string quoted(const std::string& text);
 

@@ -11,6 +11,7 @@
 #include "sim/config/host_config.h"
 #include "sim/config/key_table.h"
 #include "sim/config/network_config.h"
+#include "sim/config/number_rows.h"
 #include "sim/config/topology_config.h"
 
 namespace echelon {
@@ -31,6 +32,32 @@ std::vector<Key<Profile>> price_keys() {
       text_key<Profile>("source", &Profile::price_source, "where the price comes from", Presence::required)};
 }
 
+struct CalibrationText {
+  const char* name;
+  std::string Calibration::*member;
+  const char* meaning;
+};
+
+const std::vector<CalibrationText>& calibration_texts() {
+  static const std::vector<CalibrationText> texts{
+      {"gpu", &Calibration::gpu, "the GPU as its driver names it"},
+      {"host", &Calibration::host, "the machine"},
+      {"date", &Calibration::date, "start of the sweep, YYYY-MM-DD"},
+      {"driver", &Calibration::driver, "version of the driver"},
+      {"cuda", &Calibration::cuda, "version of CUDA"},
+      {"cublas", &Calibration::cublas, "version of cuBLAS"},
+      {"nccl", &Calibration::nccl, "version of NCCL"},
+      {"clocks", &Calibration::clocks, "clocks, power and temperature while it measured"}};
+  return texts;
+}
+
+std::vector<Key<Calibration>> calibration_keys() {
+  std::vector<Key<Calibration>> keys;
+  for (const CalibrationText& text : calibration_texts())
+    keys.push_back(text_key<Calibration>(text.name, text.member, text.meaning));
+  return keys;
+}
+
 void read_tuned_rows(const Value& value, Profile& profile) {
   for (const Value& item : value.items()) profile.tuned_rows.push_back(item.text());
 }
@@ -44,6 +71,10 @@ std::vector<Key<ProfileReading>> profile_keys() {
            [](const Value& value, ProfileReading& reading) { reading.profile.title = value.text(); }},
           {{"price", object_type_of(price_keys()), "what the machine costs"},
            [](const Value& value, ProfileReading& reading) { read_keys(value, price_keys(), reading.profile); }},
+          {{"calibration", object_type_of(calibration_keys()), "where and with what echelon calibrate measured"},
+           [](const Value& value, ProfileReading& reading) {
+             read_keys(value, calibration_keys(), reading.profile.calibration);
+           }},
           {{"device", device_type(), "the accelerator"},
            [](const Value& value, ProfileReading& reading) { read_device(value, reading.profile.device); }},
           {{"network", network_type(), "links and NCCL's constants"},
@@ -136,6 +167,12 @@ std::string save_profile(const Profile& profile) {
   std::string out = fmt::format("echelon: 1\ntitle: \"{}\"\n", profile.title);
   out += fmt::format("price:\n  usd_per_gpu_hour: {:.6g}\n  source: \"{}\"\n", profile.price_usd_per_gpu_hour,
                      profile.price_source);
+  if (!profile.calibration.gpu.empty()) {
+    out += "calibration:\n";
+    for (const CalibrationText& text : calibration_texts())
+      if (const std::string& value = profile.calibration.*text.member; !value.empty())
+        out += fmt::format("  {}: {}\n", text.name, quoted(value));
+  }
   out += device_to_yaml(profile.device);
   out += "network:\n" + network_to_yaml(profile.network, 2);
   const std::string topology = topology_to_yaml(profile.topology, 2);
@@ -144,6 +181,13 @@ std::string save_profile(const Profile& profile) {
   if (!profile.tuned_rows.empty()) out += "tuned_rows:\n";
   for (const std::string& row : profile.tuned_rows) out += "  - \"" + row + "\"\n";
   return out;
+}
+
+std::vector<NamedNumber> profile_numbers(const Profile& profile) {
+  std::vector<NamedNumber> numbers{{"price.usd_per_gpu_hour", profile.price_usd_per_gpu_hour}};
+  for (NamedNumber& number : device_numbers(profile.device)) numbers.push_back(std::move(number));
+  for (NamedNumber& number : network_numbers(profile.network)) numbers.push_back(std::move(number));
+  return numbers;
 }
 
 std::string profile_type() {

@@ -25,6 +25,7 @@
 #include <filesystem>
 #include <string>
 
+#include "sim/config/number_rows.h"
 #include "sim/hardware/profile.h"
 
 namespace echelon {
@@ -35,6 +36,9 @@ Profile load_profile(const std::filesystem::path& path);
 // The whole profile as YAML, every curve in full and no `based_on`. load_profile of it gives the same profile to the
 // digits written (six significant ones).
 std::string save_profile(const Profile& profile);
+
+// Every number of a profile that is no part of a curve, in the order of the file.
+std::vector<NamedNumber> profile_numbers(const Profile& profile);
 
 // The `device:` section alone, as save_profile writes it.
 std::string device_to_yaml(const Device& device);

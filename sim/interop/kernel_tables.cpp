@@ -103,6 +103,21 @@ std::optional<AttentionImplementation> implementation_of(const std::string& name
   return std::nullopt;
 }
 
+void read_timed_attention(const Rows& rows, KernelTables& tables) {
+  for (std::size_t row = 0; row < rows.count(); ++row) {
+    const auto implementation = from_name<AttentionImplementation>(rows.text(row, "impl"));
+    if (!implementation) rows.fail(row, "impl", "expected one of " + all_names<AttentionImplementation>());
+    const std::string pass = rows.text(row, "pass"), causal = rows.text(row, "causal");
+    if (pass != "forward" && pass != "backward") rows.fail(row, "pass", "expected forward or backward");
+    if (causal != "yes" && causal != "no") rows.fail(row, "causal", "expected yes or no");
+    const double head = rows.positive(row, "head_dim");
+    tables.attention.push_back({rows.text(row, "gpu"), *implementation, pass == "backward", causal == "yes",
+                                rows.positive(row, "batch"), rows.positive(row, "seqlen"), rows.positive(row, "heads"),
+                                rows.positive(row, "kv_heads"), head, head, microseconds(rows.positive(row, "time_us")),
+                                rows.source(row)});
+  }
+}
+
 // Operations of one direction of attention; half of them with a causal mask, 2.5 times as many backward: how
 // arXiv:2407.08608, section 4.1, and MooreThreads/SimuMax count.
 double counted_flops(const AttentionRow& row) {
@@ -260,6 +275,8 @@ void read_kernel_table(const std::filesystem::path& path, KernelTables& tables) 
   };
   if (has({"gpu", "dtype", "m", "n", "k", "time_us"})) return read_products(rows, true, tables);
   if (has({"gpu", "dtype", "m", "n", "k", "tflops"})) return read_products(rows, false, tables);
+  if (has({"gpu", "impl", "pass", "causal", "batch", "seqlen", "heads", "kv_heads", "head_dim", "time_us"}))
+    return read_timed_attention(rows, tables);
   if (has({"gpu", "batch", "seqlen", "heads", "kv_heads", "head_dim", "time_us"})) return read_prefill(rows, tables);
   if (has({"gpu", "dtype", "pass", "head_dim", "causal", "seqlen", "impl", "tflops"}))
     return read_figures(rows, tables);

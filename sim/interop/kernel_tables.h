@@ -3,6 +3,8 @@
 //   gpu,dtype,m,n,k,time_us,...                        matrix products, from ai-dynamo/aiconfigurator's GEMM tables
 //   gpu,dtype,m,n,k,tflops,...                         matrix products by rate, as in Azure's AI-benchmarking-guide
 //   gpu,batch,seqlen,heads,kv_heads,head_dim,time_us,  causal forward attention, from aiconfigurator's prefill tables
+//   gpu,impl,pass,causal,batch,seqlen,heads,kv_heads,head_dim,time_us
+//                                                      fused attention, as calibrate/check/measure_attention.py writes
 //   gpu,dtype,pass,head_dim,causal,seqlen,impl,tflops, attention as in the figures of arXiv:2407.08608
 //   gpu,kernel,GBps,method,...                         bandwidth of streaming kernels (BabelStream,
 //   te42kyfo/gpu-benches) run,mode,us_per_kernel_at_64kB,fit_overhead_us,... back-to-back small kernels, from

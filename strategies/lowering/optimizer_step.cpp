@@ -38,7 +38,8 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   if (share_.schedule().versions == WeightVersions::in_flight)
     update.elements *= static_cast<double>(into_.micro_batches);
   program.append(task_of(closing, TaskKind::optimizer, Stream::compute, add_work(into_, update)));
-  program.effect({MemoryCategory::optimizer, sharding_.step_memory(state), Bytes(0), Bytes(0)});
+  if (input_.strategy.offload.optimizer == OffloadTarget::none)
+    program.effect({MemoryCategory::optimizer, sharding_.step_memory(state), Bytes(0), Bytes(0)});
   if (last_reduction) program.depend(reference(rank, *last_reduction));
   if (const auto last = offload_.last_shed(rank)) program.depend(reference(rank, *last));
   wait_for_all_ranks(rank);

@@ -112,3 +112,37 @@ TEST_CASE("A kernel table's faults are told with line and column") {
   CHECK(message_of(written("type.csv", "gpu,dtype,m,n,k,time_us\nH100,bf17,512,32,64,1\n")).find(":2:6: ") !=
         std::string::npos);
 }
+
+TEST_CASE("Attention that calibrate/check/measure_attention.py timed gives the curve that made it") {
+  const Device known = synthetic_device();
+  AttentionPassCurve curve;
+  curve.heads = {{64, 0.45}, {128, 0.6}};
+  curve.overhead = microseconds(5);
+  std::string text = "gpu,impl,pass,causal,batch,seqlen,heads,kv_heads,head_dim,time_us,source\n";
+  for (const std::string pass : {"forward", "backward"})
+    for (const double head : {64, 128})
+      for (const double length : {512, 1024, 2048, 4096, 8192, 16384})
+        for (const double heads : {16, 32}) {
+          const double batch = 32768 / length;
+          const AttentionWork work{batch, heads, heads, length, length, head, head, length / 2};
+          const Seconds time = attention_time_with(
+              curve, known, DataType::bf16, work, pass == "forward" ? AttentionPass::forward : AttentionPass::backward);
+          text += fmt::format("NVIDIA H100 80GB HBM3,cudnn,{},yes,{},{},{},{},{},{},here\n", pass, batch, length, heads,
+                              heads, head, 1e6 * time.value());
+        }
+  ImportReport report;
+  const Device device = refit(h100(), {written("timed.csv", text)}, report).device;
+  REQUIRE(device.attention.size() == 1);
+  CHECK(device.attention.front().implementation == AttentionImplementation::cudnn);
+  for (const AttentionPassCurve* pass : {&device.attention.front().forward, &device.attention.front().backward}) {
+    const AttentionWork work{2, 32, 32, 6144, 6144, 128, 128, 3072};
+    CHECK(attention_time_with(*pass, known, DataType::bf16, work, AttentionPass::forward) /
+              attention_time_with(curve, known, DataType::bf16, work, AttentionPass::forward) ==
+          Approx(1).epsilon(0.02));
+  }
+  const std::string head = "gpu,impl,pass,causal,batch,seqlen,heads,kv_heads,head_dim,time_us\n";
+  CHECK(message_of(written("implementation.csv", head + "H100,math,forward,yes,1,512,8,8,64,9\n")).find(":2:6: ") !=
+        std::string::npos);
+  CHECK(message_of(written("pass.csv", head + "H100,cudnn,fwd,yes,1,512,8,8,64,9\n")).find(":2:12: ") !=
+        std::string::npos);
+}

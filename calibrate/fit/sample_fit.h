@@ -1,0 +1,36 @@
+// A profile and samples of `echelon calibrate` -> the profile with everything fitted that the samples tell: product
+// curves, weight gradients, memory curve, kernel gap, sustained clock, links inside the node. What they do not tell
+// keeps the profile's values.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "calibrate/fit/link_fit.h"
+#include "calibrate/fit/refit.h"
+#include "calibrate/sweep/sample_file.h"
+#include "sim/hardware/profile.h"
+
+namespace echelon {
+
+// A measured shape that the fitted profile misses by much.
+struct WorstShape {
+  std::string what;  // "bf16 forward 8192 x 1024 x 4096"
+  Seconds measured;
+  Seconds predicted;
+};
+
+struct SampleFit {
+  Profile profile;
+  ImportReport report;
+  std::vector<WorstShape> worst;   // products of training size, the worst first
+  std::optional<LinkFit> links;    // where collectives were measured
+  std::vector<std::string> notes;  // what the samples say beside the profile, in sentences
+};
+
+// `base` gives datasheet rates. Throws InputError naming `file` where the samples are of another chip than the base,
+// and where nothing can be fitted to them.
+SampleFit fit_samples(const Profile& base, const SampleSet& set, const std::string& file);
+
+}  // namespace echelon

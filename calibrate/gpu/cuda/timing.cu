@@ -1,0 +1,144 @@
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "calibrate/gpu/cuda/context.h"
+
+namespace echelon {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double least_microseconds_a_run = 400;  // events resolve half a microsecond
+constexpr int most_launches_a_run = 100;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+class Event {
+ public:
+  Event() { check(cudaEventCreate(&event_), "cudaEventCreate"); }
+  Event(Event&& other) noexcept { std::swap(event_, other.event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() {
+    if (event_ != nullptr) cudaEventDestroy(event_);
+  }
+  void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "cudaEventRecord"); }
+  double microseconds_since(const Event& earlier) const {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "cudaEventElapsedTime");
+    return 1000.0 * milliseconds;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+// A graph of some launches, ready to replay.
+class Graph {
+ public:
+  Graph(cudaStream_t stream, const std::function<void()>& enqueue) {
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+    try {
+      enqueue();
+    } catch (...) {
+      cudaStreamEndCapture(stream, &graph_);  // a stream left capturing would fail every later call
+      if (graph_ != nullptr) cudaGraphDestroy(graph_);
+      cudaGetLastError();
+      throw;
+    }
+    check(cudaStreamEndCapture(stream, &graph_), "cudaStreamEndCapture");
+    check(cudaGraphInstantiate(&executable_, graph_, 0), "cudaGraphInstantiate");
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  ~Graph() {
+    if (executable_ != nullptr) cudaGraphExecDestroy(executable_);
+    cudaGraphDestroy(graph_);
+  }
+  void replay(cudaStream_t stream) { check(cudaGraphLaunch(executable_, stream), "cudaGraphLaunch"); }
+
+ private:
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+void warm_up(Context& context, const std::function<void()>& run, const Effort& effort) {
+  const auto start = Clock::now();
+  do {
+    run();
+    check(cudaStreamSynchronize(context.stream), "warm-up");
+  } while (seconds_since(start) < effort.seconds / 5);
+}
+
+// Runs are enqueued in blocks behind one that is not timed, so that the host's launches never show as gaps.
+Reading time_blocks(Context& context, const std::function<void()>& run, int launches, const Effort& effort) {
+  warm_up(context, run, effort);
+  Reading reading;
+  const auto start = Clock::now();
+  while (static_cast<int>(reading.microseconds.size()) < effort.most_runs) {
+    std::vector<Event> events(static_cast<std::size_t>(std::max(effort.least_runs, 1)) + 1);
+    run();
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      if (i > 0) run();
+      events[i].record(context.stream);
+    }
+    reading.conditions = context.nvml.conditions();  // while the device works
+    check(cudaStreamSynchronize(context.stream), "timed runs");
+    for (std::size_t i = 1; i < events.size(); ++i)
+      reading.microseconds.push_back(events[i].microseconds_since(events[i - 1]) / launches);
+    if (seconds_since(start) > effort.seconds) break;
+  }
+  return reading;
+}
+
+double first_guess(Context& context, const Launch& launch) {
+  launch(0, context.stream);  // loads the kernel
+  check(cudaStreamSynchronize(context.stream), "first launch");
+  Event before, after;
+  before.record(context.stream);
+  launch(0, context.stream);
+  after.record(context.stream);
+  check(cudaStreamSynchronize(context.stream), "second launch");
+  return std::max(after.microseconds_since(before), 0.5);
+}
+
+}  // namespace
+
+Reading time_captured(Context& context, const Launch& launch, int copies, const Effort& effort) {
+  const double guess = first_guess(context, launch);
+  const int enough = static_cast<int>(std::ceil(least_microseconds_a_run / guess));
+  const int launches = std::clamp(std::max(enough, copies), 1, most_launches_a_run);
+  Graph graph(context.stream, [&] {
+    for (int i = 0; i < launches; ++i) launch(i % copies, context.stream);
+  });
+  return time_blocks(
+      context, [&] { graph.replay(context.stream); }, launches, effort);
+}
+
+Reading time_streamed(Context& context, const Launch& launch, int launches, const Effort& effort) {
+  first_guess(context, launch);
+  const auto run = [&] {
+    for (int i = 0; i < launches; ++i) launch(i, context.stream);
+  };
+  return time_blocks(context, run, launches, effort);
+}
+
+Reading time_on_host(Context& context, const std::function<void()>& call, const Effort& effort) {
+  Reading reading;
+  call();
+  const auto start = Clock::now();
+  while (static_cast<int>(reading.microseconds.size()) < effort.most_runs) {
+    const auto before = Clock::now();
+    call();
+    reading.microseconds.push_back(1e6 * seconds_since(before));
+    const bool enough = static_cast<int>(reading.microseconds.size()) >= effort.least_runs;
+    if (enough && seconds_since(start) > effort.seconds) break;
+  }
+  reading.conditions = context.nvml.conditions();
+  return reading;
+}
+
+}  // namespace echelon

@@ -1,0 +1,33 @@
+#include "calibrate/sweep/sweep.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace echelon {
+
+SweepResult sweep(DeviceLayer& device, const std::vector<Benchmark>& plan, const Effort& effort, Seconds budget,
+                  SampleJournal& journal, const std::function<void(const SweepProgress&)>& progress) {
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  SweepResult result;
+  for (const Benchmark& benchmark : plan) result.had += journal.has(benchmark) ? 1 : 0;
+  result.left = plan.size() - result.had;
+  for (const Benchmark& benchmark : plan) {
+    if (journal.has(benchmark)) continue;
+    const Seconds elapsed(std::chrono::duration<double>(Clock::now() - start).count());
+    if (elapsed >= budget || result.device_lost) break;
+    const Sample sample = summarise(benchmark, device.measure(benchmark, effort));
+    journal.append(sample);
+    ++result.measured;
+    --result.left;
+    result.device_lost = sample.outcome == Outcome::lost;
+    if (!progress) continue;
+    const Seconds pace =
+        Seconds(std::chrono::duration<double>(Clock::now() - start).count()) / static_cast<double>(result.measured);
+    const Seconds needed = pace * static_cast<double>(result.left);
+    progress({plan.size() - result.left, plan.size(), elapsed, std::min(needed, budget - elapsed), &sample});
+  }
+  return result;
+}
+
+}  // namespace echelon

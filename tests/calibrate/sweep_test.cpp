@@ -1,0 +1,221 @@
+#include "calibrate/sweep/sweep.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <set>
+#include <thread>
+
+#include "calibrate/sweep/plan.h"
+#include "sim/base/error.h"
+#include "tests/calibrate/recorded_device.h"
+#include "tests/calibrate/synthetic_sweep.h"
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+const Seconds an_hour(3600);
+
+// A name in the folder of temporary files, with nothing there before and after.
+class ScratchFile {
+ public:
+  explicit ScratchFile(const std::string& name)
+      : path_(std::filesystem::temp_directory_path() / (std::to_string(getpid()) + "-" + name)) {
+    remove();
+  }
+  ScratchFile(const ScratchFile&) = delete;
+  ScratchFile& operator=(const ScratchFile&) = delete;
+  ~ScratchFile() { remove(); }
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path part() const { return path_.string() + ".part"; }
+
+ private:
+  void remove() const {
+    std::filesystem::remove(path_);
+    std::filesystem::remove(part());
+  }
+  std::filesystem::path path_;
+};
+
+// A device that takes its time over every benchmark.
+class SlowDevice : public RecordedDevice {
+ public:
+  using RecordedDevice::RecordedDevice;
+  Reading measure(const Benchmark& benchmark, const Effort& effort) override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return RecordedDevice::measure(benchmark, effort);
+  }
+};
+
+// A device that is lost at one benchmark.
+class DyingDevice : public RecordedDevice {
+ public:
+  using RecordedDevice::RecordedDevice;
+  Reading measure(const Benchmark& benchmark, const Effort& effort) override {
+    if (calls == 10) return {Outcome::lost, {}, {}, "illegal address"};
+    return RecordedDevice::measure(benchmark, effort);
+  }
+};
+
+Benchmark benchmark_of_bytes(std::int64_t bytes) {
+  Benchmark benchmark{"memory", "device_copy", "bf16", ""};
+  benchmark.bytes = bytes;
+  return benchmark;
+}
+
+}  // namespace
+
+TEST_CASE("Runs come down to median, quartile spread and outliers") {
+  // Quartiles of 1..8 and 100 are 3 and 7, so that the fences are at -3 and 13.
+  const Sample sample = summarise(benchmark_of_bytes(1), {Outcome::measured, {8, 1, 2, 100, 3, 7, 4, 5, 6}, {}, ""});
+  CHECK(sample.time.value() * 1e6 == Approx(5));
+  CHECK(sample.spread == Approx(4.0 / 5));
+  CHECK(sample.least.value() * 1e6 == Approx(1));
+  CHECK(sample.runs == 9);
+  CHECK(sample.outliers == 1);
+  CHECK(summarise(benchmark_of_bytes(1), {}).outcome == Outcome::failed);
+}
+
+TEST_CASE("A sweep goes on after what is out of memory, and skips it when it goes on") {
+  SampleSet trace = synthetic_sweep(Scope::quick);
+  trace.samples[5].outcome = Outcome::out_of_memory;
+  trace.samples[5].note = "cudaMalloc: \"out of memory\", here";
+  const std::string key = trace.samples[5].benchmark.key();
+  RecordedDevice device(trace);
+  const ScratchFile file("sweep.csv.gz");
+  const auto plan = make_plan(Scope::quick, {}, trace.origin.facts);
+  {
+    SampleJournal journal(file.path(), trace.origin);
+    const SweepResult result = sweep(device, plan, effort_of(Scope::quick), an_hour, journal);
+    CHECK(result.measured == plan.size());
+    CHECK(result.left == 0);
+    journal.finish();
+  }
+  CHECK_FALSE(std::filesystem::exists(file.part()));
+  const SampleSet read = read_samples(file.path());
+  REQUIRE(read.samples.size() == plan.size());
+  CHECK(read.origin.facts.gpu == trace.origin.facts.gpu);
+  CHECK(read.origin.facts.memory_bytes == trace.origin.facts.memory_bytes);
+  CHECK(read.origin.date == "2026-01-31");
+  for (const Sample& sample : read.samples)
+    if (sample.benchmark.key() == key) CHECK(sample.note == trace.samples[5].note);
+  device.calls = 0;
+  SampleJournal again(file.path(), trace.origin);
+  CHECK(sweep(device, plan, effort_of(Scope::quick), an_hour, again).had == plan.size());
+  CHECK(device.calls == 0);
+}
+
+TEST_CASE("A sweep killed at any time goes on with nothing lost") {
+  const SampleSet trace = synthetic_sweep(Scope::quick);
+  const auto plan = make_plan(Scope::quick, {"memory", "launch"}, trace.origin.facts);
+  const ScratchFile file("killed.csv");
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    SlowDevice device(trace);
+    SampleJournal journal(file.path(), trace.origin);
+    sweep(device, plan, effort_of(Scope::quick), an_hour, journal);
+    _exit(0);
+  }
+  const auto rows_at_least = [&](std::uintmax_t bytes) {
+    std::error_code none;
+    const auto size = std::filesystem::file_size(file.part(), none);
+    return !none && size > bytes;
+  };
+  while (!rows_at_least(1500)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  std::ofstream(file.part(), std::ios::app) << "memory,rms_norm,bf";  // as a kill within a write leaves it
+  const std::size_t had = read_samples(file.part()).samples.size();
+  CHECK(had > 5);
+  CHECK(had < plan.size());
+  RecordedDevice device(trace);
+  SampleJournal journal(file.path(), trace.origin);
+  const SweepResult result = sweep(device, plan, effort_of(Scope::quick), an_hour, journal);
+  CHECK(result.had == had);
+  CHECK(static_cast<std::size_t>(device.calls) == plan.size() - had);
+  journal.finish();
+  CHECK(read_samples(file.path()).samples.size() == plan.size());
+}
+
+TEST_CASE("A lost device ends a sweep, and the next one goes on behind what killed it") {
+  const SampleSet trace = synthetic_sweep(Scope::quick);
+  const auto plan = make_plan(Scope::quick, {"memory"}, trace.origin.facts);
+  const ScratchFile file("lost.csv");
+  DyingDevice dying(trace);
+  {
+    SampleJournal journal(file.path(), trace.origin);
+    const SweepResult result = sweep(dying, plan, effort_of(Scope::quick), an_hour, journal);
+    CHECK(result.device_lost);
+    CHECK(result.measured == 11);
+    CHECK(result.left == plan.size() - 11);
+  }
+  RecordedDevice device(trace);
+  SampleJournal journal(file.path(), trace.origin);
+  CHECK(sweep(device, plan, effort_of(Scope::quick), an_hour, journal).left == 0);
+}
+
+TEST_CASE("A used-up budget ends a sweep and says what is left") {
+  const SampleSet trace = synthetic_sweep(Scope::quick);
+  const auto plan = make_plan(Scope::quick, {"memory"}, trace.origin.facts);
+  const ScratchFile file("budget.csv");
+  SlowDevice device(trace);
+  SampleJournal journal(file.path(), trace.origin);
+  std::size_t told = 0;
+  const SweepResult result = sweep(device, plan, effort_of(Scope::quick), Seconds(0.02), journal,
+                                   [&](const SweepProgress& progress) { told = progress.done; });
+  CHECK(result.left > 0);
+  CHECK(result.measured + result.left == plan.size());
+  CHECK(told == result.measured);
+}
+
+TEST_CASE("Samples of another machine are not mixed in") {
+  SweepOrigin origin = known_origin();
+  const ScratchFile file("other.csv");
+  SampleJournal(file.path(), origin).finish();
+  origin.facts.driver = "575.51.03";
+  CHECK_THROWS_AS(SampleJournal(file.path(), origin), InputError);
+}
+
+TEST_CASE("A file that holds no samples is refused at its place") {
+  const ScratchFile file("broken.csv");
+  const auto message = [&](const std::string& text) {
+    std::ofstream(file.path()) << text;
+    try {
+      read_samples(file.path());
+    } catch (const InputError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const std::string head = csv_head(known_origin());
+  CHECK(message("gpu,dtype\n").find(":1:1: not a file of samples") != std::string::npos);
+  CHECK(message(head + "gemm,product,bf16,forward,-1,2,3,1,,,measured,5,,,,,,,,,\n").find(":15:27: ") !=
+        std::string::npos);
+  CHECK(message(head + "gemm,product,bf16,forward,1,2,3,1,,,done,5,,,,,,,,,\n").find("out_of_memory") !=
+        std::string::npos);
+  CHECK(message(head + "gemm,product,bf16,forward,1,2,3,1,,,measured,,,,,,,,,,\n").find("no time") !=
+        std::string::npos);
+}
+
+TEST_CASE("Plans have no benchmark twice, grow with their scope and name what is asked for") {
+  const DeviceFacts facts = known_origin().facts;
+  std::size_t smaller = 0;
+  for (const auto& scope : enum_names<Scope>) {
+    const auto plan = make_plan(scope.value, {}, facts);
+    std::set<std::string> keys;
+    for (const Benchmark& benchmark : plan) keys.insert(benchmark.key());
+    CHECK(keys.size() == plan.size());
+    CHECK(plan.size() > smaller);
+    smaller = plan.size();
+  }
+  for (const Benchmark& benchmark : make_plan(Scope::standard, {"gemm"}, facts))
+    CHECK((benchmark.family == "gemm" || benchmark.family == "reference"));
+  DeviceFacts one = facts;
+  one.gpus = 1;
+  for (const Benchmark& benchmark : make_plan(Scope::quick, {}, one)) CHECK(benchmark.family != "collective");
+}
