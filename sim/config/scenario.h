@@ -21,6 +21,7 @@
 #include "sim/config/document.h"
 #include "sim/hardware/profile.h"
 #include "sim/model/model.h"
+#include "sim/model/training_run.h"
 #include "sim/model/workload.h"
 #include "strategies/strategy.h"
 
@@ -42,6 +43,7 @@ struct Scenario {
   Workload workload;
   Strategy strategy;  // mesh.data is resolved: mesh.ranks() == gpus
   Measured measured;
+  std::optional<TrainingRun> training_run;
 };
 
 // Turns a parsed HuggingFace config.json into a model. A parameter, because the room that knows that format stands
