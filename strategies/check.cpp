@@ -145,6 +145,9 @@ Refusal check_versions(const Strategy& strategy) {
   if (strategy.given_schedule || (!each && strategy.schedule != ScheduleKind::pipedream_2bw)) return std::nullopt;
   const bool whole = strategy.sharding == Sharding::none || (!each && strategy.sharding == Sharding::zero1);
   if (whole) return std::nullopt;
+  if (strategy.offload.parameters != OffloadTarget::none)
+    return refuse("schedule {} keeps versions of whole weights, not offloaded shards; schedule 1f1b would do",
+                  name_of(strategy.schedule));
   return refuse("schedule {} keeps versions of whole weights, not sharding {}; sharding {} would do",
                 name_of(strategy.schedule), name_of(strategy.sharding), each ? "none" : "zero1");
 }

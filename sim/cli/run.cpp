@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -9,6 +10,7 @@
 #include "sim/app/sensitivity.h"
 #include "sim/app/simulate.h"
 #include "sim/cli/command.h"
+#include "sim/report/forecast_output.h"
 #include "sim/report/result_json.h"
 #include "sim/report/result_text.h"
 
@@ -82,6 +84,15 @@ int print_infeasible(const Scenario& scenario, const Infeasible& refusal, const 
   return 1;
 }
 
+std::optional<Forecast> whole_run(const Scenario& scenario, const Result& result) {
+  if (!scenario.training_run) return std::nullopt;
+  const Profile& profile = scenario.profile;
+  const double nodes =
+      std::ceil(static_cast<double>(scenario.gpus) / static_cast<double>(profile.network.gpus_per_node));
+  return forecast(*scenario.training_run, result,
+                  {parameter_count(scenario.model), nodes, profile.device.tdp, profile.price_usd_per_gpu_hour});
+}
+
 int run_one(const std::string& file, const RunOptions& options) {
   std::vector<std::string> overrides = options.overrides;
   if (!options.network.empty()) overrides.push_back("cluster.network=" + options.network);
@@ -93,14 +104,17 @@ int run_one(const std::string& file, const RunOptions& options) {
   const Result& result = std::get<Result>(outcome);
   if (options.strict && result.coverage[static_cast<std::size_t>(Ground::measured)] < 1)
     return refuse_ungrounded(scenario, result);
+  const auto whole = whole_run(scenario, result);
   std::vector<Sensitivity> hangs_on;
   if (options.sensitivity) hangs_on = std::get<std::vector<Sensitivity>>(sensitivities(scenario));
   if (options.json) {
     auto json = result_to_json(result);
+    if (whole) json["training_run"] = forecast_to_json(*whole);
     if (options.sensitivity) json["sensitivity"] = sensitivities_to_json(hangs_on);
     fmt::print("{}\n", json.dump(2));
   } else {
     fmt::print("{}", result_to_text(result, heading_of(scenario), {shows_color(), options.operators}));
+    if (whole) fmt::print("\n{}", forecast_to_text(*whole, shows_color()));
     if (options.sensitivity) fmt::print("\n{}", sensitivities_to_text(hangs_on, shows_color()));
   }
   return result.memory.fits ? 0 : 1;

@@ -7,6 +7,7 @@
 #include "sim/config/scenario_keys.h"
 #include "sim/config/strategy_config.h"
 #include "sim/config/topology_config.h"
+#include "sim/config/training_run_config.h"
 #include "sim/config/variation_config.h"
 #include "sim/config/workload_config.h"
 #include "sim/model/transformer.h"
@@ -137,6 +138,8 @@ std::vector<Key<ScenarioReading>> section_rows() {
        [](const Value& value, Reading& r) {
          r.scenario.workload = workload_from_yaml(value, r.scenario.strategy.framework, tokens_of(r.scenario.model));
        }},
+      {{"training_run", object_type_of(training_run_keys()), "a whole run: tokens, failures, checkpoints, prices"},
+       [](const Value& value, Reading& r) { r.scenario.training_run = training_run_from_yaml(value); }},
       {{"measured", object_type_of(measured_keys()), "what was measured: shown, never used"},
        [](const Value& value, Reading& r) { read_keys(value, measured_keys(), r.scenario.measured); }},
       {{"variability", object_type_of(variability_keys()), "jitter of every task, drawn for each rank by full replay"},

@@ -26,6 +26,7 @@
 #include "sim/hardware/profile.h"
 #include "sim/hardware/variation.h"
 #include "sim/model/model.h"
+#include "sim/model/training_run.h"
 #include "sim/model/workload.h"
 #include "strategies/strategy.h"
 
@@ -50,6 +51,7 @@ struct Scenario {
   Workload workload;
   Strategy strategy;  // mesh.data is resolved: mesh.ranks() == gpus
   Measured measured;
+  std::optional<TrainingRun> training_run;
   Variability variability;  // what tells the ranks apart: seen by full replay alone
   std::vector<RankFault> faults;
 

@@ -1,0 +1,43 @@
+#include "sim/metrics/checkpointing.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace echelon {
+
+Seconds young_period(const FailureModel& model) {
+  return Seconds(std::sqrt(2 * model.mtbf.value() * model.write.value())) + model.write;
+}
+
+Seconds daly_period(const FailureModel& model) {
+  const Seconds sum = model.mtbf + model.down + model.recovery;
+  return Seconds(std::sqrt(2 * sum.value() * model.write.value())) + model.write;
+}
+
+Seconds first_order_period(const FailureModel& model) {
+  const Seconds rest = model.mtbf - model.down - model.recovery;
+  return Seconds(std::sqrt(2 * rest.value() * model.write.value()));
+}
+
+// With u = T/mu and c = C/mu: u - c = 1 - e^-u. The difference of both sides is convex and grows from the root on, so
+// Newton's steps from the right of it come down to it.
+Seconds best_period(const FailureModel& model) {
+  constexpr int most_steps = 100;
+  const double c = model.write / model.mtbf;
+  double u = c + std::min(1.0, std::sqrt(2 * c) + c);
+  for (int step = 0; step < most_steps; ++step) {
+    const double next = u - (u - c + std::expm1(-u)) / -std::expm1(-u);
+    if (std::abs(next - u) <= 1e-15 * u) break;
+    u = next;
+  }
+  return model.mtbf * u;
+}
+
+double training_share(const FailureModel& model, Seconds period) {
+  if (model.mtbf == Seconds(0)) return (period - model.write) / period;
+  const Seconds taken =
+      (model.mtbf + model.down) * (std::exp(model.recovery / model.mtbf) * std::expm1(period / model.mtbf));
+  return (period - model.write) / taken;
+}
+
+}  // namespace echelon

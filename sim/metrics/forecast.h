@@ -1,0 +1,40 @@
+// What a whole training run takes: days, failures, GPU-hours, money, energy, carbon.
+#pragma once
+
+#include <optional>
+
+#include "sim/base/units.h"
+#include "sim/metrics/checkpointing.h"
+#include "sim/metrics/result.h"
+#include "sim/model/training_run.h"
+
+namespace echelon {
+
+// What the forecast needs beside the run's description and the result of one iteration.
+struct RunMachine {
+  double parameters = 0;
+  double nodes = 0;
+  Watts tdp;
+  double usd_per_gpu_hour = 0;  // the profile's; 0 = not known
+};
+
+struct Forecast {
+  double tokens = 0;
+  double training_share = 1;     // goodput over throughput
+  double tokens_per_second = 0;  // goodput
+  Seconds wall;
+  FailureModel failures;  // mtbf 0 where none are given
+  Bytes checkpoint;
+  Seconds period;  // of checkpoints, their writing included; 0 = none are needed
+  double interruptions = 0;
+  double gpu_hours = 0;
+  double energy_kwh = 0;  // of the facility
+  std::optional<double> rented_usd;
+  std::optional<double> bought_usd;  // the hardware's share of its life, and electricity where it has a price
+  std::optional<double> electricity_usd;
+  std::optional<double> co2_kg;
+};
+
+Forecast forecast(const TrainingRun& run, const Result& result, const RunMachine& machine);
+
+}  // namespace echelon

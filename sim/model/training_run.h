@@ -1,0 +1,31 @@
+// A whole run of many iterations, as its owner describes it: tokens, failures, checkpoints, prices. 0 = not given.
+#pragma once
+
+#include "sim/base/units.h"
+
+namespace echelon {
+
+struct TrainingRun {
+  double tokens = 0;
+
+  // Failures and checkpoints.
+  double failures_per_1000_node_days = 0;
+  double checkpoint_bytes_per_parameter = 14;  // 16-bit weights, fp32 masters and Adam's two moments
+  ByteRate storage;                            // of the whole cluster, to write and to read a checkpoint
+  Seconds checkpoint_blocking;                 // training stands still for; 0 = as long as writing takes
+  Seconds checkpoint_interval;                 // of training between two; 0 = the best
+  Seconds restart;                             // from a failure to loading: detection, new nodes, initialisation
+
+  // Money, energy and carbon.
+  double usd_per_gpu_hour = 0;  // 0 = the profile's
+  double usd_per_gpu = 0;       // bought, its share of the node included
+  double network_share = 0;     // of that price, for network and storage
+  double years = 0;             // that it is used
+  double utilisation = 1;       // share of those years that it trains
+  double usd_per_kwh = 0;
+  double pue = 1;       // facility power over IT power
+  Watts watts_per_gpu;  // its share of the node; 0 = the TDP
+  double kg_co2_per_kwh = 0;
+};
+
+}  // namespace echelon

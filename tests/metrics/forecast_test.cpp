@@ -1,0 +1,93 @@
+#include "sim/metrics/forecast.h"
+
+#include <cmath>
+
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+// One step of a million tokens in a second.
+Result result_on(std::int64_t gpus) {
+  Result result;
+  result.iteration = Seconds(1);
+  result.tokens = 1e6;
+  result.gpus = gpus;
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("Llama 3 405B's interruptions: one every 3.1 hours, and Young's intervals for it") {
+  // arXiv:2407.21783, section 3.3.4: 419 unexpected interruptions in 54 days on 16,384 GPUs, 2,048 nodes of 8:
+  // 419 / (2.048 x 54) = 3.789 for 1000 node-days; 54 x 24 / 419 = 3.093 h between them.
+  TrainingRun run;
+  run.tokens = 1e6 * 54 * 86400;
+  run.failures_per_1000_node_days = 419 / (2.048 * 54);
+  run.checkpoint_blocking = Seconds(60);
+  const Forecast made = forecast(run, result_on(16384), {405e9, 2048, Watts(700), 0});
+  CHECK(made.failures.mtbf.value() / 3600 == Approx(54 * 24.0 / 419));
+  CHECK(made.checkpoint.value() == Approx(5.67e12));  // 14 bytes for each of 405e9 parameters
+  // 54 days of training take longer than 54 days, and meet as many more interruptions.
+  CHECK(made.interruptions == Approx(419 / made.training_share));
+  // sqrt(2 x 3.093 h x 1 min) = 19.3 min of training between checkpoints.
+  CHECK((young_period(made.failures) - made.failures.write).value() / 60 == Approx(19.3).epsilon(0.003));
+  CHECK((made.period - made.failures.write).value() / 60 == Approx(19.3).epsilon(0.05));
+  // To first order sqrt(2 C / mu) of the time is lost: sqrt(2 x 60 / 11,135) = 10.4 %.
+  CHECK(made.training_share == Approx(1 - std::sqrt(120 / made.failures.mtbf.value())).epsilon(0.01));
+}
+
+TEST_CASE("storage and its speed make the checkpoint's cost") {
+  TrainingRun run;
+  run.tokens = 1e12;
+  run.failures_per_1000_node_days = 5;
+  run.storage = gigabytes_per_second(100);
+  const Forecast made = forecast(run, result_on(1024), {100e9, 128, Watts(700), 0});
+  CHECK(made.failures.write.value() == Approx(14));  // 1.4 TB at 100 GB/s
+  CHECK(made.failures.recovery.value() == Approx(14));
+  run.checkpoint_blocking = Seconds(2);
+  CHECK(forecast(run, result_on(1024), {100e9, 128, Watts(700), 0}).training_share > made.training_share);
+  run.checkpoint_interval = Seconds(3600);
+  CHECK(forecast(run, result_on(1024), {100e9, 128, Watts(700), 0}).period.value() == Approx(3602));
+}
+
+TEST_CASE("days, GPU-hours, rent, electricity and carbon follow from the time") {
+  TrainingRun run;
+  run.tokens = 1e6 * 86400 * 10;
+  run.pue = 1.2;
+  run.usd_per_kwh = 0.1;
+  run.kg_co2_per_kwh = 0.4;
+  run.watts_per_gpu = Watts(1000);
+  const Forecast made = forecast(run, result_on(100), {1e9, 12.5, Watts(700), 2});
+  CHECK(made.wall.value() == Approx(864000));
+  CHECK(made.training_share == 1);
+  CHECK(made.gpu_hours == Approx(24000));
+  CHECK(*made.rented_usd == Approx(48000));
+  CHECK(made.energy_kwh == Approx(24000 * 1.0 * 1.2));
+  CHECK(*made.electricity_usd == Approx(2880));
+  CHECK(*made.co2_kg == Approx(11520));
+  CHECK(!made.bought_usd);
+}
+
+TEST_CASE("published bills come out") {
+  // DeepSeek-V3 (arXiv:2412.19437, table 1): 2.788 million H800 hours at 2 USD are 5.576 million USD. 1,000 GPUs need
+  // 2,788 hours for them.
+  TrainingRun run;
+  run.tokens = 1e6 * 3600 * 2788;
+  run.usd_per_gpu_hour = 2;
+  CHECK(*forecast(run, result_on(1000), {671e9, 125, Watts(700), 5}).rented_usd == Approx(5.576e6));
+}
+
+TEST_CASE("bought hardware costs its share of its life") {
+  // 30,000 USD and a fifth for the network over 4 years of 8,766 hours, half of them training: 2.0534 USD an hour.
+  TrainingRun run;
+  run.tokens = 1e6 * 3600;
+  run.usd_per_gpu = 30000;
+  run.network_share = 0.2;
+  run.years = 4;
+  run.utilisation = 0.5;
+  const Forecast made = forecast(run, result_on(8), {1e9, 1, Watts(700), 0});
+  CHECK(*made.bought_usd == Approx(8 * 36000.0 / (4 * 8766 * 0.5)));
+  CHECK(!made.rented_usd);
+}
