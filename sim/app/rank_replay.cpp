@@ -109,21 +109,22 @@ std::vector<RunSummary> all_runs(const FullReplay& replay, const RankVariation& 
 std::optional<Pace> pace_of(const std::vector<RunSummary>& runs, const TaskGraph& graph, const Mesh& mesh) {
   struct Tally {
     std::int64_t runs = 0;
-    PaceSetter longest;
+    PaceSetter most;
   };
   std::map<std::int64_t, Tally> by_rank;
   for (const RunSummary& run : runs) {
     if (!run.pace) continue;
     Tally& tally = by_rank[run.pace->rank];
     ++tally.runs;
-    if (run.pace->delay > tally.longest.delay) tally.longest = *run.pace;
+    if (run.pace->lost > tally.most.lost) tally.most = *run.pace;
   }
-  const Tally* most = nullptr;
+  const Tally* chosen = nullptr;
   for (const auto& [rank, tally] : by_rank)
-    if (most == nullptr || tally.runs > most->runs) most = &tally;
-  if (most == nullptr) return std::nullopt;
-  return Pace{place_of(mesh, most->longest.rank), describe(graph, most->longest.task), most->longest.delay.seconds(),
-              most->runs};
+    if (chosen == nullptr || tally.runs > chosen->runs) chosen = &tally;
+  if (chosen == nullptr) return std::nullopt;
+  const PaceSetter& most = chosen->most;
+  return Pace{place_of(mesh, most.rank), most.lost.seconds(), describe(graph, most.task), most.delay.seconds(),
+              chosen->runs};
 }
 
 }  // namespace

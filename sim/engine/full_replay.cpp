@@ -5,19 +5,12 @@
 #include <cmath>
 
 #include "sim/base/error.h"
+#include "sim/engine/chain_mark.h"
 #include "sim/engine/rank_speed.h"
 
 namespace echelon {
 
 namespace {
-
-// The end of a task of one rank, and what of the chain that led to it took longest beyond nominal.
-struct Mark {
-  Time time;
-  Time delay;              // 0 = nothing did
-  std::int32_t rank = -1;  // of the engine
-  std::int32_t step = -1;  // of the plan
-};
 
 // Members of a stage that run a task together: first, first + stride, ...
 struct Group {
@@ -54,11 +47,11 @@ Scope scope_of(TaskKind kind) {
 
 // What the ranks of one stage carry from step to step, by rank of the stage.
 struct StageState {
-  std::array<std::vector<Mark>, stream_count> ends;  // of the last task on each stream
-  std::vector<Time> hosts;                           // when the host has issued all so far
-  std::vector<Time> busy;                            // compute stream
-  std::vector<Interval> data;                        // by data task, by tensor coordinate; only where compute is slowed
-  std::vector<std::int32_t> cursor;                  // first data task that may still run
+  std::array<std::vector<ChainMark>, stream_count> ends;  // of the last task on each stream
+  std::vector<Time> hosts;                                // when the host has issued all so far
+  std::vector<Time> busy;                                 // compute stream
+  std::vector<Interval> data;        // by data task, by tensor coordinate; only where compute is slowed
+  std::vector<std::int32_t> cursor;  // first data task that may still run
 };
 
 class Run {
@@ -107,7 +100,7 @@ class Run {
         plan_.inputs.data() +
         (s + 1 < plan_.steps.size() ? static_cast<std::size_t>(plan_.steps[s + 1].first_input) : plan_.inputs.size());
     const Scope scope = scope_of(task_->kind);
-    gate_ = scope == Scope::barrier ? latest_of_all() : Mark();
+    gate_ = scope == Scope::barrier ? latest_of_all() : ChainMark();
     if (scope == Scope::lockstep)
       for (std::size_t first = 0; first < width_; first += lockstep_) run_group({first, 1, lockstep_});
     else if (scope == Scope::data_group)
@@ -117,29 +110,29 @@ class Run {
   }
 
   // What every rank of a barrier waits for.
-  Mark latest_of_all() const {
-    Mark latest;
+  ChainMark latest_of_all() const {
+    ChainMark latest;
     for (std::size_t rank = 0; rank < width_; ++rank) raise(latest, ready(rank));
     for (const std::int32_t* input = inputs_; input != inputs_end_; ++input)
-      for (const Mark& mark : slots_[static_cast<std::size_t>(*input)]) raise(latest, mark);
+      for (const ChainMark& mark : slots_[static_cast<std::size_t>(*input)]) raise(latest, mark);
     return latest;
   }
 
-  static void raise(Mark& latest, const Mark& other) {
+  static void raise(ChainMark& latest, const ChainMark& other) {
     if (other.time > latest.time) latest = other;
   }
 
   // When the rank's stream is free and its dependences have ended.
-  Mark ready(std::size_t rank) const {
-    Mark latest = stage_->ends[static_cast<std::size_t>(task_->stream)][rank];
+  ChainMark ready(std::size_t rank) const {
+    ChainMark latest = stage_->ends[static_cast<std::size_t>(task_->stream)][rank];
     for (const std::int32_t* input = inputs_; input != inputs_end_; ++input)
       raise(latest, slots_[static_cast<std::size_t>(*input)][rank]);
     return latest;
   }
 
   // When the rank alone could start: its host has issued the task, too.
-  Mark ready_and_issued(std::size_t rank) {
-    Mark latest = ready(rank);
+  ChainMark ready_and_issued(std::size_t rank) {
+    ChainMark latest = ready(rank);
     raise(latest, gate_);
     if (task_->stream != Stream::compute) return latest;
     Time& host = stage_->hosts[rank];
@@ -150,15 +143,15 @@ class Run {
   }
 
   void run_group(const Group& group) {
-    Mark start;
+    ChainMark start;
     start.time = Time::from_picoseconds(-1);
     for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride)
       raise(start, ready_and_issued(rank));
-    const Mark end = run_members(group, start);
-    std::vector<Mark>& ends = stage_->ends[static_cast<std::size_t>(task_->stream)];
+    const ChainMark end = run_members(group, start);
+    std::vector<ChainMark>& ends = stage_->ends[static_cast<std::size_t>(task_->stream)];
     for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) ends[rank] = end;
     if (step_->slot >= 0) {
-      std::vector<Mark>& slot = slots_[static_cast<std::size_t>(step_->slot)];
+      std::vector<ChainMark>& slot = slots_[static_cast<std::size_t>(step_->slot)];
       for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) slot[rank] = end;
     }
     if (task_->stream == Stream::data && !stage_->data.empty())
@@ -168,8 +161,8 @@ class Run {
   }
 
   // The end of the slowest member.
-  Mark run_members(const Group& group, const Mark& start) {
-    Mark end = start;
+  ChainMark run_members(const Group& group, const ChainMark& start) {
+    ChainMark end = start;
     Time delay;
     std::size_t slowest = group.first;
     for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) {
@@ -184,11 +177,8 @@ class Run {
       delay = own - work_->device;
       slowest = rank;
     }
-    if (delay > end.delay) {
-      end.delay = delay;
-      end.rank = static_cast<std::int32_t>(engine_rank(step_->task.program, slowest));
-      end.step = static_cast<std::int32_t>(number_);
-    }
+    end.lose(delay, static_cast<std::int32_t>(engine_rank(step_->task.program, slowest)),
+             static_cast<std::int32_t>(number_));
     return end;
   }
 
@@ -238,10 +228,10 @@ class Run {
 
   FullTimeline timeline() const {
     FullTimeline result;
-    Mark last;
+    ChainMark last;
     for (const StageState& stage : stages_)
       for (std::size_t rank = 0; rank < width_; ++rank) {
-        Mark end;
+        ChainMark end;
         for (const auto& ends : stage.ends) raise(end, ends[rank]);
         raise(last, end);
         result.rank_ends.push_back(end.time);
@@ -249,8 +239,9 @@ class Run {
     result.end = last.time;
     for (const StageState& stage : stages_)
       for (const Time busy : stage.busy) result.rank_idle.push_back(result.end - busy);
-    if (last.delay > Time())
-      result.pace = PaceSetter{last.rank, plan_.steps[static_cast<std::size_t>(last.step)].task, last.delay};
+    if (last.rank >= 0)
+      result.pace =
+          PaceSetter{last.rank, last.lost, plan_.steps[static_cast<std::size_t>(last.longest_step)].task, last.longest};
     return result;
   }
 
@@ -264,7 +255,7 @@ class Run {
   double slowdown_;
   const RankSpeed& speed_;
   std::vector<StageState> stages_;
-  std::vector<std::vector<Mark>> slots_;
+  std::vector<std::vector<ChainMark>> slots_;
 
   // Of the step that is being walked.
   const ReplayStep* step_ = nullptr;
@@ -275,7 +266,7 @@ class Run {
   const WorkParts* stretched_ = nullptr;
   const std::int32_t* inputs_ = nullptr;
   const std::int32_t* inputs_end_ = nullptr;
-  Mark gate_;
+  ChainMark gate_;
 };
 
 }  // namespace

@@ -53,12 +53,14 @@ struct RankVariation {
   std::vector<RankFault> faults;  // ranks of the engine
 };
 
-// The task on the critical chain (the tasks that led to the end of the iteration, each the last that the next one
-// waited for) that took the longest beyond its nominal time; the first of several.
+// The rank that lost the most time on the critical chain: the tasks that led to the end of the iteration, each the last
+// that the next one waited for. Certain where it lost more than all others together (sim/engine/chain_mark.h); else it
+// is one that lost much.
 struct PaceSetter {
   std::int64_t rank = 0;  // of the engine
-  TaskReference task;
-  Time delay;
+  Time lost;              // beyond nominal, by its tasks on the chain; at least
+  TaskReference task;     // the one that lost the most
+  Time delay;             // of that task
 };
 
 struct FullTimeline {

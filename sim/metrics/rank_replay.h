@@ -18,12 +18,13 @@ struct RankPlace {
   std::int64_t context = 0;
 };
 
-// The rank that set the pace in most runs (of several, the lowest), by the task on the critical chain that took the
-// longest beyond its nominal time.
+// The rank that set the pace in most runs (of several, the lowest): the one that lost the most time on the critical
+// chain (sim/engine/full_replay.h). The times are of the run in which it lost the most.
 struct Pace {
   RankPlace place;
-  std::string task;  // as describe() says it
-  Seconds delay;     // of that task; the longest of the runs
+  Seconds lost;
+  std::string task;  // of its tasks the one that lost the most, as describe() says it
+  Seconds delay;     // of that task
   std::int64_t runs = 0;
 };
 

@@ -52,6 +52,7 @@ Json ranks_to_json(const RankReplay& ranks) {
   const RankPlace& at = ranks.pace->place;
   json["pace"] = {{"rank", at.rank},
                   {"coordinates", {{"dp", at.data}, {"tp", at.tensor}, {"pp", at.pipeline}, {"cp", at.context}}},
+                  {"lost_s", ranks.pace->lost.value()},
                   {"task", ranks.pace->task},
                   {"delay_s", ranks.pace->delay.value()},
                   {"runs", ranks.pace->runs}};

@@ -89,7 +89,8 @@ void write_ranks(Page& page, const RankReplay& ranks) {
   page.line(fmt::format("  pace        set by rank {} (dp {} tp {} pp {} cp {}){}", at.rank, at.data, at.tensor,
                         at.pipeline, at.context,
                         ranks.runs > 1 ? fmt::format(" in {} of {} runs", ranks.pace->runs, ranks.runs) : ""));
-  page.line(fmt::format("              {:>11}   lost in {}", duration(ranks.pace->delay), ranks.pace->task));
+  page.line(fmt::format("              {:>11}   lost by it, most ({}) in {}", duration(ranks.pace->lost),
+                        duration(ranks.pace->delay), ranks.pace->task));
 }
 
 void write_memory(Page& page, const Result& result) {

@@ -114,6 +114,25 @@ TEST_CASE("one slow data rank delays all at the gradient reduction") {
   CHECK(timeline.pace->rank == 5);
   CHECK(timeline.pace->task == TaskReference{0, 1});
   CHECK(timeline.pace->delay == ps(400));
+  CHECK(timeline.pace->lost == ps(200 + 400 + 10));
+}
+
+TEST_CASE("the pace is set by who lost the most in all, not by the longest single loss") {
+  // Rank 0 loses 100 in each of three passes, rank 1 then 250 in the one that waits for them.
+  GraphSource source(2);
+  for (int pass = 0; pass < 2; ++pass) source.add(0, TaskKind::forward, Stream::compute, 1000);
+  const auto last = source.add(0, TaskKind::forward, Stream::compute, 1000);
+  source.add(1, TaskKind::forward, Stream::compute, 1000, {last});
+  RankVariation variation = slow(0, 1.1);
+  variation.faults.push_back({1, 1.25, 1, Time()});
+  const FullTimeline timeline = source.run({}, variation);
+  CHECK(timeline.end == ps(3300 + 1250));
+  REQUIRE(timeline.pace);
+  CHECK(timeline.pace->rank == 0);
+  CHECK(timeline.pace->lost == ps(300));
+  CHECK(timeline.pace->task == TaskReference{0, 0});
+  variation.faults[1].compute_factor = 1.35;  // 350 are more than half of 650
+  CHECK(source.run({}, variation).pace->rank == 1);
 }
 
 TEST_CASE("expert groups hold data ranks in lockstep, and others run on") {
