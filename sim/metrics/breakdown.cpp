@@ -7,8 +7,8 @@
 namespace echelon {
 
 Seconds Breakdown::total() const {
-  return compute + recompute + exposed_tp + exposed_pp + exposed_dp + exposed_cp + exposed_ep + offload +
-         bubble + optimizer + other;
+  return compute + recompute + exposed_tp + exposed_pp + exposed_dp + exposed_cp + exposed_ep + offload + bubble +
+         optimizer + other;
 }
 
 namespace {

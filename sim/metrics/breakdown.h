@@ -20,7 +20,7 @@ struct Breakdown {
   Seconds exposed_cp;
   Seconds exposed_ep;
   Seconds offload;  // copies between the device and the host
-  Seconds bubble;           // waiting for other pipeline ranks
+  Seconds bubble;   // waiting for other pipeline ranks
   Seconds optimizer;
   Seconds other;  // the host was too slow to launch, and fixed host work
 
