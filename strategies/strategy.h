@@ -183,7 +183,7 @@ struct Offload {
   OffloadTarget optimizer = OffloadTarget::none;   // states, and the step that needs them
   OffloadTarget parameters = OffloadTarget::none;  // zero3, hybrid: the shards that gathers read
   std::int64_t activation_layers = 0;              // first layers of each chunk whose activations wait in host memory
-                                       // (Megatron-Core cpu_offloading_num_layers)
+                                                   // (Megatron-Core cpu_offloading_num_layers)
 
   bool any() const {
     return optimizer != OffloadTarget::none || parameters != OffloadTarget::none || activation_layers > 0;
