@@ -28,6 +28,16 @@ Seconds fixed_part(const Network& network, CollectiveKind kind, const GroupLayou
   return std::max(Seconds(0), analytic(network, kind, layout, bytes).time - transfer);
 }
 
+// How much longer long vectors take than the links say, where that was measured over whole nodes: what other users of
+// the fabric, its routing and its protocols take, which the topology does not show.
+double measured_loss(const Network& network, CollectiveKind kind, const GroupLayout& layout) {
+  Network undisturbed = network;
+  undisturbed.scaling = {};
+  undisturbed.congestion = 0;
+  return std::max(1.0,
+                  analytic(network, kind, layout, endless).time / analytic(undisturbed, kind, layout, endless).time);
+}
+
 class TrafficBuilder {
  public:
   TrafficBuilder(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster)
@@ -121,7 +131,8 @@ class TrafficBuilder {
   std::vector<Flow> of_call(std::size_t program, const CollectiveWork& call) {
     const Network& network = scenario_.profile.network;
     const CollectivePrice price = analytic(network, call.kind, call.group, call.bytes);
-    GroupCall group{call.kind, {}, call.bytes * call.count, price.algorithm, std::nullopt};
+    const Bytes moved = call.bytes * (call.count * measured_loss(network, call.kind, call.group));
+    GroupCall group{call.kind, {}, moved, price.algorithm, std::nullopt};
     group.latency = Time::from_seconds(fixed_part(network, call.kind, call.group, call.bytes) * call.count);
     std::vector<Flow> flows;
     for (const auto& ranks : communicator_groups(mesh_, call.group, static_cast<std::int64_t>(program))) {
@@ -158,7 +169,7 @@ double stretch_of(const Scenario& scenario, const GroupLayout& layout, const Clu
   CollectiveFlows collectives(cluster.topology, cluster.policy, network);
   std::vector<Flow> flows;
   for (const auto& ranks : axis_groups(scenario.strategy.mesh, axis, 0)) {
-    GroupCall call{kind, {}, endless, std::nullopt, Time()};
+    GroupCall call{kind, {}, endless * measured_loss(network, kind, layout), std::nullopt, Time()};
     call.algorithm = kind == CollectiveKind::all_to_all ? CollectiveAlgorithm::direct : CollectiveAlgorithm::ring;
     for (const std::int64_t rank : ranks) call.gpus.push_back(cluster.gpu_of[static_cast<std::size_t>(rank)]);
     const std::vector<Flow> more = collectives.flows(call, Time(), flows.size());

@@ -2,9 +2,10 @@
 //
 // Data-parallel collectives and messages between stages run as flows of all the ranks that a program stands for, so
 // that what runs at once shares links (sim/engine/traffic.h). What is not bytes on links - NCCL's latencies, the part
-// of them that transfers do not hide - stays as the analytic model has it, in front of the flows. Collectives inside
-// layers are part of a layer's time: they are stretched by what all groups of their axis, running at once, lose against
-// the analytic model's bandwidth on this topology with this placement, and never shrunk.
+// of them that transfers do not hide - stays as the analytic model has it, in front of the flows, and where bandwidths
+// were measured by number of nodes, so much more bytes move as were lost there. Collectives inside layers are part of a
+// layer's time: they are stretched by what all groups of their axis, running at once, lose against the analytic model's
+// bandwidth on this topology with this placement, and never shrunk.
 #pragma once
 
 #include <array>

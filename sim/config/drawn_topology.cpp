@@ -15,7 +15,7 @@ namespace echelon {
 namespace {
 
 constexpr std::int64_t most_nodes = 1'000'000;
-constexpr std::size_t most_vertices = 2000;  // every pair of GPUs is checked for a way
+constexpr std::size_t most_drawn = 2000;  // every pair of GPUs is checked for a way
 
 struct LinkReading {
   VertexId from = -1;
@@ -46,9 +46,9 @@ std::vector<Key<Vertex>> vertex_keys() {
 
 void read_vertices(const Value& list, Topology& topology, Names& names) {
   const std::vector<Value> items = list.items();
-  if (items.size() > most_vertices)
+  if (items.size() > most_drawn)
     list.fail(fmt::format("{} vertices", items.size()),
-              fmt::format("expected at most {}; larger clusters are families", most_vertices));
+              fmt::format("expected at most {}; larger clusters are families", most_drawn));
   for (const Value& item : items) {
     Vertex vertex;
     read_keys(item, vertex_keys(), vertex);

@@ -1,5 +1,6 @@
 #include "sim/hardware/topology.h"
 
+#include <stdexcept>
 #include <utility>
 
 #include "sim/base/error.h"
@@ -7,6 +8,7 @@
 namespace echelon {
 
 VertexId Topology::add(Vertex vertex) {
+  if (vertices.size() >= most_vertices) throw std::length_error("vertices");
   const auto id = static_cast<VertexId>(vertices.size());
   if (vertex.kind == VertexKind::gpu) gpus.push_back(id);
   vertices.push_back(std::move(vertex));
@@ -15,6 +17,7 @@ VertexId Topology::add(Vertex vertex) {
 
 LinkId Topology::join(VertexId a, VertexId b, const LinkSpec& spec) {
   SIM_CHECK(a != b && spec.bandwidth > ByteRate(0) && spec.metric >= 1, "a link of {} to {} is none", a, b);
+  if (links.size() >= most_links) throw std::length_error("links");
   const auto id = static_cast<LinkId>(links.size());
   links.push_back({a, b, spec.bandwidth, spec.latency, spec.metric});
   links.push_back({b, a, spec.bandwidth, spec.latency, spec.metric});

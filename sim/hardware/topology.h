@@ -53,6 +53,9 @@ struct LinkSpec {
   std::int32_t metric = 1;
 };
 
+inline constexpr std::size_t most_vertices = 2'000'000;  // of a topology
+inline constexpr std::size_t most_links = 8'000'000;     // each way counted
+
 struct Topology {
   std::string name;
   std::vector<Vertex> vertices;
@@ -60,8 +63,9 @@ struct Topology {
   std::vector<VertexId> gpus;  // in the order in which a cluster counts them
   bool gpus_forward = false;   // a GPU passes on what others of its node send (NVLink meshes)
 
+  // Throws std::length_error beyond most_vertices.
   VertexId add(Vertex vertex);
-  // Both directions; returns the link from a to b.
+  // Both directions; returns the link from a to b. Throws std::length_error beyond most_links.
   LinkId join(VertexId a, VertexId b, const LinkSpec& spec);
 
   const Vertex& gpu(std::int32_t index) const { return vertices[static_cast<std::size_t>(gpus[index])]; }

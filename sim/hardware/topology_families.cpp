@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "sim/base/error.h"
 
@@ -10,7 +11,7 @@ namespace echelon {
 
 namespace {
 
-constexpr std::int64_t most_gpus = 1'000'000;
+constexpr std::int64_t most_gpus = 200'000;
 
 NodeFamily family_of(Fabric fabric) {
   switch (fabric) {
@@ -124,10 +125,16 @@ Topology build_topology(const TopologySpec& spec, std::int64_t gpus) {
   const std::int64_t nodes = (gpus + spec.node.gpus - 1) / spec.node.gpus;
   refuse_impossible(spec, gpus, nodes);
   Topology topology;
-  const auto row = std::find_if(node_families().begin(), node_families().end(),
-                                [&](const NodeFamilyRow& r) { return r.family == *spec.node.family; });
-  for (std::int64_t node = 0; node < nodes; ++node) row->build(spec.node, static_cast<std::int32_t>(node), topology);
-  build_network(spec, nodes, topology);
+  try {
+    const auto row = std::find_if(node_families().begin(), node_families().end(),
+                                  [&](const NodeFamilyRow& r) { return r.family == *spec.node.family; });
+    for (std::int64_t node = 0; node < nodes; ++node) row->build(spec.node, static_cast<std::int32_t>(node), topology);
+    build_network(spec, nodes, topology);
+  } catch (const std::length_error& too_many) {
+    throw InputError(spec.where, fmt::format("too many {} for {} GPUs", too_many.what(), gpus),
+                     fmt::format("expected at most {} parts and {} links: fewer GPUs or wider switches", most_vertices,
+                                 most_links / 2));
+  }
   topology.name = fmt::format("{} x {}, {}", nodes, name_of(*spec.node.family), name_of(*spec.network.family));
   return topology;
 }

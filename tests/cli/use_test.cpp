@@ -85,6 +85,15 @@ TEST_CASE("a profile's topology is shown, as JSON too, and drawn") {
   CHECK(run_program({"profiles", "pcie-8x-l40s", "--topology", "--gpus", "16"}).exit_code == 2);
 }
 
+TEST_CASE("run --network flow sends collectives over the cluster's links") {
+  const ProgramRun run = run_program({"run", published + "torchtitan-llama3-8b.yaml", "--network", "flow"});
+  CHECK(run.exit_code == 0);
+  CHECK(run.output.find("packed ranks on shared links") != std::string::npos);
+  const ProgramRun wrong = run_program({"run", published + "torchtitan-llama3-8b.yaml", "--network", "flows"});
+  CHECK(wrong.exit_code == 2);
+  CHECK(wrong.output.find("cluster.network=flows") != std::string::npos);
+}
+
 TEST_CASE("validate filters, and prints JSON and Markdown") {
   const std::string table = source + "/scenarios/truth/torchtitan.csv";
   const ProgramRun run = run_program({"validate", table, "--filter", "pp=1", "--json"});

@@ -80,6 +80,22 @@ TEST_CASE("a fault that cannot be is refused at its place", "[config]") {
   CHECK(error_with(measured, "variability: {shape: gauss}").find("lognormal, normal, uniform") != std::string::npos);
 }
 
+TEST_CASE("the network model, the placement and another topology are the cluster's", "[config]") {
+  const Scenario scenario = scenario_of(with("nodes: 2",
+                                             "nodes: 2, network: flow, placement: fragmented, placement_seed: 7, "
+                                             "cluster_gpus: 64, topology: {network: {family: torus}}"));
+  CHECK(scenario.network == NetworkModel::flow);
+  CHECK(scenario.placement.kind == PlacementKind::fragmented);
+  CHECK(scenario.placement.seed == 7);
+  CHECK(scenario.cluster_gpus == 64);
+  CHECK(scenario.profile.topology.network.family == NetworkFamily::torus);
+  const Scenario listed = scenario_of(with("nodes: 2", "nodes: 2, placement_list: [3, 1]"));
+  CHECK(listed.placement.kind == PlacementKind::listed);
+  CHECK(listed.placement.list == std::vector<std::int32_t>{3, 1});
+  CHECK(scenario_of(whole_scenario).network == NetworkModel::analytic);
+  CHECK(error_with("nodes: 2", "nodes: 2, placement: packd").find("doc:5:") == 0);
+}
+
 TEST_CASE("the cluster in nodes or in GPUs", "[config]") {
   CHECK(scenario_of(with("nodes: 2", "gpus: 8")).gpus == 8);
   CHECK(scenario_of(with("nodes: 2", "nodes: 2, gpus: 16, gpus_per_node: 8")).gpus == 16);

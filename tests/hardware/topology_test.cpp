@@ -211,6 +211,16 @@ TEST_CASE("two sites meet in one long link") {
   CHECK_THROWS_AS(cluster(spec, 64), InputError);
 }
 
+TEST_CASE("clusters that would fill memory are refused") {
+  TopologySpec narrow = cluster_spec(NodeFamily::nvswitch, NetworkFamily::leaf_spine);
+  narrow.network.switch_ports = 2;
+  CHECK_THROWS_AS(cluster(narrow, 50'000), InputError);
+  TopologySpec wide = cluster_spec(NodeFamily::nvswitch, NetworkFamily::torus);
+  wide.network.torus_shape = {100'000, 100'000, 100'000};
+  CHECK_THROWS_AS(cluster(wide, 16), InputError);
+  CHECK_THROWS_AS(cluster(cluster_spec(NodeFamily::nvswitch, NetworkFamily::fat_tree), 200'001), InputError);
+}
+
 TEST_CASE("what makes no cluster is refused") {
   CHECK_THROWS_AS(cluster(cluster_spec(NodeFamily::nvswitch, NetworkFamily::none), 16), InputError);
   CHECK_THROWS_AS(cluster(cluster_spec(NodeFamily::nvswitch, NetworkFamily::fat_tree), 0), InputError);
