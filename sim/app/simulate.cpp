@@ -63,6 +63,10 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   context.reorders_sequence_shards = scenario.strategy.reorders_sequence_shards && scenario.strategy.micro_batch > 1;
   context.recomputed = scenario.strategy.recompute_operators;
   context.accumulation = accumulation_bytes(scenario);
+  // Transformer Engine quantises weights for the first micro-batch and keeps them for the others (its modules'
+  // is_first_microbatch, which Megatron-Core sets).
+  if (scenario.strategy.kernels == KernelStyle::transformer_engine)
+    context.weight_cast_share = 1 / static_cast<double>(std::max<std::int64_t>(1, lowering.micro_batches));
   return context;
 }
 

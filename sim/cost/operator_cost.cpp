@@ -49,9 +49,10 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
       casts_shard ? 1 / static_cast<double>(context.groups[static_cast<std::size_t>(Axis::tensor)].ranks) : 1;
   const double inputs = rows * experts * op.in_features;
   const double outputs = rows * experts * op.out_features;
-  const Bytes forward = Bytes(quantise_bytes + extra) * (inputs * cast_share + weights);
+  const double cast_weights = weights * context.weight_cast_share;
+  const Bytes forward = Bytes(quantise_bytes + extra) * (inputs * cast_share + cast_weights);
   const Bytes backward =
-      Bytes(quantise_bytes + 1 + extra) * outputs + Bytes(requantise_bytes) * (inputs * cast_share + weights);
+      Bytes(quantise_bytes + 1 + extra) * outputs + Bytes(requantise_bytes) * (inputs * cast_share + cast_weights);
   add(cost.forward, memory_bound_time(device, forward, 4), cost.ground);
   add(cost.input_gradient, memory_bound_time(device, backward, 2), cost.ground);
   cost.forward_kernels += 4;

@@ -47,6 +47,7 @@ struct CostContext {
   double tensor_overlap_share = 1;        // of what products could hide of tensor-parallel collectives (Strategy)
   bool reorders_sequence_shards = false;  // gathers and scatters of the sequence copy the whole tensor (Strategy)
   std::vector<OperatorKind> recomputed;   // what Rerun::listed_operators runs again
+  double weight_cast_share = 1;           // of micro-batches, those that quantise the weights
   Bytes accumulation;                     // moved for each element to add a micro-batch's weight gradient to its buffer
 };
 

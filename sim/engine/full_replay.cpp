@@ -40,6 +40,8 @@ Scope scope_of(TaskKind kind) {
       return Scope::barrier;
     case TaskKind::send_activation:
     case TaskKind::send_gradient:
+    case TaskKind::copy_to_host:
+    case TaskKind::copy_from_host:
       return Scope::rank;
   }
   return Scope::rank;
