@@ -32,11 +32,15 @@ double normal(std::uint64_t bits) {
 }  // namespace
 
 RankSpeed::RankSpeed(const RankVariation& variation, std::int64_t run, std::int64_t ranks)
-    : variability_(variation.variability),
+    : shape_(variation.variability.shape),
       faults_(variation.faults),
-      key_(mixed(mixed(static_cast<std::uint64_t>(variability_.seed) + golden_step) + static_cast<std::uint64_t>(run))),
+      key_(mixed(mixed(static_cast<std::uint64_t>(variation.variability.seed) + golden_step) +
+                 static_cast<std::uint64_t>(run))),
       ranks_(ranks),
-      varies_(!faults_.empty() || variability_.compute_cv > 0 || variability_.link_cv > 0) {
+      varies_(!faults_.empty() || variation.variability.compute_cv > 0 || variation.variability.link_cv > 0) {
+  const double variations[] = {variation.variability.compute_cv, variation.variability.link_cv};
+  for (std::size_t kind = 0; kind < jitters_.size(); ++kind)
+    jitters_[kind] = {variations[kind], std::sqrt(std::log1p(variations[kind] * variations[kind]))};
   if (faults_.empty()) return;
   std::stable_sort(faults_.begin(), faults_.end(),
                    [](const RankFault& a, const RankFault& b) { return a.rank < b.rank; });
@@ -51,14 +55,13 @@ Time RankSpeed::duration(Time device, const WorkParts& parts, std::int64_t task,
                          std::int64_t receiver, Time start) const {
   double extra = 0;
   if (parts.kernels > Time()) {
-    const double factor =
-        fault(rank, start, &RankFault::compute_factor) * jitter(variability_.compute_cv, DrawKind::kernels, task, rank);
+    const double factor = fault(rank, start, &RankFault::compute_factor) * jitter(DrawKind::kernels, task, rank);
     extra += static_cast<double>(parts.kernels.picoseconds()) * (factor - 1);
   }
   if (parts.links > Time()) {
     double factor = fault(rank, start, &RankFault::link_factor);
     if (receiver != rank) factor = std::max(factor, fault(receiver, start, &RankFault::link_factor));
-    factor *= jitter(variability_.link_cv, DrawKind::links, task, rank);
+    factor *= jitter(DrawKind::links, task, rank);
     extra += static_cast<double>(parts.links.picoseconds()) * (factor - 1);
   }
   return device + Time::from_picoseconds(std::llround(extra));
@@ -73,15 +76,14 @@ double RankSpeed::fault(std::int64_t rank, Time start, double RankFault::*factor
   return product;
 }
 
-double RankSpeed::jitter(double variation, DrawKind kind, std::int64_t task, std::int64_t rank) const {
+double RankSpeed::jitter(DrawKind kind, std::int64_t task, std::int64_t rank) const {
+  const auto [variation, sigma] = jitters_[static_cast<std::size_t>(kind)];
   if (variation <= 0) return 1;
   const auto number = static_cast<std::uint64_t>((task * ranks_ + rank) * 2 + static_cast<std::int64_t>(kind));
   const std::uint64_t bits = mixed(key_ + golden_step * (number + 1));
-  switch (variability_.shape) {
-    case JitterShape::lognormal: {
-      const double variance = std::log1p(variation * variation);
-      return std::exp(std::sqrt(variance) * normal(bits) - variance / 2);
-    }
+  switch (shape_) {
+    case JitterShape::lognormal:
+      return std::exp(sigma * normal(bits) - sigma * sigma / 2);
     case JitterShape::normal:
       return std::max(0.0, 1 + variation * normal(bits));
     case JitterShape::uniform:

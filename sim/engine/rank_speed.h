@@ -5,6 +5,7 @@
 // and Muller's (Ann. Math. Statist. 29, 1958).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -32,9 +33,15 @@ class RankSpeed {
 
  private:
   double fault(std::int64_t rank, Time start, double RankFault::*factor) const;
-  double jitter(double variation, DrawKind kind, std::int64_t task, std::int64_t rank) const;
+  double jitter(DrawKind kind, std::int64_t task, std::int64_t rank) const;
 
-  Variability variability_;
+  struct Jitter {
+    double variation = 0;  // coefficient of
+    double sigma = 0;      // of the logarithm, where the shape is lognormal
+  };
+
+  JitterShape shape_;
+  std::array<Jitter, 2> jitters_;    // by DrawKind
   std::vector<RankFault> faults_;    // by rank, then as given
   std::vector<std::int32_t> first_;  // by rank: its first entry in faults_, -1 for none; empty without faults
   std::uint64_t key_;
