@@ -154,9 +154,9 @@ TEST_CASE("gradient copies run beside the backward pass and hold it up only wher
   // layer's copy and the embedding's stick out: the copies of layer 1 and of the embedding end c after one another, 2 c
   // after the last layer's pass. Then the step, and weights that take c.
   const Lowering lowering = lowered(strategy_of(Sharding::zero2, 1, {OffloadTarget::host, OffloadTarget::none, 0}), 1);
-  CHECK(replayed(lowering, {10, 40, 15}).end == Time::from_picoseconds(layers * (10 + 40) + 2 * 15 + 15));
+  CHECK(replayed(lowering, {10, 40, 15}).end == Time::from_picoseconds(layers * (10 + 40) + 3 * 15L));
   // With c > b the copies follow each other without a gap: head's, 8 layers' and embedding's, the first at once.
-  CHECK(replayed(lowering, {10, 40, 60}).end == Time::from_picoseconds(layers * 10 + 10 * 60 + 60));
+  CHECK(replayed(lowering, {10, 40, 60}).end == Time::from_picoseconds(layers * 10 + 11 * 60L));
 }
 
 TEST_CASE("parameters come up for every pass of every layer, a layer ahead") {
@@ -175,8 +175,8 @@ TEST_CASE("parameters come up for every pass of every layer, a layer ahead") {
     // Copies of 15 hide behind passes of 40: only the embedding's and the first layer's wait for nobody before them. At
     // the end the gradients of the last layer and of the embedding stick out.
     const Time exposed = replayed(lowering, {40, 40, 15}).end - Time::from_picoseconds(layers * 80);
-    CHECK(exposed >= Time::from_picoseconds(2 * 15));
-    CHECK(exposed <= Time::from_picoseconds(5 * 15));
+    CHECK(exposed >= Time::from_picoseconds(2 * 15L));
+    CHECK(exposed <= Time::from_picoseconds(5 * 15L));
   }
 }
 
