@@ -128,7 +128,7 @@ std::variant<Result, Infeasible> bound(const Scenario& scenario) {
   const std::int64_t few = std::min(all, replayed_micro_batches(scenario.strategy));
   Scenario reduced = scenario;
   reduced.workload.global_batch = few * scenario.strategy.mesh.data * scenario.strategy.micro_batch;
-  const auto outcome = replay_iteration(reduced);
+  const auto outcome = replay_iteration(reduced, SteadyState::whole);
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
   const Replayed& replayed = std::get<Replayed>(outcome);
   const Tails tails(replayed);

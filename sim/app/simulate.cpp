@@ -84,17 +84,23 @@ Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& t
 }
 
 // Executed FLOPs of an iteration over all ranks, and device time by ground.
-void tally_work(const Scenario& scenario, const Lowering& lowering, const WorkPrices& prices, Result& result) {
+void tally_work(const Scenario& scenario, const Replayed& replayed, Result& result) {
   const auto& mesh = scenario.strategy.mesh;
   const double replicas = static_cast<double>(mesh.data * mesh.tensor * mesh.context);
   Flops flops;
   std::array<Seconds, 3> by_ground{};
-  for (const Program& program : lowering.graph.programs)
-    for (const Task& task : program.tasks) {
-      const Price& price = prices.by_work[static_cast<std::size_t>(task.work)];
-      flops += price.flops;
-      for (std::size_t g = 0; g < by_ground.size(); ++g) by_ground[g] += price.by_ground[g];
-    }
+  const auto& programs = replayed.lowering.graph.programs;
+  std::vector<std::int64_t> runs(replayed.prices.by_work.size(), 0);
+  for (std::size_t p = 0; p < programs.size(); ++p)
+    for (std::size_t i = 0; i < programs[p].tasks.size(); ++i)
+      runs[static_cast<std::size_t>(programs[p].tasks[i].work)] +=
+          replayed.repetition.covers(p, i) ? replayed.repetition.times + 1 : 1;
+  for (std::size_t work = 0; work < runs.size(); ++work) {
+    const Price& price = replayed.prices.by_work[work];
+    const auto times = static_cast<double>(runs[work]);
+    flops += price.flops * times;
+    for (std::size_t g = 0; g < by_ground.size(); ++g) by_ground[g] += price.by_ground[g] * times;
+  }
   result.executed_flops = flops * replicas;
   const Seconds sum = by_ground[0] + by_ground[1] + by_ground[2];
   for (std::size_t g = 0; g < by_ground.size(); ++g) result.coverage[g] = sum > Seconds(0) ? by_ground[g] / sum : 0;
@@ -158,13 +164,17 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
   return warnings;
 }
 
-void list_operators(const Scenario& scenario, const Lowering& lowering, WorkPricer& pricer, Result& result) {
+void list_operators(const Scenario& scenario, const Replayed& replayed, Result& result) {
+  const Lowering& lowering = replayed.lowering;
+  WorkPricer pricer(cost_context(scenario, lowering));
   std::vector<double> times(scenario.model.blocks.size(), 0);
-  const auto& program = lowering.graph.programs[result.critical_stage];
-  for (const Task& task : program.tasks) {
-    if (task.kind != TaskKind::forward) continue;
-    for (const LayerRun& run : std::get<ComputeWork>(lowering.works[static_cast<std::size_t>(task.work)]).runs)
-      times[static_cast<std::size_t>(run.block)] += run.count;
+  const auto& tasks = lowering.graph.programs[result.critical_stage].tasks;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (tasks[i].kind != TaskKind::forward) continue;
+    const bool repeats = replayed.repetition.covers(result.critical_stage, i);
+    const auto count = static_cast<double>(repeats ? replayed.repetition.times + 1 : 1);
+    for (const LayerRun& run : std::get<ComputeWork>(lowering.works[static_cast<std::size_t>(tasks[i].work)]).runs)
+      times[static_cast<std::size_t>(run.block)] += run.count * count;
   }
   for (std::size_t block = 0; block < times.size(); ++block) {
     if (times[block] == 0) continue;
@@ -172,6 +182,51 @@ void list_operators(const Scenario& scenario, const Lowering& lowering, WorkPric
       result.operators.push_back(
           {scenario.model.blocks[block].name, price.name, price.forward, price.backward, times[block], price.ground});
   }
+}
+
+std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const Workload& workload) {
+  auto lowered =
+      lower(scenario.model, workload, scenario.strategy, {scenario.gpus, scenario.profile.network.gpus_per_node});
+  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
+  Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}, {}};
+  WorkPricer pricer(cost_context(scenario, replayed.lowering));
+  replayed.prices = price_all(pricer, replayed.lowering);
+  replayed.timeline =
+      replay_or_fail(replayed.lowering, replayed.prices.times, scenario.profile.device.overlap_slowdown);
+  return replayed;
+}
+
+// Schedules of one forward and one backward pass in turn, whose steady state repetition.h describes.
+bool alternates(const Strategy& strategy) {
+  return strategy.schedule == ScheduleKind::one_f_one_b || strategy.schedule == ScheduleKind::interleaved;
+}
+
+// The iteration from as few micro-batches as show its steady state; nothing where it has none, or hardly more. 1F1B
+// repeats itself with each micro-batch, interleaved 1F1B with as many as there are ranks.
+std::optional<Replayed> replay_until_steady(const Scenario& scenario) {
+  const Strategy& strategy = scenario.strategy;
+  const std::int64_t ranks = strategy.mesh.pipeline;
+  const bool interleaved = strategy.virtual_stages > 1;
+  const std::int64_t unit = interleaved ? ranks : 1;
+  const std::int64_t sequences = strategy.mesh.data * strategy.micro_batch;
+  const std::int64_t all = scenario.workload.global_batch / sequences;
+  constexpr std::int64_t settling = 5;  // micro-batches of 1F1B beside those that fill the pipeline
+  const std::int64_t least = interleaved ? 4 * ranks : ranks + settling;
+  for (const std::int64_t few : {least, least + (interleaved ? 2 : 1) * ranks + settling * unit}) {
+    if (3 * few > 2 * all) return std::nullopt;
+    Workload workload = scenario.workload;
+    workload.global_batch = few * sequences;
+    auto outcome = replay_batch(scenario, workload);
+    auto* replayed = std::get_if<Replayed>(&outcome);
+    if (replayed == nullptr || (all - few) % unit != 0) return std::nullopt;
+    const auto found = find_repetition(replayed->lowering.graph, replayed->prices.times, replayed->timeline,
+                                       interleaved ? ranks * strategy.virtual_stages : 1);
+    if (!found) continue;
+    replayed->repetition = *found;
+    replayed->repetition.times = (all - few) / unit;
+    return std::move(*replayed);
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -198,42 +253,40 @@ std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scena
   return times;
 }
 
-std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario) {
-  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
-                       {scenario.gpus, scenario.profile.network.gpus_per_node});
-  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
-  Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}};
-  WorkPricer pricer(cost_context(scenario, replayed.lowering));
-  replayed.prices = price_all(pricer, replayed.lowering);
-  replayed.timeline =
-      replay_or_fail(replayed.lowering, replayed.prices.times, scenario.profile.device.overlap_slowdown);
-  return replayed;
+std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario, SteadyState steady_state) {
+  if (steady_state == SteadyState::once && alternates(scenario.strategy)) {
+    if (auto refusal = check_strategy(scenario.model, scenario.workload, scenario.strategy,
+                                      {scenario.gpus, scenario.profile.network.gpus_per_node}))
+      return *refusal;
+    if (auto replayed = replay_until_steady(scenario)) return std::move(*replayed);
+  }
+  return replay_batch(scenario, scenario.workload);
 }
 
-std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail) {
+std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail, SteadyState steady_state) {
   if (leaves_open(scenario.strategy)) {
     const auto decided = decide(scenario);
     if (const auto* refusal = std::get_if<Infeasible>(&decided)) return *refusal;
-    auto outcome = simulate(std::get<Decided>(decided).scenario, detail);
+    auto outcome = simulate(std::get<Decided>(decided).scenario, detail, steady_state);
     if (auto* result = std::get_if<Result>(&outcome))
       for (const std::string& choice : std::get<Decided>(decided).choices) result->warnings.push_back(choice);
     return outcome;
   }
-  auto outcome = replay_iteration(scenario);
+  auto outcome = replay_iteration(scenario, steady_state);
   if (auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
-  const auto& [lowering, prices, timeline] = std::get<Replayed>(outcome);
+  const auto& [lowering, prices, timeline, repetition] = std::get<Replayed>(outcome);
 
   Result result;
-  result.iteration = timeline.end.seconds();
+  result.iteration = (timeline.end + repetition.skipped()).seconds();
   result.samples = static_cast<double>(scenario.workload.global_batch);
   result.tokens = result.samples * static_cast<double>(scenario.workload.sequence_length);
   result.gpus = scenario.gpus;
   result.model_flops = model_flops(scenario.model, scenario.workload);
   result.peak = scenario.profile.device.peak_of(scenario.workload.precision.compute);
-  result.critical_stage = critical_program(lowering.graph, timeline);
-  result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage);
+  result.critical_stage = critical_program(lowering.graph, timeline, repetition);
+  result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage, repetition);
   result.bubble_fraction = result.breakdown.bubble / result.iteration;
-  tally_work(scenario, lowering, prices, result);
+  tally_work(scenario, std::get<Replayed>(outcome), result);
   const double error = expected_error(scenario, result.coverage);
   result.iteration_low = result.iteration * std::max(0.0, 1 - error);
   result.iteration_high = result.iteration * (1 + error);
@@ -243,10 +296,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   add_money_and_energy(scenario, result);
   result.bottleneck = bottleneck_sentence(result);
   result.warnings = warnings_of(scenario, result);
-  if (detail == Detail::operators) {
-    WorkPricer pricer(cost_context(scenario, lowering));
-    list_operators(scenario, lowering, pricer, result);
-  }
+  if (detail == Detail::operators) list_operators(scenario, std::get<Replayed>(outcome), result);
   return result;
 }
 

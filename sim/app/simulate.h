@@ -7,6 +7,7 @@
 #include "sim/base/error.h"
 #include "sim/config/scenario.h"
 #include "sim/cost/work_cost.h"
+#include "sim/engine/repetition.h"
 #include "sim/engine/replay.h"
 #include "sim/metrics/breakdown.h"
 #include "sim/metrics/result.h"
@@ -19,10 +20,16 @@ enum class Detail {
   operators  // also the operator table
 };
 
+enum class SteadyState {
+  once,   // replayed until it repeats itself (sim/engine/repetition.h); the result is the same
+  whole,  // every micro-batch
+};
+
 // Predicts one iteration. Infeasible: the strategy cannot be laid on model and cluster (running out of memory is not
 // infeasible here: Result::memory says so). Throws InternalError if our own task graph deadlocks.
 // What the strategy leaves open is decided first (sim/app/automatic.h), and the result's warnings say how.
-std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail = Detail::totals);
+std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail = Detail::totals,
+                                          SteadyState steady_state = SteadyState::once);
 
 // One iteration as the engine ran it.
 struct WorkPrices {  // by work of the lowering
@@ -34,10 +41,12 @@ struct Replayed {
   Lowering lowering;
   WorkPrices prices;
   Timeline timeline;
+  Repetition repetition;  // what of the timeline stands for more than once
 };
 
 // What simulate() draws its result from. The strategy must leave nothing open (sim/app/automatic.h).
-std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario);
+std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario,
+                                                    SteadyState steady_state = SteadyState::once);
 
 // Fills energy and cost from the iteration's time.
 void add_money_and_energy(const Scenario& scenario, Result& result);
