@@ -127,8 +127,9 @@ std::variant<Result, Infeasible> bound(const Scenario& scenario) {
   const std::int64_t all = micro_batches(scenario);
   const std::int64_t few = std::min(all, replayed_micro_batches(scenario.strategy));
   Scenario reduced = scenario;
+  reduced.whole_batch = scenario.workload.global_batch;
   reduced.workload.global_batch = few * scenario.strategy.mesh.data * scenario.strategy.micro_batch;
-  const auto outcome = replay_iteration(reduced);
+  const auto outcome = replay_iteration(reduced, SteadyState::whole);
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
   const Replayed& replayed = std::get<Replayed>(outcome);
   const Tails tails(replayed);

@@ -66,7 +66,7 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   // Transformer Engine quantises weights for the first micro-batch and keeps them for the others (its modules'
   // is_first_microbatch, which Megatron-Core sets).
   if (scenario.strategy.kernels == KernelStyle::transformer_engine)
-    context.weight_cast_share = 1 / static_cast<double>(std::max<std::int64_t>(1, lowering.micro_batches));
+    context.weight_cast_share = 1 / static_cast<double>(std::max<std::int64_t>(1, scenario.micro_batches()));
   return context;
 }
 
@@ -94,18 +94,25 @@ Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& t
 
 // Executed FLOPs of an iteration over all ranks, and device time by ground: without copies beside it on engines of
 // their own.
-void tally_work(const Scenario& scenario, const Lowering& lowering, const WorkPrices& prices, Result& result) {
+void tally_work(const Scenario& scenario, const Replayed& replayed, Result& result) {
   const auto& mesh = scenario.strategy.mesh;
   const double replicas = static_cast<double>(mesh.data * mesh.tensor * mesh.context);
   Flops flops;
   std::array<Seconds, 3> by_ground{};
-  for (const Program& program : lowering.graph.programs)
-    for (const Task& task : program.tasks) {
-      const Price& price = prices.by_work[static_cast<std::size_t>(task.work)];
-      flops += price.flops;
+  const auto& programs = replayed.lowering.graph.programs;
+  std::vector<std::int64_t> runs(replayed.prices.by_work.size(), 0);
+  for (std::size_t p = 0; p < programs.size(); ++p)
+    for (std::size_t i = 0; i < programs[p].tasks.size(); ++i) {
+      const Task& task = programs[p].tasks[i];
       if (task.stream == Stream::to_host || task.stream == Stream::from_host) continue;
-      for (std::size_t g = 0; g < by_ground.size(); ++g) by_ground[g] += price.by_ground[g];
+      runs[static_cast<std::size_t>(task.work)] += replayed.repetition.covers(p, i) ? replayed.repetition.times + 1 : 1;
     }
+  for (std::size_t work = 0; work < runs.size(); ++work) {
+    const Price& price = replayed.prices.by_work[work];
+    const auto times = static_cast<double>(runs[work]);
+    flops += price.flops * times;
+    for (std::size_t g = 0; g < by_ground.size(); ++g) by_ground[g] += price.by_ground[g] * times;
+  }
   result.executed_flops = flops * replicas;
   const Seconds sum = by_ground[0] + by_ground[1] + by_ground[2];
   for (std::size_t g = 0; g < by_ground.size(); ++g) result.coverage[g] = sum > Seconds(0) ? by_ground[g] / sum : 0;
@@ -181,13 +188,17 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
   return warnings;
 }
 
-void list_operators(const Scenario& scenario, const Lowering& lowering, WorkPricer& pricer, Result& result) {
+void list_operators(const Scenario& scenario, const Replayed& replayed, Result& result) {
+  const Lowering& lowering = replayed.lowering;
+  WorkPricer pricer(cost_context(scenario, lowering));
   std::vector<double> times(scenario.model.blocks.size(), 0);
-  const auto& program = lowering.graph.programs[result.critical_stage];
-  for (const Task& task : program.tasks) {
-    if (task.kind != TaskKind::forward) continue;
-    for (const LayerRun& run : std::get<ComputeWork>(lowering.works[static_cast<std::size_t>(task.work)]).runs)
-      times[static_cast<std::size_t>(run.block)] += run.count;
+  const auto& tasks = lowering.graph.programs[result.critical_stage].tasks;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (tasks[i].kind != TaskKind::forward) continue;
+    const bool repeats = replayed.repetition.covers(result.critical_stage, i);
+    const auto count = static_cast<double>(repeats ? replayed.repetition.times + 1 : 1);
+    for (const LayerRun& run : std::get<ComputeWork>(lowering.works[static_cast<std::size_t>(tasks[i].work)]).runs)
+      times[static_cast<std::size_t>(run.block)] += run.count * count;
   }
   for (std::size_t block = 0; block < times.size(); ++block) {
     if (times[block] == 0) continue;
@@ -195,6 +206,60 @@ void list_operators(const Scenario& scenario, const Lowering& lowering, WorkPric
       result.operators.push_back(
           {scenario.model.blocks[block].name, price.name, price.forward, price.backward, times[block], price.ground});
   }
+}
+
+std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const Workload& workload) {
+  auto lowered =
+      lower(scenario.model, workload, scenario.strategy, {scenario.gpus, scenario.profile.network.gpus_per_node});
+  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
+  Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}, {}};
+  CostContext context = cost_context(scenario, replayed.lowering);
+  ReplayOptions options{scenario.profile.device.overlap_slowdown, nullptr};
+  LinkTraffic traffic;
+  if (scenario.network == NetworkModel::flow) {
+    const Cluster cluster = cluster_of(scenario);
+    context.stretch = axis_stretch(scenario, replayed.lowering, cluster);
+    traffic = link_traffic(scenario, replayed.lowering, cluster);
+    options.traffic = &traffic;
+  }
+  WorkPricer pricer(context);
+  replayed.prices = price_all(pricer, replayed.lowering);
+  replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, options);
+  return replayed;
+}
+
+// Schedules of one forward and one backward pass in turn, whose steady state repetition.h describes.
+bool alternates(const Strategy& strategy) {
+  if (strategy.given_schedule) return false;
+  return strategy.schedule == ScheduleKind::one_f_one_b || strategy.schedule == ScheduleKind::interleaved;
+}
+
+// The iteration from as few micro-batches as show its steady state; nothing where it has none, or hardly more. 1F1B
+// repeats itself with each micro-batch, interleaved 1F1B with as many as there are ranks.
+std::optional<Replayed> replay_until_steady(const Scenario& scenario) {
+  const Strategy& strategy = scenario.strategy;
+  const std::int64_t ranks = strategy.mesh.pipeline;
+  const bool interleaved = strategy.virtual_stages > 1;
+  const std::int64_t unit = interleaved ? ranks : 1;
+  const std::int64_t sequences = strategy.mesh.data * strategy.micro_batch;
+  const std::int64_t all = scenario.workload.global_batch / sequences;
+  constexpr std::int64_t settling = 5;  // micro-batches of 1F1B beside those that fill the pipeline
+  const std::int64_t least = interleaved ? 4 * ranks : ranks + settling;
+  for (const std::int64_t few : {least, least + (interleaved ? 2 : 1) * ranks + settling * unit}) {
+    if (3 * few > 2 * all) return std::nullopt;
+    Workload workload = scenario.workload;
+    workload.global_batch = few * sequences;
+    auto outcome = replay_batch(scenario, workload);
+    auto* replayed = std::get_if<Replayed>(&outcome);
+    if (replayed == nullptr || (all - few) % unit != 0) return std::nullopt;
+    const auto found = find_repetition(replayed->lowering.graph, replayed->prices.times, replayed->timeline,
+                                       interleaved ? ranks * strategy.virtual_stages : 1);
+    if (!found) continue;
+    replayed->repetition = *found;
+    replayed->repetition.times = (all - few) / unit;
+    return std::move(*replayed);
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -221,25 +286,22 @@ std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scena
   return times;
 }
 
-std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario) {
-  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
-                       {scenario.gpus, scenario.profile.network.gpus_per_node});
-  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
+// Whether every micro-batch must be replayed: ranks on their own, shared links and copies beside compute are not known
+// to repeat themselves.
+bool replays_all(const Scenario& scenario, const ReplayChoice& choice) {
+  return choice.kind == ReplayKind::full || scenario.network == NetworkModel::flow || scenario.strategy.offload.any() ||
+         choice.steady_state == SteadyState::whole;
+}
+
+std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario, SteadyState steady_state) {
   if (const auto refusal = check_host(scenario)) return *refusal;
-  Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}};
-  CostContext context = cost_context(scenario, replayed.lowering);
-  ReplayOptions options{scenario.profile.device.overlap_slowdown, nullptr};
-  LinkTraffic traffic;
-  if (scenario.network == NetworkModel::flow) {
-    const Cluster cluster = cluster_of(scenario);
-    context.stretch = axis_stretch(scenario, replayed.lowering, cluster);
-    traffic = link_traffic(scenario, replayed.lowering, cluster);
-    options.traffic = &traffic;
+  if (steady_state == SteadyState::once && alternates(scenario.strategy)) {
+    if (auto refusal = check_strategy(scenario.model, scenario.workload, scenario.strategy,
+                                      {scenario.gpus, scenario.profile.network.gpus_per_node}))
+      return *refusal;
+    if (auto replayed = replay_until_steady(scenario)) return std::move(*replayed);
   }
-  WorkPricer pricer(context);
-  replayed.prices = price_all(pricer, replayed.lowering);
-  replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, options);
-  return replayed;
+  return replay_batch(scenario, scenario.workload);
 }
 
 std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detail, const ReplayChoice& choice) {
@@ -251,26 +313,26 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
       for (const std::string& made : std::get<Decided>(decided).choices) result->warnings.push_back(made);
     return outcome;
   }
-  auto outcome = replay_iteration(scenario);
+  auto outcome = replay_iteration(scenario, replays_all(scenario, choice) ? SteadyState::whole : SteadyState::once);
   if (auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
-  const auto& [lowering, prices, timeline] = std::get<Replayed>(outcome);
+  const auto& [lowering, prices, timeline, repetition] = std::get<Replayed>(outcome);
 
   Result result;
-  result.iteration = timeline.end.seconds();
+  result.iteration = (timeline.end + repetition.skipped()).seconds();
   result.samples = static_cast<double>(scenario.workload.global_batch);
   result.tokens = result.samples * static_cast<double>(scenario.workload.sequence_length);
   result.gpus = scenario.gpus;
   result.model_flops = model_flops(scenario.model, scenario.workload);
   result.peak = scenario.profile.device.peak_of(scenario.workload.precision.compute);
-  result.critical_stage = critical_program(lowering.graph, timeline);
-  result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage);
+  result.critical_stage = critical_program(lowering.graph, timeline, repetition);
+  result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage, repetition);
   if (choice.kind == ReplayKind::full) {
     result.ranks = replay_ranks(scenario, {lowering, prices.by_work, prices.times, timeline.end}, choice.threads);
     result.breakdown.stragglers = result.ranks->p50 - result.iteration;
     result.iteration = result.ranks->p50;
   }
   result.bubble_fraction = result.breakdown.bubble / result.iteration;
-  tally_work(scenario, lowering, prices, result);
+  tally_work(scenario, std::get<Replayed>(outcome), result);
   const double error = expected_error(scenario, result.coverage);
   result.iteration_low = result.iteration * std::max(0.0, 1 - error);
   result.iteration_high = result.iteration * (1 + error);
@@ -281,10 +343,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   add_money_and_energy(scenario, result);
   result.bottleneck = bottleneck_sentence(result);
   result.warnings = warnings_of(scenario, result);
-  if (detail == Detail::operators) {
-    WorkPricer pricer(cost_context(scenario, lowering));
-    list_operators(scenario, lowering, pricer, result);
-  }
+  if (detail == Detail::operators) list_operators(scenario, std::get<Replayed>(outcome), result);
   return result;
 }
 

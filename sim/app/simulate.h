@@ -7,6 +7,7 @@
 #include "sim/base/error.h"
 #include "sim/config/scenario.h"
 #include "sim/cost/work_cost.h"
+#include "sim/engine/repetition.h"
 #include "sim/engine/replay.h"
 #include "sim/metrics/breakdown.h"
 #include "sim/metrics/result.h"
@@ -19,6 +20,11 @@ enum class Detail {
   operators  // also the operator table
 };
 
+enum class SteadyState {
+  once,   // replayed until it repeats itself (sim/engine/repetition.h); the result is the same
+  whole,  // every micro-batch
+};
+
 enum class ReplayKind {
   folded,  // one representative rank for each pipeline stage
   full     // every rank on its own, with the scenario's variability and faults
@@ -26,7 +32,8 @@ enum class ReplayKind {
 
 struct ReplayChoice {
   ReplayKind kind = ReplayKind::folded;
-  int threads = 1;  // full: for several runs; any number gives the same result
+  int threads = 1;                               // full: for several runs; any number gives the same result
+  SteadyState steady_state = SteadyState::once;  // folded
 };
 
 // Predicts one iteration. Infeasible: the strategy cannot be laid on model and cluster (running out of memory is not
@@ -45,10 +52,12 @@ struct Replayed {
   Lowering lowering;
   WorkPrices prices;
   Timeline timeline;
+  Repetition repetition;  // what of the timeline stands for more than once
 };
 
 // What simulate() draws its result from. The strategy must leave nothing open (sim/app/automatic.h).
-std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario);
+std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario,
+                                                    SteadyState steady_state = SteadyState::once);
 
 // Fills energy and cost from the iteration's time.
 void add_money_and_energy(const Scenario& scenario, Result& result);

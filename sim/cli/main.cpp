@@ -1,5 +1,6 @@
 // The program: parses the command line, runs one subcommand and maps errors to exit codes. The only place that exits.
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <cstdio>
 
@@ -37,6 +38,12 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+#ifdef __GLIBC__
+  // Each prediction builds and frees megabytes: kept by the process, they need not be mapped and cleared anew.
+  constexpr int kept = 1 << 28;
+  mallopt(M_MMAP_THRESHOLD, kept);
+  mallopt(M_TRIM_THRESHOLD, kept);
+#endif
   try {
     return run(argc, argv);
   } catch (const echelon::InputError& error) {

@@ -55,6 +55,12 @@ struct Scenario {
   Variability variability;  // what tells the ranks apart: seen by full replay alone
   std::vector<RankFault> faults;
 
+  std::int64_t whole_batch = 0;  // workload.global_batch is a part of this one, to bound it; 0 = it is all
+
+  // Of one data-parallel rank and iteration.
+  std::int64_t micro_batches() const {
+    return (whole_batch > 0 ? whole_batch : workload.global_batch) / (strategy.mesh.data * strategy.micro_batch);
+  }
   bool tells_ranks_apart() const { return !faults.empty() || variability.compute_cv > 0 || variability.link_cv > 0; }
 };
 

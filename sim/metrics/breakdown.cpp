@@ -11,6 +11,13 @@ Seconds Breakdown::total() const {
          optimizer + other + stragglers;
 }
 
+void Breakdown::repeat(const Breakdown& since, double times) {
+  for (const auto part : {&Breakdown::compute, &Breakdown::recompute, &Breakdown::exposed_tp, &Breakdown::exposed_pp,
+                          &Breakdown::exposed_dp, &Breakdown::exposed_cp, &Breakdown::exposed_ep, &Breakdown::bubble,
+                          &Breakdown::optimizer, &Breakdown::other})
+    this->*part += (this->*part - since.*part) * times;
+}
+
 namespace {
 
 bool is_message(TaskKind kind) {
@@ -29,13 +36,18 @@ Seconds span(Time from, Time to) {
 
 class BreakdownWalk {
  public:
-  BreakdownWalk(const TaskGraph& graph, const Timeline& timeline, const std::vector<WorkShare>& shares)
-      : graph_(graph), timeline_(timeline), shares_(shares) {}
+  BreakdownWalk(const TaskGraph& graph, const Timeline& timeline, const std::vector<WorkShare>& shares,
+                const Repetition& repetition)
+      : graph_(graph), timeline_(timeline), shares_(shares), repetition_(repetition) {}
 
   Breakdown run(std::size_t p) {
     const Program& program = graph_.programs[p];
     Time cursor;
+    const bool repeats = repetition_.times > 0;
+    Breakdown before;
     for (std::size_t i = 0; i < program.tasks.size(); ++i) {
+      if (repeats && i == repetition_.ranges[p].first) before = result_;
+      if (repeats && i == repetition_.ranges[p].last) result_.repeat(before, static_cast<double>(repetition_.times));
       if (program.tasks[i].stream != Stream::compute) continue;
       const TaskTime& time = timeline_.tasks[p][i];
       if (time.start > cursor) lay_gap(cursor, time, static_cast<std::int32_t>(p));
@@ -101,24 +113,27 @@ class BreakdownWalk {
   const TaskGraph& graph_;
   const Timeline& timeline_;
   const std::vector<WorkShare>& shares_;
+  const Repetition& repetition_;
   Breakdown result_;
 };
 
 }  // namespace
 
 Breakdown break_down(const TaskGraph& graph, const Timeline& timeline, const std::vector<WorkShare>& shares,
-                     std::size_t program) {
-  return BreakdownWalk(graph, timeline, shares).run(program);
+                     std::size_t program, const Repetition& repetition) {
+  return BreakdownWalk(graph, timeline, shares, repetition).run(program);
 }
 
-std::size_t critical_program(const TaskGraph& graph, const Timeline& timeline) {
+std::size_t critical_program(const TaskGraph& graph, const Timeline& timeline, const Repetition& repetition) {
   std::size_t busiest = 0;
   Time most;
   for (std::size_t p = 0; p < graph.programs.size(); ++p) {
     Time busy;
     for (std::size_t i = 0; i < graph.programs[p].tasks.size(); ++i)
-      if (graph.programs[p].tasks[i].stream == Stream::compute)
-        busy += timeline.tasks[p][i].end - timeline.tasks[p][i].start;
+      if (graph.programs[p].tasks[i].stream == Stream::compute) {
+        const Time took = timeline.tasks[p][i].end - timeline.tasks[p][i].start;
+        busy += Time::from_picoseconds(took.picoseconds() * (repetition.covers(p, i) ? repetition.times + 1 : 1));
+      }
     if (busy > most) {
       most = busy;
       busiest = p;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sim/base/units.h"
+#include "sim/engine/repetition.h"
 #include "sim/engine/replay.h"
 #include "sim/graph/task_graph.h"
 
@@ -26,6 +27,8 @@ struct Breakdown {
   Seconds stragglers;  // full replay: what ranks that differ add to the iteration; below 0 where draws were lucky
 
   Seconds total() const;
+  // Adds `times` times the difference between this and `since`.
+  void repeat(const Breakdown& since, double times);
 };
 
 // What the time of one work on its stream is made of.
@@ -36,12 +39,12 @@ struct WorkShare {
   Seconds host_copy;
 };
 
-// The breakdown of one program's rank; sums to the timeline's end. Gaps are laid to the dependence that ended last: a
-// message counts as exposed for as long as it was under way, and as bubble before that.
+// The breakdown of one program's rank; sums to the end of the iteration, repetitions included. Gaps are laid to the
+// dependence that ended last: a message counts as exposed for as long as it was under way, and as bubble before that.
 Breakdown break_down(const TaskGraph& graph, const Timeline& timeline, const std::vector<WorkShare>& shares,
-                     std::size_t program);
+                     std::size_t program, const Repetition& repetition = {});
 
 // The program whose compute stream is busiest: the rank that sets the pace.
-std::size_t critical_program(const TaskGraph& graph, const Timeline& timeline);
+std::size_t critical_program(const TaskGraph& graph, const Timeline& timeline, const Repetition& repetition = {});
 
 }  // namespace echelon
