@@ -81,7 +81,7 @@ TEST_CASE("a slow stage sets the beat of its pipeline") {
       const std::int64_t p = static_cast<std::int64_t>(stages);
       const auto rank = static_cast<std::int64_t>(slow_stage);
       const FullTimeline gpipe = pipeline(stages, 8, 1000, false).run({}, slow(rank, 1.5));
-      CHECK(gpipe.end == ps(2 * (8 * 1500 + (p - 1) * 1000)));
+      CHECK(gpipe.end == ps(2 * (std::int64_t{8} * 1500 + (p - 1) * 1000)));
       REQUIRE(gpipe.pace);
       CHECK(gpipe.pace->rank == rank);
       CHECK(gpipe.pace->delay == ps(500));
