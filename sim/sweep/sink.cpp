@@ -68,6 +68,7 @@ std::unique_ptr<RowSink> file_sink(const std::filesystem::path& file, const Spac
 void discard(const std::filesystem::path& file) {
   std::error_code ignored;
   std::filesystem::remove(file, ignored);
+  std::filesystem::remove(file.string() + "-journal", ignored);  // what a killed SQLite left to be undone
   std::filesystem::remove(note_of(file), ignored);
 }
 

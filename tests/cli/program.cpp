@@ -65,14 +65,17 @@ ProgramRun run_program(const std::vector<std::string>& arguments, const std::fil
   return {code, text_of(out) + text_of(err), elapsed.count(), static_cast<double>(usage.ru_maxrss) / 1024};
 }
 
-bool kill_program_after(std::chrono::microseconds delay, const std::vector<std::string>& arguments) {
+bool kill_program_when(const std::function<bool()>& due, const std::vector<std::string>& arguments) {
   const ScratchFolder scratch;
   const pid_t child = fork();
   if (child < 0) throw std::runtime_error("fork failed");
   if (child == 0) become_program(arguments, "/", "", scratch.path() / "out", scratch.path() / "err");
-  std::this_thread::sleep_for(delay);
-  kill(child, SIGKILL);
   int status = 0;
+  while (!due()) {
+    if (waitpid(child, &status, WNOHANG) == child) return WIFSIGNALED(status);
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  kill(child, SIGKILL);
   waitpid(child, &status, 0);
   return WIFSIGNALED(status);
 }

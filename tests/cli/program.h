@@ -1,8 +1,8 @@
 // Runs the built program as its user does, and the files that such tests make.
 #pragma once
 
-#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,8 +20,8 @@ struct ProgramRun {
 ProgramRun run_program(const std::vector<std::string>& arguments, const std::filesystem::path& folder = "/",
                        const std::string& data = "");
 
-// Starts the program and kills it (SIGKILL) after so long, unless it has ended by then: whether it was killed.
-bool kill_program_after(std::chrono::microseconds delay, const std::vector<std::string>& arguments);
+// Starts the program and kills it (SIGKILL) once `due` says so, unless it has ended by then: whether it was killed.
+bool kill_program_when(const std::function<bool()>& due, const std::vector<std::string>& arguments);
 
 // A folder of its own, gone with the object.
 class ScratchFolder {
