@@ -75,7 +75,8 @@ class GraphPass {
       program_.steps.emplace_back(
           over_group(CollectiveKind::all_gather, CollectiveKind::reduce_scatter, input.elements));
     } else if (input.laid != *wanted) {
-      program_.steps.emplace_back(over_group(CollectiveKind::all_to_all, CollectiveKind::all_to_all, input.elements / ranks_));
+      program_.steps.emplace_back(
+          over_group(CollectiveKind::all_to_all, CollectiveKind::all_to_all, input.elements / ranks_));
     }
   }
 

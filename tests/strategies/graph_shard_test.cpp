@@ -93,8 +93,7 @@ TEST_CASE("output features divided: the input is gathered, its gradient summed a
 }
 
 TEST_CASE("a product divided by output and one by input features need nothing between them") {
-  const Model model =
-      chain({64}, {dense(32, Shard::parameter), dense(16, Shard::reduction), dense(8, std::nullopt)});
+  const Model model = chain({64}, {dense(32, Shard::parameter), dense(16, Shard::reduction), dense(8, std::nullopt)});
   const auto steps = steps_of(model, 4);
   // Megatron's pair (arXiv:1909.08053, section 3), whose partial sums of 16 features are scattered over the samples.
   REQUIRE(steps.size() == 5);
