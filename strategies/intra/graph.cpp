@@ -40,20 +40,22 @@ class GraphPass {
         samples_(static_cast<double>(strategy.micro_batch)) {}
 
   LayerProgram run() {
-    for (const auto vertex : boost::make_iterator_range(vertices(block_.graph))) place(block_.graph[vertex]);
+    for (const auto vertex : boost::make_iterator_range(vertices(block_.graph))) place(vertex);
     return std::move(program_);
   }
 
  private:
-  void place(Operator op) {
+  using Vertex = boost::graph_traits<OperatorGraph>::vertex_descriptor;
+
+  void place(Vertex vertex) {
+    const Operator& op = block_.graph[vertex];
     for (const GraphInput& input : op.tensors->inputs) lay_out(input, wanted_layout(op));
     if (op.tensors->halo > 0) {
       Communication halo = over_group(CollectiveKind::send_receive, CollectiveKind::send_receive, op.tensors->halo);
       halo.ranks = 2;
       program_.steps.emplace_back(halo);
     }
-    divide(op);
-    program_.steps.emplace_back(op);
+    divide(std::get<Operator>(program_.steps.emplace_back(op)));
     const bool whole_weights = op.tensors->shard == Shard::sample || op.tensors->shard == Shard::attribute;
     if (whole_weights && op.parameters > 0) {
       // Ranks saw other samples or positions: they add up their weight gradients, after each micro-batch.
