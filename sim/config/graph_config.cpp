@@ -260,6 +260,11 @@ Tensor GraphReader::add(const Value& item, const ReadEntry& entry, const Scope& 
   return read_list(*entry.layers, inner);
 }
 
+// How what stands behind an operator is divided: as its output lies, or by samples behind partial sums.
+std::optional<Shard> shard_after(const GraphOperator& op) {
+  return op.shard == Shard::reduction ? std::nullopt : op.shard;
+}
+
 // The operator, then the norm and the function that it asks for behind it.
 Tensor GraphReader::add_operator(const Value& item, const GraphEntry& entry, const std::vector<Tensor>& inputs) {
   GraphOperator op = entry.op;
@@ -269,6 +274,7 @@ Tensor GraphReader::add_operator(const Value& item, const GraphEntry& entry, con
   }
   Tensor output = add_one(item, op, inputs);
   GraphOperator after;
+  after.shard = shard_after(op);
   if (entry.norm_after) {
     after.op = GraphOp::norm;
     after.norm = *entry.norm_after;

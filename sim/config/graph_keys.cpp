@@ -251,9 +251,15 @@ const std::vector<Key<GraphEntry>>& entry_keys() {
 }
 
 std::vector<Key<GraphEntry>> operator_keys(GraphOp op) {
-  Keys keys = {{{"op", choice_type({std::string(name_of(op))}), "kind of operator", Presence::required},
-                [](const Value&, GraphEntry&) {}}};
-  return joined(joined(keys, entry_keys()), keys_of(op));
+  const Keys shard = {
+      {{"shard", enum_type<Shard>(),
+        "what tensor_parallel ranks divide: samples, height or positions (attribute), output channels with their "
+        "weights (parameter), input channels with theirs (reduction); default sample"},
+       [](const Value& value, GraphEntry& entry) { entry.op.shard = value.one_of<Shard>(); }},
+  };
+  const Keys keys = {{{"op", choice_type({std::string(name_of(op))}), "kind of operator", Presence::required},
+                      [](const Value&, GraphEntry&) {}}};
+  return joined(joined(joined(keys, entry_keys()), shard), keys_of(op));
 }
 
 }  // namespace echelon

@@ -22,7 +22,7 @@ bool equal(const Block& a, const Block& b) {
 }  // namespace
 
 GraphBuilder::Tensor GraphBuilder::add_input(const Shape& shape) {
-  storages_.push_back({element_count(shape), true, 0, {}});
+  storages_.push_back({element_count(shape), true, 0, Shard::sample, {}});
   tensors_.push_back({shape, storages_.size() - 1});
   return tensors_.size() - 1;
 }
@@ -39,9 +39,20 @@ std::variant<GraphBuilder::Tensor, ShapeMisfit> GraphBuilder::add(const GraphOpe
   for (const Tensor input : inputs) shapes.push_back(shape(input));
   auto output = output_shape(op, shapes);
   if (auto* misfit = std::get_if<ShapeMisfit>(&output)) return std::move(*misfit);
+  if (auto misfit = refuse_layout(op, inputs)) return *misfit;
+  const auto divided = divided_size(op, shapes, std::get<Shape>(output));
+  if (const auto* misfit = std::get_if<ShapeMisfit>(&divided)) return *misfit;
   if (op.op != GraphOp::reshape) return append(op, inputs, std::get<Shape>(output));
   tensors_.push_back({std::get<Shape>(output), tensors_[inputs.front()].storage});
   return tensors_.size() - 1;
+}
+
+// A height has no meaning in another shape.
+std::optional<ShapeMisfit> GraphBuilder::refuse_layout(const GraphOperator& op,
+                                                       const std::vector<Tensor>& inputs) const {
+  if (op.op != GraphOp::reshape || storages_[tensors_[inputs.front()].storage].laid != Shard::attribute)
+    return std::nullopt;
+  return ShapeMisfit{"a reshape of what is divided by attribute", "expected an operator with another shard before it"};
 }
 
 GraphBuilder::Tensor GraphBuilder::append(const GraphOperator& op, const std::vector<Tensor>& inputs,
@@ -51,7 +62,16 @@ GraphBuilder::Tensor GraphBuilder::append(const GraphOperator& op, const std::ve
   Operator made = operator_of(op, shapes, output);
   made.reads_data = std::all_of(inputs.begin(), inputs.end(),
                                 [&](Tensor input) { return storages_[tensors_[input].storage].is_input; });
-  made.tensors = GraphTensors{element_count(output), 0, Bytes(0)};
+  GraphTensors tensors;
+  tensors.output = element_count(output);
+  tensors.shard = op.shard.value_or(Shard::sample);
+  tensors.divided = std::get<std::int64_t>(divided_size(op, shapes, output));
+  tensors.halo = halo_elements(op, shapes.front());
+  for (const Tensor input : inputs)
+    if (const Storage& storage = storages_[tensors_[input].storage]; !storage.is_input)
+      tensors.inputs.push_back({storage.laid, storage.elements});
+  made.tensors = tensors;
+  divides_ = divides_ || tensors.shard != Shard::sample;
   shares_weights_ = shares_weights_ || op.tied;
   const Vertex vertex = add_vertex(made, whole_);
   for (const Tensor input : inputs) {
@@ -62,7 +82,7 @@ GraphBuilder::Tensor GraphBuilder::append(const GraphOperator& op, const std::ve
   KeptTensors kept = kept_tensors(op);
   if (op.op == GraphOp::custom) kept.extra_bytes = Bytes(op.kept_bytes / element_count(output));
   kept_.push_back(kept);
-  storages_.push_back({element_count(output), false, vertex, {}});
+  storages_.push_back({element_count(output), false, vertex, tensors.shard, {}});
   tensors_.push_back({output, storages_.size() - 1});
   return tensors_.size() - 1;
 }
@@ -77,6 +97,7 @@ std::variant<GraphBuilder::Tensor, ShapeMisfit> GraphBuilder::add_projected_atte
   const std::int64_t outer = input[1];
   const auto project = [&](const std::string& part, std::int64_t features, Tensor from) {
     GraphOperator dense;
+    if (op.shard == Shard::parameter) dense.shard = part == "output" ? Shard::reduction : Shard::parameter;
     dense.name = op.name + "_" + part;
     dense.bias = op.bias;
     dense.features = features;
@@ -173,7 +194,7 @@ Model GraphBuilder::finish(const std::string& name, const std::string& source) {
     model.layers.push_back(static_cast<std::int32_t>(known - model.blocks.begin()));
     if (known == model.blocks.end()) model.blocks.push_back(std::move(block));
   }
-  model.graph = GraphFacts{whole_, crossing(), shares_weights_};
+  model.graph = GraphFacts{whole_, crossing(), shares_weights_, divides_};
   return model;
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -49,6 +50,7 @@ class GraphBuilder {
     double elements = 0;
     bool is_input = false;
     Vertex producer = 0;
+    Shard laid = Shard::sample;  // over a tensor group
     std::vector<Vertex> readers;
   };
   struct LayerStart {
@@ -57,6 +59,7 @@ class GraphBuilder {
   };
 
   std::variant<Tensor, ShapeMisfit> add_projected_attention(const GraphOperator& op, const std::vector<Tensor>& inputs);
+  std::optional<ShapeMisfit> refuse_layout(const GraphOperator& op, const std::vector<Tensor>& inputs) const;
   Tensor append(const GraphOperator& op, const std::vector<Tensor>& inputs, const Shape& output);
   void attribute_kept_tensors();
   std::size_t layer_of(Vertex vertex) const;
@@ -70,6 +73,7 @@ class GraphBuilder {
   std::vector<KeptTensors> kept_;  // by vertex
   std::vector<LayerStart> layers_;
   bool shares_weights_ = false;
+  bool divides_ = false;
 };
 
 }  // namespace echelon

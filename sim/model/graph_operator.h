@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -135,6 +136,8 @@ struct GraphOperator {
   bool affine = true;  // norm: has weights and, but for rms_norm, biases
   ElementFunction function = ElementFunction::relu;
 
+  std::optional<Shard> shard;  // absent: by sample
+
   Shape shape;            // reshape: empty = all features in one row; custom: of its output, empty = as its first input
   double parameters = 0;  // custom
   StatedWork work;        // custom, for one sample
@@ -147,6 +150,12 @@ std::variant<Shape, ShapeMisfit> output_shape(const GraphOperator& op, const std
 // The operator itself for inputs that output_shape() took, all but `reads_data` and what tensors it keeps. Attention is
 // its core alone, whose inputs are queries, keys and values side by side, or queries and what serves as both others.
 Operator operator_of(const GraphOperator& op, const std::vector<Shape>& inputs, const Shape& output);
+
+// Size of the dimension that the operator's shard divides, 0 for samples; or why it cannot be divided so.
+std::variant<std::int64_t, ShapeMisfit> divided_size(const GraphOperator& op, const std::vector<Shape>& inputs,
+                                                     const Shape& output);
+// Elements of a sample that windows reach over a cut across the height.
+double halo_elements(const GraphOperator& op, const Shape& input);
 
 // Which tensors wait for the backward pass.
 struct KeptTensors {

@@ -38,6 +38,7 @@ struct GraphFacts {
   OperatorGraph whole;           // every operator, in topological order
   std::vector<double> crossing;  // by layer: elements of a sample that are alive between it and the next
   bool shares_weights = false;   // an operator uses another's table
+  bool divides = false;          // operators have shards beside the samples, for tensor parallelism
 };
 
 struct Model {

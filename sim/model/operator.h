@@ -139,11 +139,39 @@ struct StatedWork {
   friend bool operator==(const StatedWork&, const StatedWork&) = default;
 };
 
+// Along which dimension a graph's operator is divided over the ranks of a tensor group; all but `reduction` are
+// FlexFlow's (arXiv:1807.05358, section 4), whose fourth, operators on ranks of their own, is a pipeline here.
+enum class Shard {
+  sample,     // of the batch; weights are whole on every rank
+  attribute,  // height, or positions of a sequence; likewise
+  parameter,  // channels or features of the output, and with them the weights
+  reduction,  // channels or features of the input, and with them the weights: every rank has a part of every sum
+};
+
+template <>
+inline constexpr auto enum_names<Shard> = std::to_array<EnumName<Shard>>({
+    {Shard::sample, "sample"},
+    {Shard::attribute, "attribute"},
+    {Shard::parameter, "parameter"},
+    {Shard::reduction, "reduction"},
+});
+
+// A tensor that an operator reads, as its producer left it.
+struct GraphInput {
+  Shard laid = Shard::sample;
+  double elements = 0;  // of one token
+  friend bool operator==(const GraphInput&, const GraphInput&) = default;
+};
+
 // Tensors of one token around an operator of a graph.
 struct GraphTensors {
   double output = 0;  // elements
   double kept = 0;    // elements of its inputs or output that wait for the backward pass, if no one before keeps them
   Bytes kept_bytes;   // beside those: masks, indices
+  Shard shard = Shard::sample;
+  std::int64_t divided = 0;        // size of the dimension that `shard` divides; 0 = the samples
+  double halo = 0;                 // attribute: elements that windows read of the neighbouring ranks' parts
+  std::vector<GraphInput> inputs;  // but for the model's own, which are loaded as they are wanted
   friend bool operator==(const GraphTensors&, const GraphTensors&) = default;
 };
 

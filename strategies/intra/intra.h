@@ -15,6 +15,10 @@ namespace echelon {
 // their output; pointwise work between the two is divided by width, the rest by tokens under sequence parallelism.
 LayerProgram tensor_parallel(const Block& block, const Strategy& strategy);
 
+// Operators of a graph, each divided over the tensor group as its shard says (Shard, sim/model/operator.h), with the
+// collectives that bring tensors from the layout of their producer to that of their reader.
+LayerProgram graph_parallel(const Block& block, const Strategy& strategy);
+
 // Attention over a sequence that cp ranks share, by Strategy::context_exchange. Tokens are divided by the caller
 // (tokens of a rank = micro-batch * sequence / cp).
 void context_parallel(LayerProgram& program, const Strategy& strategy);

@@ -186,7 +186,9 @@ LayerProgram tensor_parallel(const Block& block, const Strategy& strategy) {
 }
 
 LayerProgram local_program(const Block& block, const Strategy& strategy) {
-  LayerProgram program = tensor_parallel(block, strategy);
+  const bool of_graph = num_vertices(block.graph) > 0 && block.graph[0].tensors.has_value();
+  LayerProgram program =
+      of_graph && strategy.mesh.tensor > 1 ? graph_parallel(block, strategy) : tensor_parallel(block, strategy);
   context_parallel(program, strategy);
   expert_parallel(program, strategy);
   program.entry = block.entry;
