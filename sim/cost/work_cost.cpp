@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "sim/cost/dispatch.h"
 #include "sim/cost/offload_cost.h"
 #include "sim/cost/operator_cost.h"
 #include "sim/graph/selective_recompute.h"
@@ -268,16 +269,6 @@ class PassBuilder {
 };
 
 }  // namespace
-
-double share_sent(const SentOnce& once, std::int64_t places) {
-  if (once.copies <= 0) return 1;
-  const double elsewhere = once.experts - once.experts / static_cast<double>(places);
-  double spared = 1;
-  for (double chosen = 0; chosen < once.copies; ++chosen)
-    spared *= std::max(0.0, elsewhere - chosen) / (once.experts - chosen);
-  const double reached = static_cast<double>(places) * (1 - spared);
-  return (once.most_places > 0 ? std::min(reached, once.most_places) : reached) / once.copies;
-}
 
 // Slice i of q has a q-th of the tokens; causal ones look back at i whole slices and half of their own, 2 i + 1 over q
 // times the mean of the whole sequence.

@@ -1,5 +1,5 @@
 // Tokens on their way to experts, counted one by one.
-#include "sim/cost/work_cost.h"
+#include "sim/cost/dispatch.h"
 
 #include <bit>
 
