@@ -239,7 +239,7 @@ Refusal check_graph(const Model& model, const Strategy& strategy) {
 
 // Every stage takes a layer at least: there is no embedding or head beside them.
 Refusal check_graph_stages(const Model& model, const Strategy& strategy) {
-  if (!model.graph) return std::nullopt;
+  if (!model.graph || !strategy.rank_layers.empty()) return std::nullopt;
   const auto layers = static_cast<std::int64_t>(model.layers.size());
   const std::int64_t stages = stage_count(strategy);
   if (stages > layers)

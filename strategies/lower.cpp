@@ -32,6 +32,7 @@ class Lowerer {
     lowering_.graph.programs.resize(ranks);
     for (std::size_t rank = 0; rank < ranks; ++rank) write_rank(rank);
     messages_.resolve();
+    lowering_.ends = {share_.first_rank(), share_.last_rank()};
     for (std::size_t rank = 0; rank < ranks; ++rank) {
       step_.append(rank, traffic_.last_reduction(rank));
       lowering_.held.push_back(share_.held(rank));
@@ -50,6 +51,7 @@ class Lowerer {
     turns_.assign(static_cast<std::size_t>(share_.schedule().shape.chunks), {});
     for (const Action& action : share_.schedule().ranks[rank]) {
       const std::size_t stage = share_.stage_of(rank, action.chunk);
+      if (share_.is_empty(stage)) continue;
       const MicroBatchTurn turn = turn_of(action);
       offload_.begin_action(rank);
       if (action.pass == Pass::forward)

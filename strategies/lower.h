@@ -35,6 +35,7 @@ struct Lowering {
   // (Strategy::holds_collective_buffers); beside what the ledger counts.
   std::vector<Bytes> held;
   std::vector<Bytes> host_memory;  // by program: what one rank fills of its node's, at most
+  std::array<std::size_t, 2> ends{};  // programs that hold the model's first and last layer
 };
 
 // What the lowering needs to know of the machine.

@@ -141,10 +141,14 @@ std::vector<std::vector<std::int64_t>> communicator_groups(const Mesh& mesh, con
     case Communicator::tied_ends:
       break;
   }
+  return stage_pairs(mesh, 0, mesh.pipeline - 1);
+}
+
+std::vector<std::vector<std::int64_t>> stage_pairs(const Mesh& mesh, std::int64_t one, std::int64_t other) {
   std::vector<std::vector<std::int64_t>> pairs;
-  const std::vector<std::int64_t> last = stage_ranks(mesh, mesh.pipeline - 1);
-  const std::vector<std::int64_t> first = stage_ranks(mesh, 0);
-  for (std::size_t i = 0; i < first.size(); ++i) pairs.push_back({first[i], last[i]});
+  const std::vector<std::int64_t> ours = stage_ranks(mesh, one);
+  const std::vector<std::int64_t> theirs = stage_ranks(mesh, other);
+  for (std::size_t i = 0; i < ours.size(); ++i) pairs.push_back({ours[i], theirs[i]});
   return pairs;
 }
 

@@ -205,6 +205,8 @@ struct Strategy {
   std::int64_t first_stage_layers = 0;  // layers of the first pipeline stage; 0 = even
   std::int64_t last_stage_layers = 0;
   std::vector<std::int64_t> stage_layers;  // of every stage, in the order of the model; empty = as the two above say
+  std::vector<std::vector<std::int64_t>> rank_layers;  // or, by pipeline rank, the layers that it holds, from 0 and in
+                                                       // any order (strategies/placement/rank_layers.h)
   bool balances_stages = false;            // whoever simulates fills stage_layers by predicted time
   bool thresholds_stages = false;          // or, where nothing else is said, by nanotron's thresholds on weights
   bool overlap_pipeline = false;           // sends and receives run beside compute

@@ -63,7 +63,8 @@ double product_weights(const Model& model, std::int32_t block) {
 
 bool leaves_thresholds(const Strategy& strategy) {
   return strategy.thresholds_stages && strategy.mesh.pipeline > 1 && strategy.virtual_stages == 1 &&
-         strategy.stage_layers.empty() && strategy.first_stage_layers == 0 && strategy.last_stage_layers == 0;
+         strategy.stage_layers.empty() && strategy.rank_layers.empty() && strategy.first_stage_layers == 0 &&
+         strategy.last_stage_layers == 0;
 }
 
 void threshold_stages(Decided& decided) {

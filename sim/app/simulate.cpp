@@ -230,7 +230,7 @@ std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const 
 
 // Schedules of one forward and one backward pass in turn, whose steady state repetition.h describes.
 bool alternates(const Strategy& strategy) {
-  if (strategy.given_schedule) return false;
+  if (strategy.given_schedule || !strategy.rank_layers.empty()) return false;
   return strategy.schedule == ScheduleKind::one_f_one_b || strategy.schedule == ScheduleKind::interleaved;
 }
 

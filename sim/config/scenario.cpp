@@ -166,8 +166,10 @@ Strategy strategy_in(const Value& value, const std::filesystem::path& folder) {
 void resolve_strategy(const Value& value, Scenario& scenario) {
   Strategy& strategy = scenario.strategy;
   const bool says_how =
-      !strategy.stage_layers.empty() || strategy.first_stage_layers > 0 || strategy.last_stage_layers > 0;
+      !strategy.stage_layers.empty() || !strategy.rank_layers.empty() || strategy.first_stage_layers > 0 ||
+      strategy.last_stage_layers > 0;
   if (scenario.model.graph && strategy.mesh.pipeline > 1 && !says_how) strategy.balances_stages = true;
+  check_rank_layers(value, static_cast<std::int64_t>(scenario.model.layers.size()), strategy);
   resolve_data_parallel(value, scenario.gpus, strategy);
 }
 

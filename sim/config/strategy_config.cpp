@@ -4,6 +4,7 @@
 #include <string>
 
 #include "strategies/pipeline/schedule.h"
+#include "strategies/placement/rank_layers.h"
 
 namespace echelon {
 
@@ -64,6 +65,54 @@ void read_stage_layers(const Value& value, Strategy& strategy) {
   strategy.balances_stages = value.is_scalar() && value.text() == "balanced";
   if (strategy.balances_stages) return;
   for (const Value& item : value.items()) strategy.stage_layers.push_back(item.integer(0, most_layers));
+}
+
+// 7, or the first and the last of a run: 4-7.
+void read_layer_run(const Value& value, std::vector<std::int64_t>& layers) {
+  const std::string text = value.text();
+  const std::size_t dash = text.find('-', 1);
+  const auto number = [&](const std::string& part) {
+    const bool digits = !part.empty() && part.size() <= 6 && part.find_first_not_of("0123456789") == std::string::npos;
+    const std::int64_t layer = digits ? std::stoll(part) : most_layers;
+    if (layer >= most_layers)
+      value.fail(fmt::format("{} is '{}'", value.path(), text), "expected a layer, such as 7, or a run, such as 4-7");
+    return layer;
+  };
+  const std::int64_t first = number(text.substr(0, dash));
+  const std::int64_t last = dash == std::string::npos ? first : number(text.substr(dash + 1));
+  if (last < first)
+    value.fail(fmt::format("{} is '{}'", value.path(), text), fmt::format("expected {}-{}", last, first));
+  for (std::int64_t layer = first; layer <= last; ++layer) layers.push_back(layer);
+}
+
+void read_rank_layers(const Value& value, Strategy& strategy) {
+  strategy.rank_layers.clear();
+  for (const Value& rank : value.items()) {
+    strategy.rank_layers.emplace_back();
+    for (const Value& run : rank.items()) read_layer_run(run, strategy.rank_layers.back());
+  }
+  if (strategy.rank_layers.empty()) value.fail(value.path() + " is empty", "expected the layers of each pipeline rank");
+}
+
+// The rank's item of `rank_layers` that lists its `layer`-th layer.
+Value layer_run(const Value& rank, std::size_t layer) {
+  for (const Value& run : rank.items()) {
+    std::vector<std::int64_t> layers;
+    read_layer_run(run, layers);
+    if (layer < layers.size()) return run;
+    layer -= layers.size();
+  }
+  return rank;
+}
+
+// Chunks where the scenario gives none: the fewest with which the schedule has a place for all that is listed.
+std::int64_t chunks_of(const Strategy& strategy) {
+  const ScheduleRow& row = schedule_row(strategy.schedule);
+  std::int64_t chunks = row.least_chunks;
+  if (strategy.rank_layers.empty() || row.layout == StageLayout::bidirectional || row.most_chunks != 0) return chunks;
+  chunks = std::max(chunks, fewest_chunks(strategy, row.layout));
+  while (chunk_refusal(strategy.schedule, chunks)) ++chunks;
+  return chunks;
 }
 
 void read_data_parallel(const Value& value, Strategy& strategy) {
@@ -136,6 +185,11 @@ std::vector<StrategyKey> schedule_rows() {
             {choice_type({"balanced"}), fmt::format(R"({{"type":"array","items":{}}})", integer_type(0, most_layers))}),
         "layers of every stage, in the order of the model; balanced: by predicted time"},
        read_stage_layers},
+      {{"rank_layers",
+        list_type(list_type(any_of({integer_type(0, most_layers), R"({"type":"string","pattern":"^[0-9]+-[0-9]+$"})"}))),
+        "layers of every pipeline rank, from 0 and in any order, such as [0-3, 9-11]: runs that are not next to each "
+        "other lie in chunks of their own"},
+       read_rank_layers},
   };
 }
 
@@ -271,14 +325,25 @@ Strategy strategy_from_yaml(const Value& value) {
   Strategy strategy = framework_defaults(framework ? framework->one_of<FrameworkKind>() : FrameworkKind::megatron);
   strategy.mesh.data = 0;
   read_keys(value, strategy_keys(), strategy);
-  if (strategy.virtual_stages > 1 && !value.find("schedule")) strategy.schedule = ScheduleKind::interleaved;
-  if (!value.find("virtual_stages")) strategy.virtual_stages = schedule_row(strategy.schedule).least_chunks;
+  const bool loops = strategy.virtual_stages > 1 ||
+                     (!strategy.rank_layers.empty() && fewest_chunks(strategy, StageLayout::loop) > 1);
+  if (loops && !value.find("schedule")) strategy.schedule = ScheduleKind::interleaved;
+  if (!value.find("virtual_stages")) strategy.virtual_stages = chunks_of(strategy);
   const Mesh& mesh = strategy.mesh;
   const double ranks = static_cast<double>(std::max<std::int64_t>(mesh.data, 1)) * static_cast<double>(mesh.tensor) *
                        static_cast<double>(mesh.pipeline) * static_cast<double>(mesh.context);
   if (ranks > static_cast<double>(most_ranks))
     value.fail(fmt::format("the mesh has {:.3g} ranks", ranks), fmt::format("expected at most {}", most_ranks));
   return strategy;
+}
+
+void check_rank_layers(const Value& value, std::int64_t layers, const Strategy& strategy) {
+  const auto list = value.find("rank_layers");
+  if (!list || !strategy.schedule_file.empty()) return;
+  const auto fault = rank_layers_fault(layers, strategy);
+  if (!fault) return;
+  const Value place = fault->rank ? layer_run(list->items()[*fault->rank], fault->item) : *list;
+  place.fail(fault->wrong, fault->right);
 }
 
 void resolve_data_parallel(const Value& value, std::int64_t gpus, Strategy& strategy) {

@@ -30,14 +30,14 @@ std::optional<std::size_t> StageMessages::sender(std::size_t rank, std::size_t s
   const bool forward = action.pass == Pass::forward;
   if (action.pass == Pass::weight_gradient || (forward ? share_.is_first(stage) : share_.is_last(stage)))
     return std::nullopt;
-  return elsewhere(rank, forward ? stage - 1 : stage + 1);
+  return elsewhere(rank, forward ? share_.before(stage) : share_.after(stage));
 }
 
 std::optional<std::size_t> StageMessages::receiver(std::size_t rank, std::size_t stage, const Action& action) const {
   const bool forward = action.pass == Pass::forward;
   if (action.pass == Pass::weight_gradient || (forward ? share_.is_last(stage) : share_.is_first(stage)))
     return std::nullopt;
-  return elsewhere(rank, forward ? stage + 1 : stage - 1);
+  return elsewhere(rank, forward ? share_.after(stage) : share_.before(stage));
 }
 
 void StageMessages::await(std::size_t rank, std::size_t stage, const Action& action) {

@@ -77,11 +77,14 @@ void OptimizerStep::wait_for_all_ranks(std::size_t rank) {
 
 // First and last stage hold copies of a tied table and add up their gradients.
 void OptimizerStep::add_tied_gradients(std::size_t rank, const Action& closing) {
-  const auto ranks = into_.graph.programs.size();
-  if (share_.tied_table() == 0 || (rank != 0 && rank + 1 != ranks)) return;
+  if (share_.tied_table() == 0) return;
+  const std::size_t first = share_.first_rank();
+  const std::size_t last = share_.last_rank();
+  if (rank != first && rank != last) return;
   if (tied_work_ < 0) {
-    const Mesh& mesh = input_.strategy.mesh;
-    const bool same_node = axis_stride(mesh, Axis::pipeline) * mesh.pipeline <= input_.placement.gpus_per_node;
+    const bool same_node =
+        pipeline_ranks_share_node(input_.strategy.mesh, static_cast<std::int64_t>(first),
+                                  static_cast<std::int64_t>(last), input_.placement.gpus_per_node);
     const GroupLayout pair{2, same_node ? 2 : 1, Communicator::tied_ends};
     const Bytes bytes = element_size(input_.workload.precision.gradient_reduce) * share_.tied_table();
     tied_work_ = add_work(into_, CollectiveChain{{{CollectiveKind::all_reduce, pair, bytes, 1}}, {}});

@@ -126,22 +126,39 @@ void StageShare::describe_blocks(const Lowering& described) {
 // The last stage of a pipeline needs a table of its own for a tied output projection, unless it lies on the first one's
 // rank, as in a V and in pipelines from both ends.
 bool StageShare::holds_table_twice() const {
-  return schedule_.layout == StageLayout::loop && schedule_.shape.ranks > 1;
+  return schedule_.layout != StageLayout::bidirectional && first_rank() != last_rank();
+}
+
+std::size_t StageShare::first_rank() const {
+  std::size_t stage = 0;
+  while (!is_first(stage)) ++stage;
+  return rank_of(stage);
+}
+
+std::size_t StageShare::last_rank() const {
+  std::size_t stage = stage_count() - 1;
+  while (!is_last(stage)) --stage;
+  return rank_of(stage);
 }
 
 void StageShare::lay_stages() {
   const Strategy& strategy = input_.strategy;
   const auto counts = layers_by_stage(static_cast<std::int64_t>(input_.model.layers.size()), strategy);
+  // The ends of the model lie on the ends of the layout, but for listed layers on the first and the last that has any.
+  std::size_t first = 0;
+  std::size_t last = counts.size() - 1;
+  while (!strategy.rank_layers.empty() && counts[first] == 0) ++first;
+  while (!strategy.rank_layers.empty() && counts[last] == 0) --last;
   std::size_t next = 0;
   for (std::size_t stage = 0; stage < counts.size(); ++stage) {
     std::vector<StageUnit> units;
-    if (stage == 0 && input_.model.embedding >= 0) units.push_back({input_.model.embedding, false, false});
+    if (stage == first && input_.model.embedding >= 0) units.push_back({input_.model.embedding, false, false});
     for (std::int64_t i = 0; i < counts[stage]; ++i) {
       const bool again =
           strategy.recompute != Recompute::none && (strategy.recompute_layers == 0 || i < strategy.recompute_layers);
       units.push_back({input_.model.layers[next++], again, i < strategy.offload.activation_layers});
     }
-    if (stage + 1 == counts.size() && input_.model.head >= 0) units.push_back({input_.model.head, false, false});
+    if (stage == last && input_.model.head >= 0) units.push_back({input_.model.head, false, false});
     handed_on_.push_back(echelon::handed_on(input_.model, next > 0 ? next - 1 : 0));
     stages_.push_back(std::move(units));
   }
@@ -161,11 +178,27 @@ std::size_t StageShare::rank_of(std::size_t stage) const {
 }
 
 bool StageShare::is_first(std::size_t stage) const {
-  return is_first_stage(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(stage));
+  while (!is_first_stage(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(stage)))
+    if (!is_empty(--stage)) return false;
+  return true;
 }
 
 bool StageShare::is_last(std::size_t stage) const {
-  return is_last_stage(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(stage));
+  while (!is_last_stage(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(stage)))
+    if (!is_empty(++stage)) return false;
+  return true;
+}
+
+std::size_t StageShare::before(std::size_t stage) const {
+  do --stage;
+  while (is_empty(stage));
+  return stage;
+}
+
+std::size_t StageShare::after(std::size_t stage) const {
+  do ++stage;
+  while (is_empty(stage));
+  return stage;
 }
 
 const BlockMemory& StageShare::memory(const StageUnit& unit) const {

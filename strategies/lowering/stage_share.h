@@ -60,8 +60,15 @@ class StageShare {
   std::size_t stage_count() const;
   std::size_t stage_of(std::size_t rank, std::int32_t chunk) const;
   std::size_t rank_of(std::size_t stage) const;
+  // Whether nothing lies there: no pass goes through it. The others are neighbours across such stages.
+  bool is_empty(std::size_t stage) const { return units(stage).empty(); }
   bool is_first(std::size_t stage) const;
   bool is_last(std::size_t stage) const;
+  std::size_t before(std::size_t stage) const;  // `stage` is not the first
+  std::size_t after(std::size_t stage) const;   // `stage` is not the last
+  // The pipeline ranks of the model's ends; of a bidirectional schedule those of its first and last pipeline.
+  std::size_t first_rank() const;
+  std::size_t last_rank() const;
   const std::vector<StageUnit>& units(std::size_t stage) const { return stages_[stage % stages_.size()]; }
 
   const BlockFacts& facts(const StageUnit& unit) const { return facts_[static_cast<std::size_t>(unit.block)]; }

@@ -14,7 +14,8 @@ namespace echelon {
 std::optional<std::string> stage_refusal(std::int64_t layers, const Strategy& strategy);
 
 // Number of layers of each stage, in order of the model (pipeline * virtual_stages stages). Even where it divides;
-// else the first and last stages, which also hold the embedding and the head, get the fewer.
+// else the first and last stages, which also hold the embedding and the head, get the fewer. 0 for a place that
+// Strategy::rank_layers leaves empty.
 std::vector<std::int64_t> layers_by_stage(std::int64_t layers, const Strategy& strategy);
 
 // Consecutive layers on stages so that the costliest stage costs least (PipeDream's partitioning without replication,
