@@ -20,7 +20,7 @@ class Lowerer {
       : strategy_(input.strategy),
         lowering_(describe_ranks(input)),
         share_(input, lowering_),
-        sharding_(input, share_.schedule()),
+        sharding_(input, share_.schedule(), lowering_),
         passes_(input, share_, lowering_),
         offload_(input, share_, sharding_, lowering_),
         traffic_(input, share_, sharding_, offload_, lowering_),
@@ -140,9 +140,11 @@ class Lowerer {
   }
 
   TaskId write_pass(std::size_t rank, const Action& action, const UnitRange& units, std::optional<TaskId> gather) {
+    const bool opens = passes_.opens(action, units);
+    const bool assembled = opens && messages_.assemble(rank, units.stage, action);
     const TaskId id = passes_.append(rank, action, units);
     if (gather) lowering_.graph.programs[rank].depend(reference(rank, *gather));
-    if (passes_.opens(action, units)) messages_.await(rank, units.stage, action);
+    if (opens && !assembled) messages_.await(rank, units.stage, action);
     return id;
   }
 

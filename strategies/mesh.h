@@ -20,6 +20,9 @@ GroupLayout data_with_context_layout(const Mesh& mesh, std::int64_t gpus_per_nod
 // The group that reduces the gradients of routed experts: data * context / expert (and tensor / expert_tensor).
 GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node);
 
+// The mesh as the ranks of one pipeline rank see it: its tensor degree is everybody's.
+Mesh stage_mesh(const Mesh& mesh, std::int64_t pipeline_rank);
+
 // Degree of tensor parallelism inside an expert.
 std::int64_t expert_tensor_degree(const Mesh& mesh);
 

@@ -205,7 +205,8 @@ std::array<double, 5> axis_stretch(const Scenario& scenario, const Lowering& low
   std::array<double, 5> stretch{1, 1, 1, 1, 1};
   for (const Axis axis : {Axis::tensor, Axis::context, Axis::expert}) {
     const auto i = static_cast<std::size_t>(axis);
-    if (lowering.groups[i].ranks > 1) stretch[i] = stretch_of(scenario, lowering.groups[i], cluster, axis);
+    const GroupLayout& group = lowering.kinds.front().groups[i];
+    if (group.ranks > 1) stretch[i] = stretch_of(scenario, group, cluster, axis);
   }
   return stretch;
 }

@@ -1,5 +1,7 @@
 #include "sim/config/strategy_config.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <string>
 
@@ -120,6 +122,18 @@ void read_data_parallel(const Value& value, Strategy& strategy) {
   strategy.mesh.data = automatic ? 0 : value.integer(1, most_ranks);
 }
 
+void read_tensor_parallel(const Value& value, Strategy& strategy) {
+  Mesh& mesh = strategy.mesh;
+  mesh.stage_tensor.clear();
+  if (!value.is_sequence()) {
+    mesh.tensor = value.integer(1, most_degree);
+    return;
+  }
+  for (const Value& item : value.items()) mesh.stage_tensor.push_back(item.integer(1, most_degree));
+  if (mesh.stage_tensor.empty()) value.fail(value.path() + " is empty", "expected a degree for each pipeline rank");
+  mesh.tensor = *std::max_element(mesh.stage_tensor.begin(), mesh.stage_tensor.end());
+}
+
 void read_mesh_order(const Value& value, Strategy& strategy) {
   std::vector<Axis> order;
   for (const Value& item : value.items()) {
@@ -150,7 +164,9 @@ std::vector<StrategyKey> mesh_rows() {
       {{"data_parallel", any_of({choice_type({"auto"}), integer_type(1, most_ranks)}),
         "replicas of the model; auto (the default) = GPUs / (tensor * pipeline * context)"},
        read_data_parallel},
-      degree("tensor_parallel", &Mesh::tensor, "ranks that share each matrix product"),
+      {{"tensor_parallel", any_of({integer_type(1, most_degree), list_type(integer_type(1, most_degree))}),
+        "ranks that share each matrix product, of all stages or a list by pipeline rank"},
+       read_tensor_parallel},
       degree("pipeline_parallel", &Mesh::pipeline, "stages that share the layers"),
       degree("context_parallel", &Mesh::context, "ranks that share each sequence"),
       degree("expert_parallel", &Mesh::expert, "ranks, inside data * context, that share the experts"),
@@ -186,7 +202,8 @@ std::vector<StrategyKey> schedule_rows() {
         "layers of every stage, in the order of the model; balanced: by predicted time"},
        read_stage_layers},
       {{"rank_layers",
-        list_type(list_type(any_of({integer_type(0, most_layers), R"({"type":"string","pattern":"^[0-9]+-[0-9]+$"})"}))),
+        list_type(
+            list_type(any_of({integer_type(0, most_layers), R"({"type":"string","pattern":"^[0-9]+-[0-9]+$"})"}))),
         "layers of every pipeline rank, from 0 and in any order, such as [0-3, 9-11]: runs that are not next to each "
         "other lie in chunks of their own"},
        read_rank_layers},
@@ -325,11 +342,16 @@ Strategy strategy_from_yaml(const Value& value) {
   Strategy strategy = framework_defaults(framework ? framework->one_of<FrameworkKind>() : FrameworkKind::megatron);
   strategy.mesh.data = 0;
   read_keys(value, strategy_keys(), strategy);
-  const bool loops = strategy.virtual_stages > 1 ||
-                     (!strategy.rank_layers.empty() && fewest_chunks(strategy, StageLayout::loop) > 1);
+  const bool loops =
+      strategy.virtual_stages > 1 || (!strategy.rank_layers.empty() && fewest_chunks(strategy, StageLayout::loop) > 1);
   if (loops && !value.find("schedule")) strategy.schedule = ScheduleKind::interleaved;
   if (!value.find("virtual_stages")) strategy.virtual_stages = chunks_of(strategy);
   const Mesh& mesh = strategy.mesh;
+  if (!mesh.stage_tensor.empty() && std::ssize(mesh.stage_tensor) != mesh.pipeline)
+    value.at("tensor_parallel")
+        .fail(fmt::format("tensor_parallel lists {} pipeline ranks, not pipeline_parallel {}", mesh.stage_tensor.size(),
+                          mesh.pipeline),
+              fmt::format("pipeline_parallel {} would do", mesh.stage_tensor.size()));
   const double ranks = static_cast<double>(std::max<std::int64_t>(mesh.data, 1)) * static_cast<double>(mesh.tensor) *
                        static_cast<double>(mesh.pipeline) * static_cast<double>(mesh.context);
   if (ranks > static_cast<double>(most_ranks))
@@ -348,10 +370,15 @@ void check_rank_layers(const Value& value, std::int64_t layers, const Strategy& 
 
 void resolve_data_parallel(const Value& value, std::int64_t gpus, Strategy& strategy) {
   Mesh& mesh = strategy.mesh;
-  const std::int64_t replica = mesh.tensor * mesh.pipeline * mesh.context;
+  Mesh one = mesh;
+  one.data = 1;
+  const std::int64_t replica = one.ranks();
   const Value place = value.find("data_parallel").value_or(value);
-  const std::string product = fmt::format("tensor_parallel {} x pipeline_parallel {} x context_parallel {} = {}",
-                                          mesh.tensor, mesh.pipeline, mesh.context, replica);
+  const std::string product = mesh.stage_tensor.empty()
+                                  ? fmt::format("tensor_parallel {} x pipeline_parallel {} x context_parallel {} = {}",
+                                                mesh.tensor, mesh.pipeline, mesh.context, replica)
+                                  : fmt::format("tensor_parallel [{}] x context_parallel {} = {}",
+                                                fmt::join(mesh.stage_tensor, ", "), mesh.context, replica);
   if (gpus % replica != 0) {
     const std::int64_t multiple = gpus / replica * replica;
     const std::string counts =

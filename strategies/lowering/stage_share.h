@@ -26,7 +26,7 @@ Lowering describe_ranks(const LoweringInput& input);
 
 // One layer (or the embedding, or the head) of a stage: the grain in which state is gathered and reduced.
 struct StageUnit {
-  std::int32_t block = 0;
+  std::int32_t block = 0;  // of Lowering::blocks
   bool recomputed = false;
   bool offloaded = false;  // its activations wait on the host
 };
@@ -45,6 +45,7 @@ struct StageState {
   double dense = 0;
   double routed = 0;
   double tensors = 0;
+  std::int32_t kind = 0;  // of the rank that holds them: Lowering::kinds
 };
 
 class StageShare {
@@ -87,14 +88,18 @@ class StageShare {
  private:
   Schedule scheduled(const Lowering& described) const;
   void describe_blocks(const Lowering& described);
-  void lay_stages();
+  void lay_stages(const Lowering& described);
+  std::int32_t kind_of_stage(const Lowering& described, std::int64_t stage) const;
+  std::size_t model_block(std::size_t block) const { return block % input_.model.blocks.size(); }
+  void tie_ends(const Lowering& described);
   std::vector<StageCost> stage_costs(const Lowering& described) const;
   bool holds_table_twice() const;
 
   LoweringInput input_;
   Schedule schedule_;
   double tied_table_ = 0;
-  std::vector<BlockFacts> facts_;               // by block of the model
+  std::vector<BlockFacts> facts_;               // by Lowering::blocks
+  std::vector<std::int32_t> kind_of_;           // by rank
   std::vector<std::vector<StageUnit>> stages_;  // of one copy, first to last
   std::vector<double> handed_on_;               // by stage
 };

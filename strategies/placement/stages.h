@@ -24,6 +24,16 @@ std::vector<std::int64_t> layers_by_stage(std::int64_t layers, const Strategy& s
 std::vector<std::int64_t> balanced_layers(const std::vector<double>& costs, double first, double last,
                                           std::int64_t stages);
 
+// What layers, and the ends beside them, cost on one kind of rank.
+struct LayerCosts {
+  std::vector<double> layers;
+  double first = 0;
+  double last = 0;
+};
+// The same for stages that lie on ranks of several kinds: of each stage the index of its costs.
+std::vector<std::int64_t> balanced_layers(const std::vector<LayerCosts>& kinds,
+                                          const std::vector<std::int32_t>& kind_of_stage);
+
 // nanotron's placement (build_model in nanotron/models/base.py): block after block, each stage takes the one with which
 // the cost so far passes its share of the whole, `head` the last block. A stage in the middle that would be left
 // without takes a layer of the last one before it that has two.

@@ -99,6 +99,21 @@ TEST_CASE("layers of a rank by runs, and the chunks that they take", "[config]")
   CHECK(strategy_error("rank_layers: 3").find("expected") != std::string::npos);
 }
 
+TEST_CASE("tensor degrees by pipeline rank", "[config]") {
+  const Strategy list = strategy_of("tensor_parallel: [4, 8], pipeline_parallel: 2, data_parallel: 3");
+  CHECK(list.mesh.stage_tensor == std::vector<std::int64_t>{4, 8});
+  CHECK(list.mesh.tensor == 8);
+  CHECK(list.mesh.ranks() == 36);
+  CHECK(strategy_of("tensor_parallel: 4, pipeline_parallel: 2, data_parallel: 3").mesh.ranks() == 24);
+  CHECK(strategy_error("tensor_parallel: [4, 8]") ==
+        "doc:1:19: tensor_parallel lists 2 pipeline ranks, not pipeline_parallel 1; pipeline_parallel 2 would do");
+  CHECK(strategy_error("tensor_parallel: []").find("is empty") != std::string::npos);
+  CHECK(strategy_error("tensor_parallel: [0]").substr(0, 10) == "doc:1:20: ");
+  CHECK(resolve_error("tensor_parallel: [4, 8], pipeline_parallel: 2", 24).empty());
+  CHECK(resolve_error("tensor_parallel: [4, 8], pipeline_parallel: 2", 32).find("expected 24 or 36 GPUs") !=
+        std::string::npos);
+}
+
 TEST_CASE("absent strategy keys are the framework's", "[config]") {
   const Strategy torchtitan = strategy_of("framework: torchtitan");
   CHECK(torchtitan.sharding == framework_defaults(FrameworkKind::torchtitan).sharding);
