@@ -212,12 +212,13 @@ SavedActivations saved_attention(const Operator& op, double rows, double sequenc
     kept += Bytes(4) * rows * heads;  // log-sum-exp of each row in fp32
     // The output is also the input that the output projection keeps, unless that keeps an fp8 copy.
     if (execution.linear_input_element < element) kept += element * rows * heads * v;
-    return {kept, Bytes(0)};
+    return {kept};
   }
   const double keys = key_count(shape, sequence);
-  Bytes core = element * rows * heads * keys;                                 // softmax output
+  const Bytes scores = element * rows * heads * keys;
+  Bytes core = scores;                                                        // softmax output
   if (execution.dropout) core += (Bytes(1) + element) * rows * heads * keys;  // mask and dropout output
-  return {kept + core, core};
+  return {kept + core, core, scores};
 }
 
 }  // namespace
@@ -227,29 +228,29 @@ SavedActivations saved_activations(const Operator& op, double tokens, double seq
   const Bytes element = execution.activation_element;
   const bool eager = execution.style == KernelStyle::eager;
   if (op.tensors && op.kind != OperatorKind::attention && op.kind != OperatorKind::cross_entropy)
-    return {element * (tokens * op.tensors->kept) + op.tensors->kept_bytes * tokens, Bytes(0)};
+    return {element * (tokens * op.tensors->kept) + op.tensors->kept_bytes * tokens};
   switch (op.kind) {
     case OperatorKind::norm:
-      return {(eager && op.root_mean_square ? Bytes(6) : element) * rows * op.width, Bytes(0)};
+      return {(eager && op.root_mean_square ? Bytes(6) : element) * rows * op.width};
     case OperatorKind::linear:
-      return {execution.linear_input_element * rows * op.in_features * op.saved_input_share, Bytes(0)};
+      return {execution.linear_input_element * rows * op.in_features * op.saved_input_share};
     case OperatorKind::attention:
       return saved_attention(op, rows, sequence, execution);
     case OperatorKind::activation: {
       // An eager gate keeps the non-linearity's output for the product.
       const double inputs = op.gated ? (eager || execution.style == KernelStyle::nanotron ? 3 : 2) : 1;
-      return {element * rows * op.width * inputs, Bytes(0)};
+      return {element * rows * op.width * inputs};
     }
     case OperatorKind::residual:
-      return {Bytes(execution.dropout ? 1 : 0) * rows * op.width, Bytes(0)};
+      return {Bytes(execution.dropout ? 1 : 0) * rows * op.width};
     case OperatorKind::router:
-      return {Bytes(4) * rows * op.width, Bytes(0)};
+      return {Bytes(4) * rows * op.width};
     case OperatorKind::permute:
-      return {element * rows * op.width * 0.5, Bytes(0)};
+      return {element * rows * op.width * 0.5};
     case OperatorKind::state_space:
-      return {element * rows * op.width * 4, Bytes(0)};
+      return {element * rows * op.width * 4};
     case OperatorKind::cross_entropy:
-      return {(execution.style == KernelStyle::compiled ? element : Bytes(4)) * rows * op.width, Bytes(0)};
+      return {(execution.style == KernelStyle::compiled ? element : Bytes(4)) * rows * op.width};
     default:
       return {};
   }
