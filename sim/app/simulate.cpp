@@ -57,7 +57,7 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   context.groups = lowering.groups;
   context.execution = lowering.execution;
   context.precision = scenario.workload.precision;
-  context.host = host_cost(scenario.strategy);
+  context.host = host_cost(scenario);
   context.tokens = lowering.tokens;
   context.sequence = lowering.sequence;
   context.sequences = lowering.sequences;

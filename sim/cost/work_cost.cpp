@@ -174,7 +174,7 @@ class PassBuilder {
   Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
     const double stretch = context_.stretch[static_cast<std::size_t>(communication.axis)];
     const GroupLayout layout = layout_of(communication);
-    const std::int64_t ranks = context_.groups[static_cast<std::size_t>(communication.axis)].ranks;
+    const std::int64_t ranks = ranks_of(communication.axis);
     const double sent =
         share_sent(communication.once, communication.part == GroupPart::inside_node ? ranks : layout.ranks);
     const Bytes bytes =
@@ -219,7 +219,11 @@ class PassBuilder {
     price.exposed[static_cast<std::size_t>(communication.axis)] += shown;
     tally(price, shown, steps_[i].ground);
     price.host += host * collective_kernels;
+    if (communication.axis == Axis::tensor)
+      price.host += context_.host.tensor_rank * static_cast<double>(ranks_of(communication.axis));
   }
+
+  std::int64_t ranks_of(Axis axis) const { return context_.groups[static_cast<std::size_t>(axis)].ranks; }
 
   const OperatorCost& next_linear(std::size_t i) const {
     for (std::size_t next = i + 1; next < steps_.size(); ++next)
@@ -240,7 +244,7 @@ class PassBuilder {
     if ((reduces && i == 0) || neighbour >= steps_.size() || steps_[neighbour].op == nullptr) return Seconds(0);
     const OperatorCost& cost = steps_[neighbour].cost;
     const Seconds whole = backward ? cost.input_gradient + cost.weight_gradient : cost.forward;
-    const double ranks = static_cast<double>(context_.groups[static_cast<std::size_t>(communication.axis)].ranks);
+    const auto ranks = static_cast<double>(ranks_of(communication.axis));
     return whole * ((ranks - 1) / ranks);
   }
 

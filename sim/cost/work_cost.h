@@ -26,6 +26,7 @@ struct HostCost {
   Seconds forward_kernel;   // per kernel of a forward pass
   Seconds backward_kernel;  // per kernel of a backward pass (autograd runs in C++)
   Seconds copy;             // per copy that Python launches outside of both
+  Seconds tensor_rank;      // per tensor-parallel collective of a layer and rank of its group, beside its launch
 };
 
 // Everything that the price of a work depends on beside the work.
