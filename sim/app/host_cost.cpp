@@ -7,7 +7,8 @@ namespace echelon {
 // validate leaves out of its summaries:
 //   megatron  vtrain_single-0068, -0082, -0088, -0151, -0152 (A100 nodes, Megatron-DeepSpeed)
 //   nanotron  nanotron_ultrascale-0028, -0029, -0077, -0078, -0129, -0130 (AWS p5)
-//   pipelines  nanotron_ultrascale-0082, -0088, -0157: nanotron pipelines that span nodes, with tensor parallelism of 2,
+//   pipelines  nanotron_ultrascale-0082, -0088, -0157: nanotron pipelines that span nodes, with tensor parallelism of
+//   2,
 //             4 and 8. There each tensor-parallel collective holds its host up by a time that grows with the ranks of
 //             its group and with nothing else (micro-batch, model, stages). Pipelines inside a node and runs without
 //             one do not show it. The cause is not known.
@@ -20,7 +21,8 @@ HostCost host_cost(const Scenario& scenario) {
     case FrameworkKind::deepspeed:
       return {microseconds(50), microseconds(41.5), operator_cost, none};
     case FrameworkKind::nanotron: {
-      const bool spans_nodes = scenario.strategy.mesh.pipeline > 1 && scenario.gpus > scenario.profile.network.gpus_per_node;
+      const bool spans_nodes =
+          scenario.strategy.mesh.pipeline > 1 && scenario.gpus > scenario.profile.network.gpus_per_node;
       return {microseconds(100), microseconds(75), operator_cost, spans_nodes ? microseconds(185) : none};
     }
     case FrameworkKind::fsdp:
