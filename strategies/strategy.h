@@ -12,6 +12,7 @@
 #include "sim/base/error.h"
 #include "sim/base/offload_target.h"
 #include "sim/graph/layer_program.h"
+#include "sim/model/cuda_graphs.h"
 #include "sim/model/kernel_style.h"
 #include "sim/model/workload.h"
 
@@ -276,6 +277,7 @@ struct Strategy {
   KernelStyle kernels = KernelStyle::megatron_fused;
   std::optional<KernelStyle> loss_kernels;  // of the output projection's block; none: as `kernels`
   AttentionKernel attention = AttentionKernel::flash;
+  CudaGraphs cuda_graphs = CudaGraphs::none;
   bool repeats_kv_heads = false;  // keys and values are copied for each query head before fused attention
   GradientFusion fused_gradient_accumulation = GradientFusion::none;
   bool fused_loss = false;  // loss in chunks: no full logits kept

@@ -12,22 +12,24 @@ namespace echelon {
 //             4 and 8. There each tensor-parallel collective holds its host up by a time that grows with the ranks of
 //             its group and with nothing else (micro-batch, model, stages). Pipelines inside a node and runs without
 //             one do not show it. The cause is not known.
-// The rest are the usual cost of a PyTorch operator, 5-10 us of dispatch and launch, not tuned.
+// The rest are the usual cost of a PyTorch operator, 5-10 us of dispatch and launch, and of a cuBLAS call from C++,
+// about 5 us; not tuned.
 HostCost host_cost(const Scenario& scenario) {
   constexpr Seconds operator_cost = microseconds(8);
+  constexpr Seconds call = microseconds(5);
   constexpr Seconds none;
   switch (scenario.strategy.framework) {
     case FrameworkKind::megatron:
     case FrameworkKind::deepspeed:
-      return {microseconds(50), microseconds(41.5), operator_cost, none};
+      return {microseconds(50), microseconds(41.5), operator_cost, call, none};
     case FrameworkKind::nanotron: {
       const bool spans_nodes =
           scenario.strategy.mesh.pipeline > 1 && scenario.gpus > scenario.profile.network.gpus_per_node;
-      return {microseconds(100), microseconds(75), operator_cost, spans_nodes ? microseconds(185) : none};
+      return {microseconds(100), microseconds(75), operator_cost, call, spans_nodes ? microseconds(185) : none};
     }
     case FrameworkKind::fsdp:
     case FrameworkKind::torchtitan:
-      return {operator_cost, microseconds(6), operator_cost, none};
+      return {operator_cost, microseconds(6), operator_cost, call, none};
   }
   return {};
 }

@@ -58,6 +58,7 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   context.execution = lowering.execution;
   context.precision = scenario.workload.precision;
   context.host = host_cost(scenario);
+  context.graphs = scenario.strategy.cuda_graphs;
   context.tokens = lowering.tokens;
   context.sequence = lowering.sequence;
   context.sequences = lowering.sequences;

@@ -232,6 +232,7 @@ std::vector<StrategyKey> execution_rows() {
         "the same for the final norm and the loss; as kernels where left out"},
        [](const Value& value, Strategy& strategy) { strategy.loss_kernels = value.one_of<KernelStyle>(); }},
       enum_key<AttentionKernel, Strategy>("attention", &Strategy::attention, "kernel of the attention core"),
+      enum_key<CudaGraphs, Strategy>("cuda_graphs", &Strategy::cuda_graphs, "what the host replays as CUDA graphs"),
       boolean_key<Strategy>("dropout", &Strategy::dropout, "dropout runs and keeps its masks"),
       enum_key<PeakKind, Strategy>(
           "peak_memory", &Strategy::peak,
