@@ -52,6 +52,14 @@ bool is_tighter(Bytes one, Bytes capacity, Bytes other, Bytes other_capacity) {
   return capacity == other_capacity ? one > other : one / capacity > other / other_capacity;
 }
 
+// Forward passes whose collectives' buffers wait for the device at once. In a pipeline every receive makes the host
+// wait for the device, and nothing is held; the first stage receives nothing before its first backward pass, so all its
+// warm-up passes stand in the queue behind the one that runs.
+double queued_passes(const Mesh& mesh, std::size_t rank) {
+  if (mesh.pipeline == 1) return 1;
+  return rank == 0 ? static_cast<double>(mesh.pipeline - 2) : 0;
+}
+
 StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, const Timeline& timeline,
                          std::size_t rank) {
   const RankKind& kind = lowering.kinds[static_cast<std::size_t>(lowering.kind_of[rank])];
@@ -72,7 +80,7 @@ StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, con
   if (scenario.strategy.peak == PeakKind::allocated) return memory;
   // Short of memory, the allocator waits for the device and takes the held buffers back.
   const Bytes room = std::max(Bytes(0), device.memory - memory.device);
-  const Bytes held = std::min(lowering.held[rank], room);
+  const Bytes held = std::min(lowering.held[rank] * queued_passes(scenario.strategy.mesh, rank), room);
   memory.peak += fragmentation + held;
   at(MemoryCategory::fragmentation) = fragmentation;
   at(MemoryCategory::communication) = held;

@@ -68,9 +68,9 @@ Lowering describe_ranks(const LoweringInput& input) {
 StageShare::StageShare(const LoweringInput& input, const Lowering& described)
     : input_(input), kind_of_(described.kind_of) {
   lay_stages(described);
-  schedule_ = scheduled(described);
   describe_blocks(described);
-  tie_ends(described);
+  schedule_ = scheduled(described);
+  copy_tied_table(described);
 }
 
 Schedule StageShare::scheduled(const Lowering& described) const {
@@ -83,6 +83,7 @@ Schedule StageShare::scheduled(const Lowering& described) const {
   shape.slices = strategy.sequence_slices;
   ScheduleCosts costs;
   costs.stages = stage_costs(described);
+  costs.weight_share = weight_share();
   costs.memory_limit =
       strategy.schedule_activations > 0 ? strategy.schedule_activations : static_cast<double>(strategy.mesh.pipeline);
   return build_schedule(strategy.schedule, shape, costs);
@@ -106,6 +107,18 @@ std::vector<StageCost> StageShare::stage_costs(const Lowering& described) const 
   return costs;
 }
 
+// Of the activations of all layers of a micro-batch.
+double StageShare::weight_share() const {
+  Bytes kept;
+  Bytes for_weights;
+  for (const std::int32_t layer : input_.model.layers) {
+    const BlockMemory& memory = facts_[static_cast<std::size_t>(layer)].memory;
+    kept += memory.kept;
+    for_weights += memory.kept_for_weights;
+  }
+  return kept > for_weights ? for_weights / kept : 1;
+}
+
 void StageShare::describe_blocks(const Lowering& described) {
   const std::size_t blocks = input_.model.blocks.size();
   Strategy strategy;
@@ -127,7 +140,7 @@ void StageShare::describe_blocks(const Lowering& described) {
 }
 
 // Where the ends divide the table by different degrees, the larger part of it passes between them.
-void StageShare::tie_ends(const Lowering& described) {
+void StageShare::copy_tied_table(const Lowering& described) {
   if (input_.model.graph || !input_.model.tied_embeddings || !holds_table_twice()) return;
   const std::size_t blocks = input_.model.blocks.size();
   std::vector<double> tables;

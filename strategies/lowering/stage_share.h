@@ -91,8 +91,9 @@ class StageShare {
   void lay_stages(const Lowering& described);
   std::int32_t kind_of_stage(const Lowering& described, std::int64_t stage) const;
   std::size_t model_block(std::size_t block) const { return block % input_.model.blocks.size(); }
-  void tie_ends(const Lowering& described);
+  void copy_tied_table(const Lowering& described);
   std::vector<StageCost> stage_costs(const Lowering& described) const;
+  double weight_share() const;  // as in ScheduleCosts
   bool holds_table_twice() const;
 
   LoweringInput input_;
