@@ -89,9 +89,16 @@ void read_layer_run(const Value& value, std::vector<std::int64_t>& layers) {
 
 void read_rank_layers(const Value& value, Strategy& strategy) {
   strategy.rank_layers.clear();
+  std::size_t listed = 0;
   for (const Value& rank : value.items()) {
     strategy.rank_layers.emplace_back();
-    for (const Value& run : rank.items()) read_layer_run(run, strategy.rank_layers.back());
+    for (const Value& run : rank.items()) {
+      const std::size_t before = strategy.rank_layers.back().size();
+      read_layer_run(run, strategy.rank_layers.back());
+      listed += strategy.rank_layers.back().size() - before;
+      if (listed > static_cast<std::size_t>(most_layers))
+        run.fail(fmt::format("{} lists more than {} layers", value.path(), most_layers), "expected each layer once");
+    }
   }
   if (strategy.rank_layers.empty()) value.fail(value.path() + " is empty", "expected the layers of each pipeline rank");
 }

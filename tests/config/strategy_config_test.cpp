@@ -95,6 +95,7 @@ TEST_CASE("layers of a rank by runs, and the chunks that they take", "[config]")
   // Places of a wave over two ranks: 0 1 1 0 0 1 1 0, so that 0 1 0 1 0 stand at 0, 1, 3, 5 and 7: four chunks.
   const Strategy wave = strategy_of("pipeline_parallel: 2, schedule: hanayo, rank_layers: [[0, 2, 4], [1, 3]]");
   CHECK(wave.virtual_stages == 4);
+  CHECK(strategy_error("rank_layers: [[0-99998, 0-99998]]").find("more than 100000 layers") != std::string::npos);
   CHECK(strategy_error("rank_layers: []").find("is empty") != std::string::npos);
   CHECK(strategy_error("rank_layers: 3").find("expected") != std::string::npos);
 }
