@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "sim/app/alignment.h"
 #include "sim/app/automatic.h"
 #include "sim/app/host_cost.h"
 #include "sim/app/memory_result.h"
@@ -346,7 +347,10 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   add_money_and_energy(scenario, result);
   result.bottleneck = bottleneck_sentence(result);
   result.warnings = warnings_of(scenario, result);
-  if (detail == Detail::operators) list_operators(scenario, std::get<Replayed>(outcome), result);
+  if (detail == Detail::operators) {
+    list_operators(scenario, std::get<Replayed>(outcome), result);
+    for (std::string& warning : alignment_warnings(lowering)) result.warnings.push_back(std::move(warning));
+  }
   return result;
 }
 
