@@ -178,6 +178,11 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
     warnings.emplace_back(
         "the step on the host is priced at the datasheet bandwidth of its memory, which takes all its cores: with a "
         "thread a rank (torchrun's default) expect many times as long");
+  if (collectives_hold_up_hosts(scenario))
+    warnings.emplace_back(
+        "tensor-parallel collectives hold their hosts up, as nanotron's pipelines over nodes of AWS p5 did; the cause "
+        "is "
+        "not known, other clusters may be faster");
   const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
   if (ungrounded > 0.05)
     warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));
