@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "sim/app/alignment.h"
 #include "sim/app/automatic.h"
 #include "sim/app/machines.h"
 #include "sim/app/memory_result.h"
@@ -129,6 +130,11 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
     warnings.emplace_back(
         "the step on the host is priced at the datasheet bandwidth of its memory, which takes all its cores: with a "
         "thread a rank (torchrun's default) expect many times as long");
+  if (collectives_hold_up_hosts(scenario))
+    warnings.emplace_back(
+        "tensor-parallel collectives hold their hosts up, as nanotron's pipelines over nodes of AWS p5 did; the cause "
+        "is "
+        "not known, other clusters may be faster");
   const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
   if (ungrounded > 0.05)
     warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));
@@ -309,7 +315,10 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   add_money_and_energy(scenario, result);
   result.bottleneck = bottleneck_sentence(result);
   result.warnings = warnings_of(scenario, result);
-  if (detail == Detail::operators) list_operators(scenario, std::get<Replayed>(outcome), result);
+  if (detail == Detail::operators) {
+    list_operators(scenario, std::get<Replayed>(outcome), result);
+    for (std::string& warning : alignment_warnings(lowering)) result.warnings.push_back(std::move(warning));
+  }
   return result;
 }
 
