@@ -6,6 +6,7 @@
 
 #include "sim/app/alignment.h"
 #include "sim/app/automatic.h"
+#include "sim/app/host_cost.h"
 #include "sim/app/machines.h"
 #include "sim/app/memory_result.h"
 #include "sim/app/network_traffic.h"
