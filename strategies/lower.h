@@ -59,7 +59,7 @@ struct Placement {
   std::int64_t gpus = 1;
   std::int64_t gpus_per_node = 8;
   // GPUs of each group of unlike machines, in the order of the ranks; whole nodes. Empty: all are alike.
-  std::vector<std::int64_t> groups;
+  std::vector<std::int64_t> groups = {};
 };
 
 // Refuses what cannot be (degrees that do not divide, more stages than layers, ...) with the number that would do.
