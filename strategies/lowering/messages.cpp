@@ -12,6 +12,8 @@ StageMessages::StageMessages(const LoweringInput& input, const StageShare& share
   const std::int64_t slots = into.micro_batches * share.schedule().shape.slices;
   sent_forward_.assign(share.stage_count() * static_cast<std::size_t>(slots), {});
   sent_backward_ = sent_forward_;
+  works_forward_.assign(share.stage_count(), -1);
+  works_backward_ = works_forward_;
 }
 
 StageMessages::Slot StageMessages::slot_of(std::size_t stage, const Action& action) const {
@@ -75,9 +77,16 @@ void StageMessages::send(std::size_t rank, std::size_t stage, const Action& acti
   (forward ? sent_forward_ : sent_backward_)[slot_of(stage, action)] = reference(rank, id);
 }
 
+// A stage always lies on the same rank.
+WorkId StageMessages::transfer_work(std::size_t rank, std::size_t stage, std::size_t to) {
+  WorkId& known = (to > stage ? works_forward_ : works_backward_)[stage];
+  if (known < 0) known = find_transfer_work(rank, stage, to);
+  return known;
+}
+
 // Hidden states of one micro-batch; sequence parallelism sends each rank's share, and so does Megatron's
 // scatter-gather optimisation (arXiv:2104.04473, section 4.1).
-WorkId StageMessages::transfer_work(std::size_t rank, std::size_t stage, std::size_t to) {
+WorkId StageMessages::find_transfer_work(std::size_t rank, std::size_t stage, std::size_t to) {
   const Strategy& strategy = input_.strategy;
   const bool same_node =
       pipeline_ranks_share_node(strategy.mesh, static_cast<std::int64_t>(rank),

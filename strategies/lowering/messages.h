@@ -38,6 +38,7 @@ class StageMessages {
   std::optional<std::size_t> elsewhere(std::size_t rank, std::size_t stage) const;
   // Of what `stage`, on `rank`, sends to the stage `to` before or after it.
   WorkId transfer_work(std::size_t rank, std::size_t stage, std::size_t to);
+  WorkId find_transfer_work(std::size_t rank, std::size_t stage, std::size_t to);
 
   LoweringInput input_;
   const StageShare& share_;
@@ -46,6 +47,8 @@ class StageMessages {
   std::vector<TaskReference> sent_backward_;
   std::vector<std::pair<Slot, bool>> awaited_;                // slot and whether forward
   std::map<std::pair<bool, double>, WorkId> transfer_works_;  // by same_node and elements of a token
+  std::vector<WorkId> works_forward_;                         // by sending stage; -1: not known yet
+  std::vector<WorkId> works_backward_;
 };
 
 }  // namespace echelon

@@ -50,20 +50,27 @@ bool PassTasks::opens(const Action& action, const UnitRange& units) const {
 
 TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange& units) {
   Program& program = into_.graph.programs[rank];
-  Task task = task_of(action, kind_of(action.pass), Stream::compute, work(units, action));
+  const PassKind& alike = kind(units, action);
+  Task task = task_of(action, kind_of(action.pass), Stream::compute, alike.work);
   const bool whole_stage = units.last - units.first == share_.units(units.stage).size();
   task.layer = whole_stage ? -1 : static_cast<std::int32_t>(units.first);
   task.syncs_host = opens(action, units) && strategy_.synchronous_pipeline && strategy_.mesh.pipeline > 1;
   const TaskId id = program.append(task);
-  add_memory_effect(program, units, action.pass);
+  program.effect(alike.effect);
   return id;
 }
 
-// The same id for the same question. Neighbouring units that run alike are one run.
-WorkId PassTasks::work(const UnitRange& units, const Action& action) {
+// The same work for the same question.
+const PassTasks::PassKind& PassTasks::kind(const UnitRange& units, const Action& action) {
+  const auto key = std::make_tuple(units.stage, units.first, units.last, action.pass, action.slice);
+  const auto [known, is_new] = kinds_.try_emplace(key);
+  if (is_new) known->second = {add_work_of(units, action), memory_effect(units, action.pass)};
+  return known->second;
+}
+
+// Neighbouring units that run alike are one run.
+WorkId PassTasks::add_work_of(const UnitRange& units, const Action& action) {
   const Pass pass = action.pass;
-  const auto key = std::make_tuple(units.stage, units.first, units.last, pass, action.slice);
-  if (const auto found = works_.find(key); found != works_.end()) return found->second;
   ComputeWork work;
   for (std::size_t i = units.first; i < units.last; ++i) {
     const StageUnit& unit = share_.units(units.stage)[i];
@@ -74,12 +81,12 @@ WorkId PassTasks::work(const UnitRange& units, const Action& action) {
     else
       work.runs.push_back(run);
   }
-  return works_[key] = add_work(into_, std::move(work));
+  return add_work(into_, std::move(work));
 }
 
 // Activations are kept from the forward pass to the end of the backward pass; the input gradient leaves behind what the
 // weight gradient needs.
-void PassTasks::add_memory_effect(Program& program, const UnitRange& units, Pass pass) const {
+MemoryEffect PassTasks::memory_effect(const UnitRange& units, Pass pass) const {
   Bytes kept;
   Bytes for_weights;
   Bytes forward_extra;
@@ -97,18 +104,15 @@ void PassTasks::add_memory_effect(Program& program, const UnitRange& units, Pass
     *part *= 1.0 / static_cast<double>(strategy_.sequence_slices);
   switch (pass) {
     case Pass::forward:
-      program.effect({MemoryCategory::activations, forward_extra, kept, Bytes(0)});
-      return;
+      return {MemoryCategory::activations, forward_extra, kept, Bytes(0)};
     case Pass::backward:
-      program.effect({MemoryCategory::activations, backward_extra, Bytes(0), -kept});
-      return;
+      return {MemoryCategory::activations, backward_extra, Bytes(0), -kept};
     case Pass::input_gradient:
-      program.effect({MemoryCategory::activations, backward_extra, Bytes(0), for_weights - kept});
-      return;
+      return {MemoryCategory::activations, backward_extra, Bytes(0), for_weights - kept};
     case Pass::weight_gradient:
-      program.effect({MemoryCategory::activations, Bytes(0), Bytes(0), -for_weights});
-      return;
+      break;
   }
+  return {MemoryCategory::activations, Bytes(0), Bytes(0), -for_weights};
 }
 
 }  // namespace echelon
