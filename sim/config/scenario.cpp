@@ -4,6 +4,7 @@
 #include "sim/config/graph_config.h"
 #include "sim/config/model_config.h"
 #include "sim/config/profile_config.h"
+#include "sim/config/run_limits_config.h"
 #include "sim/config/scenario_keys.h"
 #include "sim/config/strategy_config.h"
 #include "sim/config/topology_config.h"
@@ -75,7 +76,8 @@ void set_profile(const std::filesystem::path& file, ScenarioReading& reading) {
   }
   auto known = reading.profiles->find(file.string());
   if (known == reading.profiles->end()) known = reading.profiles->emplace(file.string(), load_profile(file)).first;
-  if (reading.scenario.profile.file != known->second.file) reading.scenario.profile = known->second;
+  if (reading.adapts_profile || reading.scenario.profile.file != known->second.file)
+    reading.scenario.profile = known->second;
 }
 
 void read_cluster(const Value& value, ScenarioReading& reading) {
@@ -86,7 +88,9 @@ void read_cluster(const Value& value, ScenarioReading& reading) {
   reading.scenario.network = cluster.network;
   reading.scenario.placement = cluster.placement;
   reading.scenario.cluster_gpus = cluster.cluster_gpus;
+  reading.adapts_profile = cluster.topology.has_value() || cluster.usd_per_gpu_hour.has_value();
   if (cluster.topology) reading.scenario.profile.topology = *cluster.topology;
+  if (cluster.usd_per_gpu_hour) reading.scenario.profile.price_usd_per_gpu_hour = *cluster.usd_per_gpu_hour;
 }
 
 void read_placement_list(const Value& value, ClusterDocument& cluster) {
@@ -123,6 +127,11 @@ std::vector<Key<ScenarioReading>> section_rows() {
   return {
       {{"sweep", R"({"type":"object"})", "for sweep and search: axes of keys with their values, and conditions"},
        [](const Value&, Reading&) {}},
+      {{"search", object_type_of(search_keys()), "for search and compare: what a whole run may take at most"},
+       [](const Value& value, Reading&) {
+         RunLimits limits;
+         read_keys(value, search_keys(), limits);
+       }},
       {{"echelon", R"({"const":1})", "version of this document's schema", Presence::required},
        [](const Value& value, Reading&) { value.integer(schema_version, schema_version); }},
       text_key<Reading>(
@@ -201,6 +210,8 @@ const std::vector<Key<ClusterDocument>>& cluster_keys() {
        read_placement_list},
       integer_key<ClusterDocument>("cluster_gpus", 1, most_ranks, &ClusterDocument::cluster_gpus,
                                    "of the cluster that the job is placed in; absent: as many as the job has"),
+      number_key<ClusterDocument>("usd_per_gpu_hour", 0, 1e6, &ClusterDocument::usd_per_gpu_hour,
+                                  "rent of this cluster; by default the profile's"),
       {{"topology", topology_type(), "instead of the profile's"},
        [](const Value& value, ClusterDocument& cluster) { cluster.topology = topology_from_yaml(value); }},
   };

@@ -25,6 +25,7 @@ struct ClusterDocument {
   RankPlacement placement;
   std::int64_t cluster_gpus = 0;
   std::optional<TopologySpec> topology;
+  std::optional<double> usd_per_gpu_hour;
 };
 
 // `clusters: {NAME: {...}}` beside `cluster: {...}`, and so on (sim/config/variants.h).
@@ -41,6 +42,7 @@ struct ScenarioReading {
   std::filesystem::path folder;
   const HfReader* hf_reader = nullptr;
   std::map<std::string, Profile>* profiles = nullptr;  // those read before, by file; null: nothing is kept
+  bool adapts_profile = false;                         // the cluster changed the scenario's copy of its profile
 };
 
 const std::vector<Key<ClusterDocument>>& cluster_keys();
