@@ -116,8 +116,8 @@ class Charts {
     Scenario changed = scenario_;
     number.scale(changed.profile, factor);
     auto outcome = simulate(changed);
-    Result* result = std::get_if<Result>(&outcome);
-    return result != nullptr ? std::move(*result) : result_;
+    if (auto* result = std::get_if<Result>(&outcome)) return std::move(*result);
+    return result_;
   }
 
   const Scenario& scenario_;

@@ -14,7 +14,7 @@ namespace {
 
 constexpr double width = 960;
 constexpr double left = 210;   // names end here
-constexpr double right = 840;  // the longest bar ends here
+constexpr double right = 810;  // the longest bar ends here
 constexpr double bar_height = 22;
 constexpr double row_height = 34;
 constexpr double legend_row = 20;
@@ -49,8 +49,9 @@ std::vector<std::size_t> shown_parts(const BarChart& chart) {
 std::string legend(const BarChart& chart, const std::vector<std::size_t>& shown) {
   std::string text;
   for (std::size_t i = 0; i < shown.size(); ++i) {
+    const std::size_t row = i / legend_columns;
     const double x = 10 + legend_column * static_cast<double>(i % legend_columns);
-    const double y = 8 + legend_row * static_cast<double>(i / legend_columns);
+    const double y = 8 + legend_row * static_cast<double>(row);
     text += fmt::format(
         "<rect x=\"{}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{}\"/><text x=\"{}\" y=\"{}\">{}</text>\n", x, y,
         colours[shown[i] % colours.size()], x + 18, y + 11, svg_escaped(chart.parts[shown[i]]));
@@ -71,9 +72,10 @@ std::string bar_text(const BarChart& chart, const StackedBar& bar, double y, dou
         bar.parts[part], svg_escaped(chart.unit));
     x += bar.parts[part] * scale;
   }
+  const std::string limit = bar.limit > 0 ? fmt::format(" of {:.4g}", bar.limit) : "";
   if (!bar.parts.empty())
-    text += fmt::format("<text x=\"{:.2f}\" y=\"{}\">{:.4g} {}</text>\n", std::max(x, left + bar.limit * scale) + 6,
-                        y + 15, sum_of(bar), svg_escaped(chart.unit));
+    text += fmt::format("<text x=\"{:.2f}\" y=\"{}\">{:.4g}{} {}</text>\n", std::max(x, left + bar.limit * scale) + 6,
+                        y + 15, sum_of(bar), limit, svg_escaped(chart.unit));
   if (bar.limit > 0)
     text += fmt::format(
         "<line x1=\"{0:.2f}\" y1=\"{1}\" x2=\"{0:.2f}\" y2=\"{2}\" stroke=\"#000000\" stroke-width=\"2\">"
@@ -86,8 +88,8 @@ std::string bar_text(const BarChart& chart, const StackedBar& bar, double y, dou
 
 std::string bars_svg(const BarChart& chart) {
   const std::vector<std::size_t> shown = shown_parts(chart);
-  const auto legend_rows = static_cast<double>((shown.size() + legend_columns - 1) / legend_columns);
-  const double top = 18 + legend_row * legend_rows;
+  const std::size_t legend_rows = (shown.size() + legend_columns - 1) / legend_columns;
+  const double top = 18 + legend_row * static_cast<double>(legend_rows);
   std::string text = svg_head(width, top + row_height * static_cast<double>(chart.bars.size()) + 4);
   text += legend(chart, shown);
   const double scale = (right - left) / longest_of(chart);

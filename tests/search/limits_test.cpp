@@ -145,3 +145,14 @@ TEST_CASE("a deadline for a run of unknown length is refused where it stands") {
     CHECK(error.problem().find("expected search.constraints.tokens") != std::string::npos);
   }
 }
+
+TEST_CASE("a cluster's own price does not outlast it") {
+  PointEvaluator evaluator(test::space_document(clusters + "tokens: 1}}\n"));
+  const auto price_of = [&](std::size_t cluster) {
+    return std::get<const Scenario*>(evaluator.scenario({cluster, 0, 0, 0}))->profile.price_usd_per_gpu_hour;
+  };
+  const double listed = price_of(2);
+  CHECK(price_of(3) == 1.2);
+  CHECK(price_of(2) == listed);
+  CHECK(listed != 1.2);
+}
