@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 
+#include "sim/app/machines.h"
 #include "sim/app/simulate.h"
 #include "sim/app/whole_run.h"
 #include "sim/metrics/limit_check.h"
@@ -114,7 +115,10 @@ class Charts {
 
   Result with(const HardwareNumber& number, double factor) const {
     Scenario changed = scenario_;
-    number.scale(changed.profile, factor);
+    for (std::size_t machine = 0; machine < changed.machines(); ++machine)
+      number.scale(changed.machine(machine), factor);
+    if (number.scale == scale_adapters) changed.link.node_rate *= factor;
+    if (number.scale == scale_network_latency) changed.link.latency *= factor;
     auto outcome = simulate(changed);
     if (auto* result = std::get_if<Result>(&outcome)) return std::move(*result);
     return result_;
@@ -131,11 +135,12 @@ double rent(const Scenario& scenario) {
   if (scenario.training_run && scenario.training_run->usd_per_gpu > 0) return 0;
   if (scenario.training_run && scenario.training_run->usd_per_gpu_hour > 0)
     return scenario.training_run->usd_per_gpu_hour;
-  return scenario.profile.price_usd_per_gpu_hour;
+  return mean_price(scenario);
 }
 
 void scale_rent(Scenario& scenario, double factor) {
-  scenario.profile.price_usd_per_gpu_hour *= factor;
+  for (std::size_t machine = 0; machine < scenario.machines(); ++machine)
+    scenario.machine(machine).price_usd_per_gpu_hour *= factor;
   if (scenario.training_run) scenario.training_run->usd_per_gpu_hour *= factor;
 }
 

@@ -14,9 +14,10 @@ std::variant<std::vector<Seconds>, Infeasible> layer_times(const Scenario& scena
   strategy.balances_stages = strategy.recompute_least = strategy.thresholds_stages = false;
   few.workload.global_batch =
       std::min(scenario.workload.global_batch, strategy.mesh.pipeline * strategy.mesh.data * strategy.micro_batch);
-  const auto blocks = block_times(few);
-  if (const auto* refusal = std::get_if<Infeasible>(&blocks)) return *refusal;
-  const auto& by_block = std::get<std::vector<Seconds>>(blocks);
+  const auto outcome = block_times(few);
+  if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
+  const auto& times = std::get<BlockTimes>(outcome);
+  const auto& by_block = times.by_kind[static_cast<std::size_t>(times.kind_of.front())];
   const Model& model = scenario.model;
   std::vector<Seconds> layers;
   for (const std::int32_t block : model.layers) layers.push_back(by_block[static_cast<std::size_t>(block)]);

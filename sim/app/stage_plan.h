@@ -18,7 +18,8 @@
 
 namespace echelon {
 
-// Forward and backward time of every layer for one micro-batch; the first has the embedding's too, the last the head's.
+// Forward and backward time of every layer for one micro-batch, as on the first pipeline rank; the first has the
+// embedding's too, the last the head's.
 std::variant<std::vector<Seconds>, Infeasible> layer_times(const Scenario& scenario);
 
 // A(L, p) for p = 1 .. as many as there are layers, `most` at most.

@@ -50,27 +50,20 @@ bool PassTasks::opens(const Action& action, const UnitRange& units) const {
 
 TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange& units) {
   Program& program = into_.graph.programs[rank];
-  const PassKind& alike = kind(units, action);
-  Task task = task_of(action, kind_of(action.pass), Stream::compute, alike.work);
+  Task task = task_of(action, kind_of(action.pass), Stream::compute, work(rank, units, action));
   const bool whole_stage = units.last - units.first == share_.units(units.stage).size();
   task.layer = whole_stage ? -1 : static_cast<std::int32_t>(units.first);
   task.syncs_host = opens(action, units) && strategy_.synchronous_pipeline && strategy_.mesh.pipeline > 1;
   const TaskId id = program.append(task);
-  program.effect(alike.effect);
+  add_memory_effect(program, units, action.pass);
   return id;
 }
 
-// The same work for the same question.
-const PassTasks::PassKind& PassTasks::kind(const UnitRange& units, const Action& action) {
-  const auto key = std::make_tuple(units.stage, units.first, units.last, action.pass, action.slice);
-  const auto [known, is_new] = kinds_.try_emplace(key);
-  if (is_new) known->second = {add_work_of(units, action), memory_effect(units, action.pass)};
-  return known->second;
-}
-
-// Neighbouring units that run alike are one run.
-WorkId PassTasks::add_work_of(const UnitRange& units, const Action& action) {
+// The same id for the same question. Neighbouring units that run alike are one run.
+WorkId PassTasks::work(std::size_t rank, const UnitRange& units, const Action& action) {
   const Pass pass = action.pass;
+  const auto key = std::make_tuple(units.stage, units.first, units.last, pass, action.slice);
+  if (const auto found = works_.find(key); found != works_.end()) return found->second;
   ComputeWork work;
   for (std::size_t i = units.first; i < units.last; ++i) {
     const StageUnit& unit = share_.units(units.stage)[i];
@@ -81,12 +74,12 @@ WorkId PassTasks::add_work_of(const UnitRange& units, const Action& action) {
     else
       work.runs.push_back(run);
   }
-  return add_work(into_, std::move(work));
+  return works_[key] = add_work(into_, rank, std::move(work));
 }
 
 // Activations are kept from the forward pass to the end of the backward pass; the input gradient leaves behind what the
 // weight gradient needs.
-MemoryEffect PassTasks::memory_effect(const UnitRange& units, Pass pass) const {
+void PassTasks::add_memory_effect(Program& program, const UnitRange& units, Pass pass) const {
   Bytes kept;
   Bytes for_weights;
   Bytes forward_extra;
@@ -104,15 +97,18 @@ MemoryEffect PassTasks::memory_effect(const UnitRange& units, Pass pass) const {
     *part *= 1.0 / static_cast<double>(strategy_.sequence_slices);
   switch (pass) {
     case Pass::forward:
-      return {MemoryCategory::activations, forward_extra, kept, Bytes(0)};
+      program.effect({MemoryCategory::activations, forward_extra, kept, Bytes(0)});
+      return;
     case Pass::backward:
-      return {MemoryCategory::activations, backward_extra, Bytes(0), -kept};
+      program.effect({MemoryCategory::activations, backward_extra, Bytes(0), -kept});
+      return;
     case Pass::input_gradient:
-      return {MemoryCategory::activations, backward_extra, Bytes(0), for_weights - kept};
+      program.effect({MemoryCategory::activations, backward_extra, Bytes(0), for_weights - kept});
+      return;
     case Pass::weight_gradient:
-      break;
+      program.effect({MemoryCategory::activations, Bytes(0), Bytes(0), -for_weights});
+      return;
   }
-  return {MemoryCategory::activations, Bytes(0), Bytes(0), -for_weights};
 }
 
 }  // namespace echelon

@@ -28,20 +28,13 @@ class PassTasks {
   bool opens(const Action& action, const UnitRange& units) const;
 
  private:
-  // What all passes of one kind over the same units have in common.
-  struct PassKind {
-    WorkId work = -1;
-    MemoryEffect effect;
-  };
-
-  const PassKind& kind(const UnitRange& units, const Action& action);
-  WorkId add_work_of(const UnitRange& units, const Action& action);
-  MemoryEffect memory_effect(const UnitRange& units, Pass pass) const;
+  WorkId work(std::size_t rank, const UnitRange& units, const Action& action);
+  void add_memory_effect(Program& program, const UnitRange& units, Pass pass) const;
 
   const Strategy& strategy_;
   const StageShare& share_;
   Lowering& into_;
-  std::map<std::tuple<std::size_t, std::size_t, std::size_t, Pass, std::int32_t>, PassKind> kinds_;
+  std::map<std::tuple<std::size_t, std::size_t, std::size_t, Pass, std::int32_t>, WorkId> works_;
 };
 
 }  // namespace echelon
