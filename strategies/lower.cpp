@@ -49,6 +49,7 @@ class Lowerer {
     traffic_.begin_rank();
     offload_.begin_rank();
     turns_.assign(static_cast<std::size_t>(share_.schedule().shape.chunks), {});
+    make_room(rank);
     for (const Action& action : share_.schedule().ranks[rank]) {
       const std::size_t stage = share_.stage_of(rank, action.chunk);
       if (share_.is_empty(stage)) continue;
@@ -62,6 +63,16 @@ class Lowerer {
       if (holds_weight_gradient(action) && sharding_.reduces_after_each_backward())
         traffic_.reduce_stage(rank, stage, action);
     }
+  }
+
+  // For a pass and a message of every action: what is written layer by layer takes more.
+  void make_room(std::size_t rank) {
+    constexpr std::size_t step = 16;  // the optimizer's tasks and the first gathers
+    const std::size_t actions = share_.schedule().ranks[rank].size();
+    Program& program = lowering_.graph.programs[rank];
+    program.tasks.reserve(2 * actions + step);
+    program.dependences.reserve(2 * actions + step);
+    program.effects.reserve(actions + step);
   }
 
   // Whether this is the first or last of its stage's passes of its kind.

@@ -4,6 +4,7 @@
 #include "sim/config/data_dir.h"
 #include "sim/config/graph_config.h"
 #include "sim/config/model_config.h"
+#include "sim/config/run_limits_config.h"
 #include "sim/config/scenario_keys.h"
 #include "sim/config/strategy_config.h"
 #include "sim/config/training_run_config.h"
@@ -56,6 +57,11 @@ std::vector<Key<ScenarioReading>> section_rows() {
   return {
       {{"sweep", R"({"type":"object"})", "for sweep and search: axes of keys with their values, and conditions"},
        [](const Value&, Reading&) {}},
+      {{"search", object_type_of(search_keys()), "for search and compare: what a whole run may take at most"},
+       [](const Value& value, Reading&) {
+         RunLimits limits;
+         read_keys(value, search_keys(), limits);
+       }},
       {{"echelon", R"({"const":1})", "version of this document's schema", Presence::required},
        [](const Value& value, Reading&) { value.integer(schema_version, schema_version); }},
       text_key<Reading>(
