@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "sim/app/network_traffic.h"
 #include "sim/config/scenario.h"
 #include "sim/cost/work_cost.h"
 #include "sim/engine/replay.h"
@@ -11,12 +12,14 @@
 
 namespace echelon {
 
-// A lowered and priced scenario; `prices` and `times` by work, `alike` the iteration of folded replay.
+// A lowered and priced scenario; `prices` and `times` by work, `alike` the iteration of folded replay with `options`.
 struct PricedLowering {
   const Lowering& lowering;
   const std::vector<Price>& prices;
   const std::vector<WorkTime>& times;
   Time alike;
+  const ReplayOptions& options;
+  const NetworkReplay* network;  // whose traffic the options have; null: the analytic model
 };
 
 // The same for any number of threads (>= 1).

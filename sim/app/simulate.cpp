@@ -212,19 +212,24 @@ std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const 
   auto lowered =
       lower(scenario.model, workload, scenario.strategy, {scenario.gpus, scenario.profile.network.gpus_per_node});
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
-  Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}, {}};
+  Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}, {}, {}, nullptr};
   CostContext context = cost_context(scenario, replayed.lowering);
-  ReplayOptions options{scenario.profile.device.overlap_slowdown, nullptr};
-  LinkTraffic traffic;
+  replayed.options.overlap_slowdown = scenario.profile.device.overlap_slowdown;
   if (scenario.network == NetworkModel::flow) {
-    const Cluster cluster = cluster_of(scenario);
-    context.stretch = axis_stretch(scenario, replayed.lowering, cluster);
-    traffic = link_traffic(scenario, replayed.lowering, cluster);
-    options.traffic = &traffic;
+    Cluster cluster = cluster_of(scenario);
+    for (const LaterWays& later : cluster.later) {
+      context.stretch = axis_stretch(scenario, replayed.lowering, cluster, later.topology);
+      WorkPricer pricer(context);
+      replayed.options.later.push_back({later.from, price_all(pricer, replayed.lowering).times});
+    }
+    context.stretch = axis_stretch(scenario, replayed.lowering, cluster, cluster.topology);
+    LinkTraffic traffic = link_traffic(scenario, replayed.lowering, cluster);
+    replayed.network = std::make_shared<NetworkReplay>(NetworkReplay{std::move(cluster), std::move(traffic)});
+    replayed.options.traffic = &replayed.network->traffic;
   }
   WorkPricer pricer(context);
   replayed.prices = price_all(pricer, replayed.lowering);
-  replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, options);
+  replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, replayed.options);
   return replayed;
 }
 
@@ -315,7 +320,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   }
   auto outcome = replay_iteration(scenario, replays_all(scenario, choice) ? SteadyState::whole : SteadyState::once);
   if (auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
-  const auto& [lowering, prices, timeline, repetition] = std::get<Replayed>(outcome);
+  const auto& [lowering, prices, timeline, repetition, options, network] = std::get<Replayed>(outcome);
 
   Result result;
   result.iteration = (timeline.end + repetition.skipped()).seconds();
@@ -326,8 +331,14 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.peak = scenario.profile.device.peak_of(scenario.workload.precision.compute);
   result.critical_stage = critical_program(lowering.graph, timeline, repetition);
   result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage, repetition);
+  if (!scenario.background.empty()) {
+    Scenario undisturbed = scenario;
+    undisturbed.background.clear();
+    result.alone = std::get<Result>(simulate(undisturbed, Detail::totals, choice)).iteration;
+  }
   if (choice.kind == ReplayKind::full) {
-    result.ranks = replay_ranks(scenario, {lowering, prices.by_work, prices.times, timeline.end}, choice.threads);
+    result.ranks = replay_ranks(
+        scenario, {lowering, prices.by_work, prices.times, timeline.end, options, network.get()}, choice.threads);
     result.breakdown.stragglers = result.ranks->p50 - result.iteration;
     result.iteration = result.ranks->p50;
   }
