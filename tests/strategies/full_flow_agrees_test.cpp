@@ -38,7 +38,9 @@ LinkTraffic traffic_of(const TaskGraph& graph, const std::vector<WorkTime>& time
     traffic.pattern_of.emplace_back();
     for (const Task& task : program.tasks) {
       const TaskScope scope = scope_of(task.kind);
-      if (task.stream == Stream::to_host || task.stream == Stream::from_host ||
+      // Traffic on the compute stream is not slowed beside other traffic, as fixed times there are.
+      const bool compared = links == Links::of_rank || task.stream != Stream::compute;
+      if (!compared || task.stream == Stream::to_host || task.stream == Stream::from_host ||
           (scope != TaskScope::rank && scope != TaskScope::data_group)) {
         traffic.pattern_of.back().push_back(-1);
         continue;
