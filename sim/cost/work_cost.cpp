@@ -104,7 +104,7 @@ class PassBuilder {
       price.recompute += step.cost.forward * share;
       tally(price, step.cost.forward * share, step.cost.ground);
       price.flops += step.cost.flops.forward * share;
-      price.host += context_.host.forward_kernel * (step.cost.forward_kernels * share);
+      price.host += launch(step, context_.host.forward_kernel, step.cost.forward_kernels, 1) * share;
     }
     return price;
   }
@@ -116,7 +116,8 @@ class PassBuilder {
       if (step.op != nullptr) {
         if (inputs) add_compute(price, step.cost.input_gradient, step.cost.flops.backward_input, step);
         if (weights) add_compute(price, step.cost.weight_gradient, step.cost.flops.backward_weight, step);
-        price.host += context_.host.backward_kernel * (step.cost.backward_kernels * (inputs && weights ? 1 : 0.5));
+        price.host +=
+            launch(step, context_.host.backward_kernel, step.cost.backward_kernels, 2) * (inputs && weights ? 1 : 0.5);
       } else if (inputs) {
         expose(price, i, step.backward_communication, hidden_backward(i, weights), context_.host.backward_kernel);
         const bool beside_product = step.communication->axis == Axis::tensor;
@@ -166,25 +167,28 @@ class PassBuilder {
   GroupLayout layout_of(const Communication& communication) const {
     const GroupLayout& all = context_.groups[static_cast<std::size_t>(communication.axis)];
     if (communication.part == GroupPart::inside_node) return {all.ranks_per_node, all.ranks_per_node};
-    if (communication.part == GroupPart::across_nodes) return {all.ranks / all.ranks_per_node, 1};
+    if (communication.part == GroupPart::across_nodes)
+      return {all.ranks / all.ranks_per_node, 1, all.members, all.bridges};
     if (communication.ranks <= 0) return all;
-    return {communication.ranks, std::min(communication.ranks, all.ranks_per_node)};
+    const std::int64_t on_node = std::min(communication.ranks, all.ranks_per_node);
+    return {communication.ranks, on_node, all.members, all.bridges && communication.ranks > on_node};
   }
 
   Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
     const double stretch = context_.stretch[static_cast<std::size_t>(communication.axis)];
     const GroupLayout layout = layout_of(communication);
-    const std::int64_t ranks = context_.groups[static_cast<std::size_t>(communication.axis)].ranks;
+    const Network& network = context_.network_of(layout.bridges);
+    const std::int64_t ranks = ranks_of(communication.axis);
     const double sent =
         share_sent(communication.once, communication.part == GroupPart::inside_node ? ranks : layout.ranks);
     const Bytes bytes =
         element * (context_.tokens * communication.row_share * sent * communication.width * communication.busiest);
     if (kind == CollectiveKind::send_receive) {
       ground = Ground::measured;
-      const double sharers = static_cast<double>(context_.network->gpus_per_node);
-      return point_to_point_time(*context_.network, layout.ranks_per_node >= layout.ranks, bytes, sharers) * stretch;
+      const double sharers = static_cast<double>(network.gpus_per_node);
+      return point_to_point_time(network, layout.ranks_per_node >= layout.ranks, bytes, sharers) * stretch;
     }
-    const CollectivePrice price = collective_time(*context_.network, {kind, shape_of(layout), bytes});
+    const CollectivePrice price = collective_time(network, {kind, shape_of(layout), bytes});
     ground = price.ground;
     const bool reorders =
         context_.reorders_sequence_shards && communication.axis == Axis::tensor && kind != CollectiveKind::all_reduce;
@@ -200,7 +204,14 @@ class PassBuilder {
     sum += step.cost.forward;
     tally(price, step.cost.forward, step.cost.ground);
     price.flops += step.cost.flops.forward;
-    price.host += context_.host.forward_kernel * step.cost.forward_kernels;
+    price.host += launch(step, context_.host.forward_kernel, step.cost.forward_kernels, 1);
+  }
+
+  // Host time of one direction of an operator; `products` of each expert, where it is a grouped product.
+  Seconds launch(const PricedStep& step, Seconds kernel, double kernels, double products) const {
+    if (is_replayed(context_.graphs, *step.op)) return Seconds(0);
+    const double calls = step.op->experts > 1 ? products * static_cast<double>(step.op->experts) : 0;
+    return kernel * kernels + context_.host.grouped_product * calls;
   }
 
   static void add_compute(Price& price, Seconds time, Flops flops, const PricedStep& step) {
@@ -218,8 +229,13 @@ class PassBuilder {
     const Seconds shown = time - hidden + hidden * (context_.device->overlap_slowdown - 1);
     price.exposed[static_cast<std::size_t>(communication.axis)] += shown;
     tally(price, shown, steps_[i].ground);
+    if (context_.graphs == CudaGraphs::iteration) return;
     price.host += host * collective_kernels;
+    if (communication.axis == Axis::tensor)
+      price.host += context_.host.tensor_rank * static_cast<double>(ranks_of(communication.axis));
   }
+
+  std::int64_t ranks_of(Axis axis) const { return context_.groups[static_cast<std::size_t>(axis)].ranks; }
 
   const OperatorCost& next_linear(std::size_t i) const {
     for (std::size_t next = i + 1; next < steps_.size(); ++next)
@@ -240,7 +256,7 @@ class PassBuilder {
     if ((reduces && i == 0) || neighbour >= steps_.size() || steps_[neighbour].op == nullptr) return Seconds(0);
     const OperatorCost& cost = steps_[neighbour].cost;
     const Seconds whole = backward ? cost.input_gradient + cost.weight_gradient : cost.forward;
-    const double ranks = static_cast<double>(context_.groups[static_cast<std::size_t>(communication.axis)].ranks);
+    const auto ranks = static_cast<double>(ranks_of(communication.axis));
     return whole * ((ranks - 1) / ranks);
   }
 
@@ -327,15 +343,16 @@ Price WorkPricer::price_compute(const ComputeWork& work) {
 Price WorkPricer::price_collectives(const CollectiveChain& chain) const {
   Price price;
   for (const CollectiveWork& call : chain.calls) {
-    const CollectivePrice one = collective_time(*context_.network, {call.kind, shape_of(call.group), call.bytes});
+    const CollectivePrice one =
+        collective_time(context_.network_of(call.group.bridges), {call.kind, shape_of(call.group), call.bytes});
     const Seconds time = one.time * call.count;
-    price.exposed[static_cast<std::size_t>(Axis::data)] += time;
+    price.exposed[static_cast<std::size_t>(chain.axis)] += time;
     price.by_ground[static_cast<std::size_t>(one.ground)] += time;
   }
   if (chain.copies.moved > Bytes(0)) {
     const Priced moved = memory_bound_time(*context_.device, chain.copies.moved, 1);
     const Seconds time = std::max(moved.time, context_.host.copy * chain.copies.launches);
-    price.exposed[static_cast<std::size_t>(Axis::data)] += time;
+    price.exposed[static_cast<std::size_t>(chain.axis)] += time;
     price.by_ground[static_cast<std::size_t>(moved.ground)] += time;
   }
   return price;
@@ -343,8 +360,9 @@ Price WorkPricer::price_collectives(const CollectiveChain& chain) const {
 
 Price WorkPricer::price_transfer(const TransferWork& work) const {
   Price price;
-  const double sharers = static_cast<double>(context_.network->gpus_per_node);
-  const Seconds time = point_to_point_time(*context_.network, work.same_node, work.bytes, sharers);
+  const Network& network = context_.network_of(work.bridges);
+  const double sharers = static_cast<double>(network.gpus_per_node);
+  const Seconds time = point_to_point_time(network, work.same_node, work.bytes, sharers);
   price.exposed[static_cast<std::size_t>(Axis::pipeline)] = time;
   price.by_ground[static_cast<std::size_t>(Ground::measured)] = time;
   return price;

@@ -207,7 +207,7 @@ class FlowReplay {
 
   void schedule_end(std::size_t p, std::size_t rank) {
     ComputingRank& computing = stages_[p].computing[rank];
-    const double stretch = stages_[p].beside_data[rank] != 0 ? options_.overlap_slowdown : 1;
+    const double stretch = stages_[p].beside_data[rank] != 0 ? options_.slowdown(p) : 1;
     computing.end =
         std::max(now_ + Time::from_picoseconds(std::llround(computing.remaining * stretch)), stages_[p].hosts[rank]);
     push(computing.end, p, Stream::compute, rank, EventKind::rank_end, ++computing.generation);
@@ -217,10 +217,10 @@ class FlowReplay {
   void run_data(std::size_t p, const RankGroup& group, bool runs) {
     for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) {
       ComputingRank& computing = stages_[p].computing[rank];
-      const bool affected = options_.overlap_slowdown > 1 && computing.running && computing.end > now_;
+      const bool affected = options_.slowdown(p) > 1 && computing.running && computing.end > now_;
       if (affected) {
         const double passed = static_cast<double>((now_ - computing.updated).picoseconds());
-        computing.remaining = std::max(0.0, computing.remaining - passed / (runs ? 1 : options_.overlap_slowdown));
+        computing.remaining = std::max(0.0, computing.remaining - passed / (runs ? 1 : options_.slowdown(p)));
         computing.updated = now_;
       }
       stages_[p].beside_data[rank] = runs ? 1 : 0;
