@@ -175,18 +175,22 @@ void list_operators(const Scenario& scenario, const Replayed& replayed, Result& 
 std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const Workload& workload) {
   auto lowered = lower(scenario.model, workload, scenario.strategy, placement_of(scenario));
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
-  Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}, {}};
-  ReplayOptions options = replay_options(scenario, replayed.lowering);
+  Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}, {}, {}, nullptr};
+  replayed.options = replay_options(scenario, replayed.lowering);
   std::array<double, 5> stretch{1, 1, 1, 1, 1};
-  LinkTraffic traffic;
   if (scenario.network == NetworkModel::flow) {
-    const Cluster cluster = cluster_of(scenario);
-    stretch = axis_stretch(scenario, replayed.lowering, cluster);
-    traffic = link_traffic(scenario, replayed.lowering, cluster);
-    options.traffic = &traffic;
+    Cluster cluster = cluster_of(scenario);
+    for (const LaterWays& later : cluster.later) {
+      stretch = axis_stretch(scenario, replayed.lowering, cluster, later.topology);
+      replayed.options.later.push_back({later.from, Pricers(scenario, replayed.lowering, stretch).price_all().times});
+    }
+    stretch = axis_stretch(scenario, replayed.lowering, cluster, cluster.topology);
+    LinkTraffic traffic = link_traffic(scenario, replayed.lowering, cluster);
+    replayed.network = std::make_shared<NetworkReplay>(NetworkReplay{std::move(cluster), std::move(traffic)});
+    replayed.options.traffic = &replayed.network->traffic;
   }
   replayed.prices = Pricers(scenario, replayed.lowering, stretch).price_all();
-  replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, options);
+  replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, replayed.options);
   return replayed;
 }
 
@@ -290,7 +294,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
         "full replay knows stages of as many ranks each; folded replay or one tensor_parallel for all would do"};
   auto outcome = replay_iteration(scenario, replays_all(scenario, choice) ? SteadyState::whole : SteadyState::once);
   if (auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
-  const auto& [lowering, prices, timeline, repetition] = std::get<Replayed>(outcome);
+  const auto& [lowering, prices, timeline, repetition, options, network] = std::get<Replayed>(outcome);
 
   Result result;
   result.iteration = (timeline.end + repetition.skipped()).seconds();
@@ -301,8 +305,14 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.peak = mean_peak(scenario, scenario.workload.precision.compute);
   result.critical_stage = critical_program(lowering.graph, timeline, repetition);
   result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage, repetition);
+  if (!scenario.background.empty()) {
+    Scenario undisturbed = scenario;
+    undisturbed.background.clear();
+    result.alone = std::get<Result>(simulate(undisturbed, Detail::totals, choice)).iteration;
+  }
   if (choice.kind == ReplayKind::full) {
-    result.ranks = replay_ranks(scenario, {lowering, prices, timeline.end}, choice.threads);
+    result.ranks =
+        replay_ranks(scenario, {lowering, prices, timeline.end, options, network.get()}, choice.threads);
     result.breakdown.stragglers = result.ranks->p50 - result.iteration;
     result.iteration = result.ranks->p50;
   }

@@ -122,7 +122,7 @@ class Replay {
     }
   }
 
-  const WorkTime& time_of(const Task& task) const { return times_[static_cast<std::size_t>(task.work)]; }
+  const WorkTime& time_of(const Task& task) const { return time_of_work(times_, options_, task.work, now_); }
 
   void push(Time time, std::size_t p, Stream stream, bool starts, std::int32_t generation) {
     events_.push({time, sequence_++, static_cast<std::int32_t>(p), stream, starts, generation});
@@ -165,7 +165,7 @@ class Replay {
     stream.on_links = traffic_ && options_.traffic->carries(task_on_links);
     timeline_.tasks[p][id].on_links = stream.on_links;
     if (stream.on_links)
-      traffic_->begin(task_on_links, now_);
+      SIM_CHECK(traffic_->begin(task_on_links, now_), "traffic without a flow");
     else
       schedule_end(p, which);
   }

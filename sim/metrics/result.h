@@ -62,6 +62,7 @@ struct Result {
   std::array<double, 3> coverage{};  // share of device time by Ground
   std::vector<OperatorLine> operators;
   std::optional<RankReplay> ranks;  // full replay alone
+  std::optional<Seconds> alone;     // the iteration without the other jobs of the fabric, where there are any
   std::vector<std::string> warnings;
   std::string profile;  // names of several joined by " + "
   std::vector<std::string> sources;
