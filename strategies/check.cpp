@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "strategies/intra/intra.h"
 #include "strategies/lower.h"
 #include "strategies/mesh.h"
 #include "strategies/pipeline/schedule.h"
+#include "strategies/pipeline/vocabulary.h"
 #include "strategies/placement/stages.h"
 #include "strategies/state.h"
 
@@ -163,6 +165,33 @@ Refusal check_sharding(const Strategy& strategy, const Placement& placement) {
                 shared, ranks, divisor_below(ranks, shared));
 }
 
+// Every rank holds its share of the tables all the time: their parameters are neither gathered by layer nor offloaded.
+Refusal check_vocabulary(const Model& model, const Strategy& strategy) {
+  const VocabularyParallel method = strategy.vocabulary_parallel;
+  if (method == VocabularyParallel::none) return std::nullopt;
+  const auto refuse_for = [method](std::string_view reason, std::string_view remedy) {
+    return refuse("vocabulary_parallel {} {}; {} would do", name_of(method), reason, remedy);
+  };
+  if (model.graph) return refuse_for("divides a vocabulary, which a graph of operators has not", "none");
+  if (strategy.given_schedule) return refuse_for("plans the order of passes itself", "schedule 1f1b");
+  if (auto reason = vocabulary_refusal(method, strategy.schedule, strategy.mesh.pipeline)) return Infeasible{*reason};
+  if (strategy.offload.any()) return refuse_for("leaves nothing to offload", "offload none");
+  if (strategy.sharding != Sharding::none && strategy.sharding != Sharding::zero1)
+    return refuse_for(fmt::format("keeps whole weights and gradients, not sharding {}", name_of(strategy.sharding)),
+                      "sharding zero1");
+  return std::nullopt;
+}
+
+// What a rank lends is a whole micro-batch's activations of whole passes.
+Refusal check_loans(const Strategy& strategy) {
+  if (strategy.given_schedule || strategy.schedule != ScheduleKind::bpipe) return std::nullopt;
+  if (strategy.offload.activation_layers == 0) return std::nullopt;
+  return refuse(
+      "schedule bpipe lends activations to other ranks, of which offload.activation_layers {} has some on the host; "
+      "offload.activation_layers 0 would do",
+      strategy.offload.activation_layers);
+}
+
 ScheduleShape shape_of(const Strategy& strategy) {
   ScheduleShape shape;
   shape.ranks = strategy.mesh.pipeline;
@@ -284,14 +313,21 @@ Refusal check_offloaded_layers(const Model& model, const Strategy& strategy) {
       strategy.offload.activation_layers, most, most);
 }
 
-// Slices of a sequence are for the schedules that order them, and each has as many tokens of causal attention.
+// Slices of a sequence are for the schedules that order them, and make up the whole of it.
 Refusal check_slices(const Workload& workload, const Strategy& strategy) {
   const std::int64_t slices = strategy.sequence_slices;
-  if (slices == 1) return std::nullopt;
-  if (!strategy.given_schedule && strategy.schedule != ScheduleKind::seq1f1b &&
+  const auto& lengths = strategy.slice_lengths;
+  if (slices == 1 && lengths.empty()) return std::nullopt;
+  if (slices > 1 && !strategy.given_schedule && strategy.schedule != ScheduleKind::seq1f1b &&
       strategy.schedule != ScheduleKind::terapipe)
     return refuse("schedule {} does not order {} slices of a sequence; sequence_slices 1 would do",
                   name_of(strategy.schedule), slices);
+  if (!lengths.empty()) {
+    const std::int64_t sum = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+    if (sum == workload.sequence_length) return std::nullopt;
+    return refuse("sequence_slices of {} tokens together do not make up sequences of {}; sequence_length {} would do",
+                  sum, workload.sequence_length, sum);
+  }
   if (workload.sequence_length % slices == 0) return std::nullopt;
   return refuse("sequence_slices {} does not divide sequences of {}; sequence_slices {} would do", slices,
                 workload.sequence_length, divisor_below(workload.sequence_length, slices));
@@ -328,6 +364,8 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   if (auto refusal = check_mesh(strategy, placement)) return refusal;
   if (auto refusal = check_experts(model, strategy)) return refusal;
   if (auto refusal = check_sharding(strategy, placement)) return refusal;
+  if (auto refusal = check_vocabulary(model, strategy)) return refusal;
+  if (auto refusal = check_loans(strategy)) return refusal;
   if (auto refusal = check_offload(workload, strategy)) return refusal;
   if (auto refusal = check_batch(workload, strategy)) return refusal;
   if (auto refusal = check_slices(workload, strategy)) return refusal;

@@ -2,12 +2,14 @@
 
 #include "strategies/lowering/data_sharding.h"
 #include "strategies/lowering/data_traffic.h"
+#include "strategies/lowering/evictions.h"
 #include "strategies/lowering/messages.h"
 #include "strategies/lowering/offload_traffic.h"
 #include "strategies/lowering/optimizer_step.h"
 #include "strategies/lowering/pass_tasks.h"
 #include "strategies/lowering/stage_share.h"
 #include "strategies/lowering/tasks.h"
+#include "strategies/lowering/vocabulary_passes.h"
 
 namespace echelon {
 
@@ -24,6 +26,8 @@ class Lowerer {
         passes_(input, share_, lowering_),
         offload_(input, share_, sharding_, lowering_),
         traffic_(input, share_, sharding_, offload_, lowering_),
+        vocabulary_(input, share_, sharding_, traffic_, lowering_),
+        evictions_(input, share_, lowering_),
         messages_(input, share_, lowering_),
         step_(input, share_, sharding_, offload_, lowering_) {}
 
@@ -32,6 +36,8 @@ class Lowerer {
     lowering_.graph.programs.resize(ranks);
     for (std::size_t rank = 0; rank < ranks; ++rank) write_rank(rank);
     messages_.resolve();
+    vocabulary_.resolve();
+    evictions_.resolve();
     for (std::size_t rank = 0; rank < ranks; ++rank) {
       step_.append(rank, traffic_.last_reduction(rank));
       lowering_.held.push_back(share_.held(rank));
@@ -49,6 +55,10 @@ class Lowerer {
     offload_.begin_rank();
     turns_.assign(static_cast<std::size_t>(share_.schedule().shape.chunks), {});
     for (const Action& action : share_.schedule().ranks[rank]) {
+      if (action.part != ActionPart::layers) {
+        vocabulary_.append(rank, action);
+        continue;
+      }
       const std::size_t stage = share_.stage_of(rank, action.chunk);
       const MicroBatchTurn turn = turn_of(action);
       offload_.begin_action(rank);
@@ -57,9 +67,12 @@ class Lowerer {
       else
         write_backward(rank, stage, action, turn);
       messages_.send(rank, stage, action);
+      vocabulary_.follow(rank, stage, action);
+      evictions_.follow(rank, action);
       if (holds_weight_gradient(action) && sharding_.reduces_after_each_backward())
         traffic_.reduce_stage(rank, stage, action);
     }
+    evictions_.borrow(rank);
   }
 
   // Whether this is the first or last of its stage's passes of its kind.
@@ -140,7 +153,10 @@ class Lowerer {
   TaskId write_pass(std::size_t rank, const Action& action, const UnitRange& units, std::optional<TaskId> gather) {
     const TaskId id = passes_.append(rank, action, units);
     if (gather) lowering_.graph.programs[rank].depend(reference(rank, *gather));
-    if (passes_.opens(action, units)) messages_.await(rank, units.stage, action);
+    if (!passes_.opens(action, units)) return id;
+    messages_.await(rank, units.stage, action);
+    vocabulary_.await(rank, units.stage, action);
+    evictions_.await(rank, action);
     return id;
   }
 
@@ -151,6 +167,8 @@ class Lowerer {
   PassTasks passes_;
   OffloadTraffic offload_;
   DataTraffic traffic_;
+  VocabularyPasses vocabulary_;
+  Evictions evictions_;
   StageMessages messages_;
   OptimizerStep step_;
 

@@ -191,20 +191,22 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
 void list_operators(const Scenario& scenario, const Replayed& replayed, Result& result) {
   const Lowering& lowering = replayed.lowering;
   WorkPricer pricer(cost_context(scenario, lowering));
-  std::vector<double> times(scenario.model.blocks.size(), 0);
+  std::vector<double> times(lowering.blocks.size(), 0);
   const auto& tasks = lowering.graph.programs[result.critical_stage].tasks;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    if (tasks[i].kind != TaskKind::forward) continue;
+    const bool shares = tasks[i].kind == TaskKind::output_forward || tasks[i].kind == TaskKind::embedding_forward;
+    if (tasks[i].kind != TaskKind::forward && !shares) continue;
     const bool repeats = replayed.repetition.covers(result.critical_stage, i);
     const auto count = static_cast<double>(repeats ? replayed.repetition.times + 1 : 1);
     for (const LayerRun& run : std::get<ComputeWork>(lowering.works[static_cast<std::size_t>(tasks[i].work)]).runs)
-      times[static_cast<std::size_t>(run.block)] += run.count * count;
+      if (run.pass == Pass::forward) times[static_cast<std::size_t>(run.block)] += run.count * count;
   }
   for (std::size_t block = 0; block < times.size(); ++block) {
     if (times[block] == 0) continue;
     for (const OperatorPrice& price : pricer.explain(static_cast<std::int32_t>(block)))
       result.operators.push_back(
-          {scenario.model.blocks[block].name, price.name, price.forward, price.backward, times[block], price.ground});
+          {block < scenario.model.blocks.size() ? scenario.model.blocks[block].name : "vocabulary", price.name,
+           price.forward, price.backward, times[block], price.ground});
   }
 }
 
@@ -230,7 +232,7 @@ std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const 
 
 // Schedules of one forward and one backward pass in turn, whose steady state repetition.h describes.
 bool alternates(const Strategy& strategy) {
-  if (strategy.given_schedule) return false;
+  if (strategy.given_schedule || strategy.vocabulary_parallel != VocabularyParallel::none) return false;
   return strategy.schedule == ScheduleKind::one_f_one_b || strategy.schedule == ScheduleKind::interleaved;
 }
 
@@ -282,6 +284,23 @@ std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scena
     for (const OperatorPrice& price : pricer.explain(static_cast<std::int32_t>(block)))
       sum += price.forward + price.backward;
     times.push_back(sum);
+  }
+  return times;
+}
+
+std::variant<std::vector<Seconds>, Infeasible> part_times(const Scenario& scenario,
+                                                          const std::vector<SequencePart>& parts) {
+  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
+                       {scenario.gpus, scenario.profile.network.gpus_per_node});
+  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
+  WorkPricer pricer(cost_context(scenario, std::get<Lowering>(lowered)));
+  std::vector<Seconds> times;
+  for (const SequencePart& part : parts) {
+    ComputeWork work;
+    for (const std::int32_t layer : scenario.model.layers)
+      for (const Pass pass : {Pass::forward, Pass::backward})
+        work.runs.push_back({layer, pass, Rerun::nothing, 1, part});
+    times.push_back(pricer.price(work).device());
   }
   return times;
 }

@@ -65,4 +65,8 @@ void add_money_and_energy(const Scenario& scenario, Result& result);
 // Time of one layer of each block, forward and backward, by block of the model.
 std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scenario);
 
+// Time of all layers, forward and backward, for each part of every sequence.
+std::variant<std::vector<Seconds>, Infeasible> part_times(const Scenario& scenario,
+                                                          const std::vector<SequencePart>& parts);
+
 }  // namespace echelon

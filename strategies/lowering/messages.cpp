@@ -4,8 +4,15 @@
 
 #include "strategies/lowering/tasks.h"
 #include "strategies/mesh.h"
+#include "strategies/pipeline/slices.h"
 
 namespace echelon {
+
+namespace {
+
+constexpr std::int32_t left_open = -1;  // program of a dependence on the message that awaited_[task] names
+
+}  // namespace
 
 StageMessages::StageMessages(const LoweringInput& input, const StageShare& share, Lowering& into)
     : input_(input), share_(share), into_(into) {
@@ -46,16 +53,15 @@ void StageMessages::await(std::size_t rank, std::size_t stage, const Action& act
     leave_open(rank, slot_of(*from, action), action.pass == Pass::forward);
 }
 
-// Program -1 marks a dependence on the message that awaited_ names.
 void StageMessages::leave_open(std::size_t rank, Slot slot, bool forward) {
-  into_.graph.programs[rank].depend({-1, static_cast<TaskId>(awaited_.size())});
+  into_.graph.programs[rank].depend({left_open, static_cast<TaskId>(awaited_.size())});
   awaited_.emplace_back(slot, forward);
 }
 
 void StageMessages::resolve() {
   for (Program& program : into_.graph.programs)
     for (TaskReference& on : program.dependences)
-      if (on.program < 0) {
+      if (on.program == left_open) {
         const auto [slot, forward] = awaited_[static_cast<std::size_t>(on.task)];
         on = forward ? sent_forward_[slot] : sent_backward_[slot];
       }
@@ -68,25 +74,25 @@ void StageMessages::send(std::size_t rank, std::size_t stage, const Action& acti
   const bool beside = input_.strategy.overlap_pipeline;
   Program& program = into_.graph.programs[rank];
   const TaskId producer = last_task(program);
-  const TaskId id =
-      program.append(task_of(action, forward ? TaskKind::send_activation : TaskKind::send_gradient,
-                             beside ? Stream::pipeline : Stream::compute, transfer_work(rank, stage, *to)));
+  const TaskId id = program.append(task_of(action, forward ? TaskKind::send_activation : TaskKind::send_gradient,
+                                           beside ? Stream::pipeline : Stream::compute,
+                                           transfer_work(rank, stage, *to, action.slice)));
   if (beside) program.depend(reference(rank, last_compute(program, producer)));
   (forward ? sent_forward_ : sent_backward_)[slot_of(stage, action)] = reference(rank, id);
 }
 
 // Hidden states of one micro-batch; sequence parallelism sends each rank's share, and so does Megatron's
 // scatter-gather optimisation (arXiv:2104.04473, section 4.1).
-WorkId StageMessages::transfer_work(std::size_t rank, std::size_t stage, std::size_t to) {
+WorkId StageMessages::transfer_work(std::size_t rank, std::size_t stage, std::size_t to, std::int32_t slice) {
   const Strategy& strategy = input_.strategy;
   const bool same_node =
       pipeline_ranks_share_node(strategy.mesh, static_cast<std::int64_t>(rank),
                                 static_cast<std::int64_t>(share_.rank_of(to)), input_.placement.gpus_per_node);
-  const double elements = share_.handed_on(std::min(stage, to));
+  const double elements = share_.handed_on(std::min(stage, to)) * slice_part(strategy, into_.sequence, slice).share;
   const auto [known, is_new] = transfer_works_.try_emplace({same_node, elements}, -1);
   if (!is_new) return known->second;
   const bool divided = strategy.sequence_parallel || strategy.divides_messages;
-  const double parts = static_cast<double>((divided ? strategy.mesh.tensor : 1) * strategy.sequence_slices);
+  const double parts = static_cast<double>(divided ? strategy.mesh.tensor : 1);
   const Bytes bytes = into_.execution.activation_element * (into_.tokens * elements / parts);
   return known->second = add_work(into_, TransferWork{bytes, same_node});
 }

@@ -36,8 +36,8 @@ class StageMessages {
   std::optional<std::size_t> sender(std::size_t rank, std::size_t stage, const Action& action) const;
   std::optional<std::size_t> receiver(std::size_t rank, std::size_t stage, const Action& action) const;
   std::optional<std::size_t> elsewhere(std::size_t rank, std::size_t stage) const;
-  // Of what `stage`, on `rank`, sends to the stage `to` before or after it.
-  WorkId transfer_work(std::size_t rank, std::size_t stage, std::size_t to);
+  // Of what `stage`, on `rank`, sends to the stage `to` before or after it, of this slice.
+  WorkId transfer_work(std::size_t rank, std::size_t stage, std::size_t to, std::int32_t slice);
 
   LoweringInput input_;
   const StageShare& share_;
@@ -45,7 +45,7 @@ class StageMessages {
   std::vector<TaskReference> sent_forward_;  // by slot
   std::vector<TaskReference> sent_backward_;
   std::vector<std::pair<Slot, bool>> awaited_;                // slot and whether forward
-  std::map<std::pair<bool, double>, WorkId> transfer_works_;  // by same_node and elements of a token
+  std::map<std::pair<bool, double>, WorkId> transfer_works_;  // by same_node and elements of a token, sliced
 };
 
 }  // namespace echelon

@@ -4,6 +4,7 @@
 
 #include "strategies/intra/intra.h"
 #include "strategies/mesh.h"
+#include "strategies/pipeline/vocabulary.h"
 #include "strategies/placement/stages.h"
 
 namespace echelon {
@@ -24,6 +25,10 @@ double table_elements(const LayerProgram& embedding) {
     if (const Operator* op = std::get_if<Operator>(&step); op != nullptr && op->kind == OperatorKind::embedding)
       return op->parameters;
   return 0;
+}
+
+bool divides_vocabulary(const Strategy& strategy) {
+  return strategy.vocabulary_parallel != VocabularyParallel::none;
 }
 
 // Forward FLOPs of one layer of the block on one rank.
@@ -60,6 +65,9 @@ Lowering describe_ranks(const LoweringInput& input) {
     lowering.blocks.push_back(local_program(block, strategy));
     if (block.role == BlockRole::head) lowering.blocks.back().kernels = strategy.loss_kernels;
   }
+  if (divides_vocabulary(strategy))
+    for (const std::int32_t whole : {input.model.head, input.model.embedding})
+      lowering.blocks.push_back(take_vocabulary_share(lowering.blocks[static_cast<std::size_t>(whole)], mesh.pipeline));
   return lowering;
 }
 
@@ -81,7 +89,10 @@ Schedule StageShare::scheduled(const Lowering& described) const {
   costs.stages = stage_costs(described);
   costs.memory_limit =
       strategy.schedule_activations > 0 ? strategy.schedule_activations : static_cast<double>(strategy.mesh.pipeline);
-  return build_schedule(strategy.schedule, shape, costs);
+  if (!divides_vocabulary(strategy)) return build_schedule(strategy.schedule, shape, costs);
+  const double output = forward_flops(described.blocks[described.blocks.size() - 2], described);
+  costs.output = {output, output, output};
+  return build_vocabulary_schedule(strategy.vocabulary_parallel, strategy.schedule, shape, costs);
 }
 
 // Each gradient costs what the forward pass does, and recomputed layers their forward pass once more.
@@ -104,12 +115,15 @@ std::vector<StageCost> StageShare::stage_costs(const Lowering& described) const 
 
 void StageShare::describe_blocks(const Lowering& described) {
   const Strategy& strategy = input_.strategy;
-  for (std::size_t i = 0; i < input_.model.blocks.size(); ++i) {
-    const Block& block = input_.model.blocks[i];
+  const std::size_t blocks = input_.model.blocks.size();
+  for (std::size_t i = 0; i < described.blocks.size(); ++i) {
+    const BlockRole role = i < blocks    ? input_.model.blocks[i].role
+                           : i == blocks ? BlockRole::head
+                                         : BlockRole::embedding;  // shares of a divided vocabulary
     Execution execution = described.execution;
     execution.style = described.blocks[i].kernels.value_or(execution.style);
     const auto memory = [&](Recompute recompute) {
-      return block_memory(described.blocks[i], block.role, strategy, recompute, execution, described.tokens,
+      return block_memory(described.blocks[i], role, strategy, recompute, execution, described.tokens,
                           described.sequence);
     };
     BlockFacts facts;
@@ -124,9 +138,9 @@ void StageShare::describe_blocks(const Lowering& described) {
 }
 
 // The last stage of a pipeline needs a table of its own for a tied output projection, unless it lies on the first one's
-// rank, as in a V and in pipelines from both ends.
+// rank, as in a V and in pipelines from both ends, or every rank has its share of both.
 bool StageShare::holds_table_twice() const {
-  return schedule_.layout == StageLayout::loop && schedule_.shape.ranks > 1;
+  return schedule_.layout == StageLayout::loop && schedule_.shape.ranks > 1 && !divides_vocabulary(input_.strategy);
 }
 
 void StageShare::lay_stages() {
@@ -204,6 +218,11 @@ StageState StageShare::rank_state(std::size_t rank) const {
     state.routed += stage.routed;
     state.tensors += stage.tensors;
   }
+  if (divides_vocabulary(input_.strategy))
+    for (const StageUnit& unit : {output_share(), embedding_share()}) {
+      state.dense += facts(unit).dense;
+      state.tensors += facts(unit).tensors;
+    }
   return state;
 }
 
