@@ -19,15 +19,15 @@ struct Colour {
 };
 // The second four are lighter ones of the first; the last two stand apart.
 constexpr std::array<Colour, 10> colours{{{"#56b4e9", 74},
-                                         {"#009e73", 36},
-                                         {"#e69f00", 178},
-                                         {"#cc79a7", 175},
-                                         {"#aadaf4", 153},
-                                         {"#80ceb9", 115},
-                                         {"#f3cf80", 222},
-                                         {"#e5bcd3", 218},
-                                         {"#d55e00", 166},
-                                         {"#f0e442", 227}}};
+                                          {"#009e73", 36},
+                                          {"#e69f00", 178},
+                                          {"#cc79a7", 175},
+                                          {"#aadaf4", 153},
+                                          {"#80ceb9", 115},
+                                          {"#f3cf80", 222},
+                                          {"#e5bcd3", 218},
+                                          {"#d55e00", 166},
+                                          {"#f0e442", 227}}};
 
 const Colour& colour_of(const GanttBar& bar) {
   return colours[bar.kind % colours.size()];

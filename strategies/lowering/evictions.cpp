@@ -46,9 +46,14 @@ void Evictions::append(std::size_t rank, const Action& action, TaskKind kind, Wo
 }
 
 void Evictions::await(std::size_t rank, const Action& action) {
-  if (lenders_.empty() || lenders_[rank].loans.empty() || action.pass == Pass::forward) return;
-  const std::int32_t loan = lenders_[rank].loan_of[static_cast<std::size_t>(action.micro_batch)];
-  if (loan >= 0) into_.graph.programs[rank].depend({open_for(rank), loan});
+  if (lenders_.empty() || lenders_[rank].loans.empty()) return;
+  const Lender& lender = lenders_[rank];
+  const bool forward = action.pass == Pass::forward;
+  if (forward && action.micro_batch == 0) return;
+  const std::int32_t loan = lender.loan_of[static_cast<std::size_t>(action.micro_batch - (forward ? 1 : 0))];
+  if (loan < 0) return;
+  into_.graph.programs[rank].depend(forward ? reference(rank, lender.loans[static_cast<std::size_t>(loan)].left)
+                                            : TaskReference{open_for(rank), loan});
 }
 
 void Evictions::follow(std::size_t rank, const Action& action) {
@@ -62,6 +67,7 @@ void Evictions::follow(std::size_t rank, const Action& action) {
   Loan& lent = lender.loans[static_cast<std::size_t>(loan)];
   if (leaves) {
     lent.left_after = pass;
+    lent.left = last_task(program) + 1;
     append(rank, action, TaskKind::evict_activations, lender.message, Bytes(0), -lender.kept);
   } else {
     lent.called_after = pass;

@@ -19,7 +19,8 @@ class Evictions {
  public:
   Evictions(const LoweringInput& input, const StageShare& share, Lowering& into);
 
-  // The task that was appended last waits for the activations that it needs, if they are away.
+  // The task that was appended last, of a pass, waits for the activations that it needs, if they are away, or for the
+  // room that those leave which are on their way out.
   void await(std::size_t rank, const Action& action);
   // Sends away what that pass made, and calls back what it made room for.
   void follow(std::size_t rank, const Action& action);
@@ -33,6 +34,7 @@ class Evictions {
   struct Loan {
     std::int32_t micro_batch = 0;
     TaskId left_after = -1;
+    TaskId left = -1;
     TaskId called_after = -1;
     TaskId returned = -1;
   };

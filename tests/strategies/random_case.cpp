@@ -82,14 +82,15 @@ Strategy CaseSource::strategy(const Model& model) {
   }
   strategy.attention = chance(70) ? AttentionKernel::flash : AttentionKernel::unfused;
   if (chance(15)) {
-    strategy.vocabulary_parallel = one_of({VocabularyParallel::vocab_1, VocabularyParallel::vocab_2,
-                                           VocabularyParallel::interlaced});
+    strategy.vocabulary_parallel =
+        one_of({VocabularyParallel::vocab_1, VocabularyParallel::vocab_2, VocabularyParallel::interlaced});
     strategy.schedule = one_of({ScheduleKind::one_f_one_b, ScheduleKind::v_half, ScheduleKind::v_min});
     strategy.virtual_stages = schedule_row(strategy.schedule).least_chunks;
     strategy.sharding = one_of({Sharding::none, Sharding::zero1});
     strategy.offload = {};
   }
-  if (slices && chance(30)) strategy.slice_lengths = one_of<std::vector<std::int64_t>>({{40, 24}, {100, 28}, {64, 63, 127}});
+  if (slices && chance(30))
+    strategy.slice_lengths = one_of<std::vector<std::int64_t>>({{40, 24}, {100, 28}, {64, 63, 127}});
   if (!strategy.slice_lengths.empty()) strategy.sequence_slices = std::ssize(strategy.slice_lengths);
   return strategy;
 }
@@ -121,8 +122,8 @@ std::string describe(const Case& one) {
       m.expert_tensor, one.placement.gpus, s.micro_batch, name_of(s.schedule), s.virtual_stages, s.first_stage_layers,
       s.last_stage_layers, s.sequence_parallel, name_of(s.sharding), s.shard_ranks, s.reshard_after_forward,
       name_of(s.recompute), s.recompute_layers, int(s.overlap_gradient_reduce), int(s.overlap_parameter_gather),
-      int(s.overlap_pipeline), name_of(s.offload.optimizer), name_of(s.offload.parameters),
-      s.offload.activation_layers, name_of(s.vocabulary_parallel));
+      int(s.overlap_pipeline), name_of(s.offload.optimizer), name_of(s.offload.parameters), s.offload.activation_layers,
+      name_of(s.vocabulary_parallel));
 }
 
 }  // namespace echelon::testing
