@@ -169,17 +169,19 @@ Refusal check_sharding(const Strategy& strategy, const Placement& placement) {
 Refusal check_vocabulary(const Model& model, const Strategy& strategy) {
   const VocabularyParallel method = strategy.vocabulary_parallel;
   if (method == VocabularyParallel::none) return std::nullopt;
-  const auto refuse_for = [method](std::string_view reason, std::string_view remedy) {
-    return refuse("vocabulary_parallel {} {}; {} would do", name_of(method), reason, remedy);
-  };
-  if (model.graph) return refuse_for("divides a vocabulary, which a graph of operators has not", "none");
-  if (strategy.given_schedule) return refuse_for("plans the order of passes itself", "schedule 1f1b");
+  if (model.graph)
+    return refuse("vocabulary_parallel {} for a graph of operators, which has none; vocabulary_parallel none would do",
+                  name_of(method));
+  if (strategy.given_schedule)
+    return refuse("vocabulary_parallel {} plans passes itself, not as {}; vocabulary_parallel none would do",
+                  name_of(method), strategy.schedule_file);
   if (auto reason = vocabulary_refusal(method, strategy.schedule, strategy.mesh.pipeline)) return Infeasible{*reason};
-  if (strategy.offload.any()) return refuse_for("leaves nothing to offload", "offload none");
-  if (strategy.sharding != Sharding::none && strategy.sharding != Sharding::zero1)
-    return refuse_for(fmt::format("keeps whole weights and gradients, not sharding {}", name_of(strategy.sharding)),
-                      "sharding zero1");
-  return std::nullopt;
+  if (strategy.offload.any())
+    return refuse("vocabulary_parallel {} leaves nothing to offload; vocabulary_parallel none would do",
+                  name_of(method));
+  if (strategy.sharding == Sharding::none || strategy.sharding == Sharding::zero1) return std::nullopt;
+  return refuse("vocabulary_parallel {} keeps whole weights and gradients, not sharding {}; sharding zero1 would do",
+                name_of(method), name_of(strategy.sharding));
 }
 
 // What a rank lends is a whole micro-batch's activations of whole passes.
@@ -325,8 +327,8 @@ Refusal check_slices(const Workload& workload, const Strategy& strategy) {
   if (!lengths.empty()) {
     const std::int64_t sum = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
     if (sum == workload.sequence_length) return std::nullopt;
-    return refuse("sequence_slices of {} tokens together do not make up sequences of {}; sequence_length {} would do",
-                  sum, workload.sequence_length, sum);
+    return refuse("sequence_slices of {} tokens together do not make up sequences of {}; sequence_slices {} would do",
+                  sum, workload.sequence_length, divisor_below(workload.sequence_length, slices));
   }
   if (workload.sequence_length % slices == 0) return std::nullopt;
   return refuse("sequence_slices {} does not divide sequences of {}; sequence_slices {} would do", slices,

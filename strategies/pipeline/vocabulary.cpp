@@ -290,16 +290,14 @@ std::int64_t vocabulary_barriers(VocabularyParallel method) {
 ShapeRefusal vocabulary_refusal(VocabularyParallel method, ScheduleKind kind, std::int64_t ranks) {
   if (method == VocabularyParallel::none) return std::nullopt;
   if (ranks == 1)
-    return fmt::format("vocabulary_parallel {} divides over pipeline ranks, of which there is one; none would do",
-                       name_of(method));
-  if (kind == ScheduleKind::one_f_one_b) return std::nullopt;
-  if (method == VocabularyParallel::interlaced)
-    return fmt::format("vocabulary_parallel interlaced is for schedule 1f1b, not {}; schedule 1f1b would do",
-                       name_of(kind));
-  if (kind == ScheduleKind::v_half || kind == ScheduleKind::v_min) return std::nullopt;
-  return fmt::format(
-      "vocabulary_parallel {} is for schedules 1f1b, v_half and v_min, not {}; vocabulary_parallel none would do",
-      name_of(method), name_of(kind));
+    return fmt::format(
+        "vocabulary_parallel {} divides over pipeline ranks, of which there is one; vocabulary_parallel none would do",
+        name_of(method));
+  const bool synchronous = method == VocabularyParallel::interlaced;
+  const bool of_two_halves = kind == ScheduleKind::v_half || kind == ScheduleKind::v_min;
+  if (kind == ScheduleKind::one_f_one_b || (of_two_halves && !synchronous)) return std::nullopt;
+  return fmt::format("vocabulary_parallel {} is for schedule{}, not {}; vocabulary_parallel none would do",
+                     name_of(method), synchronous ? " 1f1b" : "s 1f1b, v_half and v_min", name_of(kind));
 }
 
 Schedule build_vocabulary_schedule(VocabularyParallel method, ScheduleKind kind, ScheduleShape shape,

@@ -141,7 +141,7 @@ TEST_CASE("what a divided vocabulary cannot be put into is refused with what wou
     return vocabulary_refusal(method, kind, ranks).value();
   };
   CHECK(refusal(VocabularyParallel::vocab_1, ScheduleKind::one_f_one_b, 1).find("none would do") != std::string::npos);
-  CHECK(refusal(VocabularyParallel::interlaced, ScheduleKind::v_half, 4).find("schedule 1f1b would do") !=
+  CHECK(refusal(VocabularyParallel::interlaced, ScheduleKind::v_half, 4).find("for schedule 1f1b, not v_half") !=
         std::string::npos);
   CHECK(refusal(VocabularyParallel::vocab_2, ScheduleKind::gpipe, 4).find("none would do") != std::string::npos);
   CHECK_FALSE(vocabulary_refusal(VocabularyParallel::none, ScheduleKind::gpipe, 1).has_value());
