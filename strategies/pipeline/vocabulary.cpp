@@ -274,7 +274,8 @@ VocabularyTimes::VocabularyTimes(const ScheduleShape& shape)
 
 double VocabularyTimes::at(VocabularyEvent event, std::int32_t micro_batch) const {
   const State& found = states_[slot(event, micro_batch)];
-  return found.missing > 0 ? never : found.end;
+  if (found.missing > 0) return never;
+  return found.end;
 }
 
 bool VocabularyTimes::finish(VocabularyEvent event, std::int32_t micro_batch, double end) {
