@@ -1,14 +1,17 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <numeric>
 
 #include "strategies/intra/intra.h"
 #include "strategies/lower.h"
+#include "strategies/lowering/rank_kinds.h"
 #include "strategies/mesh.h"
 #include "strategies/pipeline/schedule.h"
 #include "strategies/pipeline/vocabulary.h"
 #include "strategies/placement/stages.h"
+#include "strategies/stage_degrees.h"
 #include "strategies/state.h"
 
 namespace echelon {
@@ -39,6 +42,9 @@ Refusal check_mesh(const Strategy& strategy, const Placement& placement) {
   const Mesh& mesh = strategy.mesh;
   const std::int64_t ranks = mesh.ranks();
   if (ranks == placement.gpus) return std::nullopt;
+  if (!mesh.stage_tensor.empty())
+    return refuse("data {} x context {} x tensor [{}] = {} ranks, but the cluster has {} GPUs; gpus {} would do",
+                  mesh.data, mesh.context, fmt::join(mesh.stage_tensor, ", "), ranks, placement.gpus, ranks);
   const std::int64_t replica = mesh.tensor * mesh.pipeline * mesh.context;
   const std::int64_t replicas = std::max<std::int64_t>(1, placement.gpus / replica);
   const std::string remedy = placement.gpus == replica * replicas
@@ -166,7 +172,12 @@ Refusal check_sharding(const Strategy& strategy, const Placement& placement) {
 }
 
 // Every rank holds its share of the tables all the time: their parameters are neither gathered by layer nor offloaded.
-Refusal check_vocabulary(const Model& model, const Strategy& strategy) {
+// Stages of unlike degrees, layers or machines.
+bool has_unlike_stages(const Strategy& strategy, const Placement& placement) {
+  return !strategy.mesh.stage_tensor.empty() || !strategy.rank_layers.empty() || !placement.groups.empty();
+}
+
+Refusal check_vocabulary(const Model& model, const Strategy& strategy, const Placement& placement) {
   const VocabularyParallel method = strategy.vocabulary_parallel;
   if (method == VocabularyParallel::none) return std::nullopt;
   if (model.graph)
@@ -176,6 +187,10 @@ Refusal check_vocabulary(const Model& model, const Strategy& strategy) {
     return refuse("vocabulary_parallel {} plans passes itself, not as {}; vocabulary_parallel none would do",
                   name_of(method), strategy.schedule_file);
   if (auto reason = vocabulary_refusal(method, strategy.schedule, strategy.mesh.pipeline)) return Infeasible{*reason};
+  if (has_unlike_stages(strategy, placement))
+    return refuse(
+        "vocabulary_parallel {} divides evenly over stages, which are not alike; vocabulary_parallel none would do",
+        name_of(method));
   if (strategy.offload.any())
     return refuse("vocabulary_parallel {} leaves nothing to offload; vocabulary_parallel none would do",
                   name_of(method));
@@ -185,8 +200,10 @@ Refusal check_vocabulary(const Model& model, const Strategy& strategy) {
 }
 
 // What a rank lends is a whole micro-batch's activations of whole passes.
-Refusal check_loans(const Strategy& strategy) {
+Refusal check_loans(const Strategy& strategy, const Placement& placement) {
   if (strategy.given_schedule || strategy.schedule != ScheduleKind::bpipe) return std::nullopt;
+  if (has_unlike_stages(strategy, placement))
+    return refuse("schedule bpipe lends activations between stages, which are not alike; schedule 1f1b would do");
   if (strategy.offload.activation_layers == 0) return std::nullopt;
   return refuse(
       "schedule bpipe lends activations to other ranks, of which offload.activation_layers {} has some on the host; "
@@ -270,7 +287,7 @@ Refusal check_graph(const Model& model, const Strategy& strategy) {
 
 // Every stage takes a layer at least: there is no embedding or head beside them.
 Refusal check_graph_stages(const Model& model, const Strategy& strategy) {
-  if (!model.graph) return std::nullopt;
+  if (!model.graph || !strategy.rank_layers.empty()) return std::nullopt;
   const auto layers = static_cast<std::int64_t>(model.layers.size());
   const std::int64_t stages = stage_count(strategy);
   if (stages > layers)
@@ -351,6 +368,22 @@ Refusal check_schedule(const Workload& workload, const Strategy& strategy) {
                 name_of(strategy.schedule), shape.ranks, shape.micro_batches, fitting, fitting * all_replicas);
 }
 
+// What a stage's tensor degree must fit.
+Refusal check_degrees(const Model& model, const Strategy& strategy, const Placement& placement) {
+  if (auto refusal = check_heads(model, strategy)) return refusal;
+  if (auto refusal = check_context(model, strategy)) return refusal;
+  if (auto refusal = check_experts(model, strategy)) return refusal;
+  return check_sharding(strategy, placement);
+}
+
+// The same for stages of unlike degrees, and on unlike machines.
+Refusal check_unlike_stages(const Model& model, const Strategy& strategy, const Placement& placement) {
+  for (std::int64_t stage = 0; stage < std::ssize(strategy.mesh.stage_tensor); ++stage)
+    if (auto refusal = check_degrees(model, strategy_of_stage(strategy, stage), placement)) return refusal;
+  if (auto reason = unlike_stages_refusal(strategy, placement)) return Infeasible{*reason};
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<Infeasible> check_strategy(const Model& model, const Workload& workload, const Strategy& strategy,
@@ -358,6 +391,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   // What the model demands comes first, then what depends on the degrees that it leaves: advice that was followed stays
   // good.
   if (auto refusal = check_graph(model, strategy)) return refusal;
+  if (auto refusal = check_unlike_stages(model, strategy, placement)) return refusal;
   if (auto refusal = check_heads(model, strategy)) return refusal;
   if (auto refusal = check_graph_stages(model, strategy)) return refusal;
   if (auto refusal = check_stages(model, strategy)) return refusal;
@@ -366,8 +400,8 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   if (auto refusal = check_mesh(strategy, placement)) return refusal;
   if (auto refusal = check_experts(model, strategy)) return refusal;
   if (auto refusal = check_sharding(strategy, placement)) return refusal;
-  if (auto refusal = check_vocabulary(model, strategy)) return refusal;
-  if (auto refusal = check_loans(strategy)) return refusal;
+  if (auto refusal = check_vocabulary(model, strategy, placement)) return refusal;
+  if (auto refusal = check_loans(strategy, placement)) return refusal;
   if (auto refusal = check_offload(workload, strategy)) return refusal;
   if (auto refusal = check_batch(workload, strategy)) return refusal;
   if (auto refusal = check_slices(workload, strategy)) return refusal;

@@ -22,7 +22,7 @@ class Lowerer {
       : strategy_(input.strategy),
         lowering_(describe_ranks(input)),
         share_(input, lowering_),
-        sharding_(input, share_.schedule()),
+        sharding_(input, share_.schedule(), lowering_),
         passes_(input, share_, lowering_),
         offload_(input, share_, sharding_, lowering_),
         traffic_(input, share_, sharding_, offload_, lowering_),
@@ -38,6 +38,7 @@ class Lowerer {
     messages_.resolve();
     vocabulary_.resolve();
     evictions_.resolve();
+    lowering_.ends = {share_.first_rank(), share_.last_rank()};
     for (std::size_t rank = 0; rank < ranks; ++rank) {
       step_.append(rank, traffic_.last_reduction(rank));
       lowering_.held.push_back(share_.held(rank));
@@ -60,6 +61,7 @@ class Lowerer {
         continue;
       }
       const std::size_t stage = share_.stage_of(rank, action.chunk);
+      if (share_.is_empty(stage)) continue;
       const MicroBatchTurn turn = turn_of(action);
       offload_.begin_action(rank);
       if (action.pass == Pass::forward)
@@ -151,10 +153,12 @@ class Lowerer {
   }
 
   TaskId write_pass(std::size_t rank, const Action& action, const UnitRange& units, std::optional<TaskId> gather) {
+    const bool opens = passes_.opens(action, units);
+    const bool assembled = opens && messages_.assemble(rank, units.stage, action);
     const TaskId id = passes_.append(rank, action, units);
     if (gather) lowering_.graph.programs[rank].depend(reference(rank, *gather));
-    if (!passes_.opens(action, units)) return id;
-    messages_.await(rank, units.stage, action);
+    if (opens && !assembled) messages_.await(rank, units.stage, action);
+    if (!opens) return id;
     vocabulary_.await(rank, units.stage, action);
     evictions_.await(rank, action);
     return id;

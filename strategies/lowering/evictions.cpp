@@ -33,8 +33,8 @@ Evictions::Evictions(const LoweringInput& input, const StageShare& share, Loweri
     const bool same_node = pipeline_ranks_share_node(input.strategy.mesh, static_cast<std::int64_t>(rank),
                                                      static_cast<std::int64_t>(evictions.size() - 1 - rank),
                                                      input.placement.gpus_per_node);
-    lender.message = add_work(into, TransferWork{lender.kept, same_node});
-    if (arrival_ < 0) arrival_ = add_work(into, ComputeWork{});
+    lender.message = add_work(into, rank, TransferWork{lender.kept, same_node}, evictions.size() - 1 - rank);
+    if (arrival_ < 0) arrival_ = add_work(into, rank, ComputeWork{});
   }
 }
 

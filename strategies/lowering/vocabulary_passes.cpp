@@ -40,7 +40,7 @@ VocabularyPasses::VocabularyPasses(const LoweringInput& input, const StageShare&
   holding_.resize(ranks);
   // Hidden states of a micro-batch, or their gradients, and three fp32 numbers of each token: the logits' maximum,
   // their sum of exponentials and the target's logit (arXiv:2411.05288, section 4).
-  GroupLayout group = into.groups[static_cast<std::size_t>(Axis::pipeline)];
+  GroupLayout group = into.kinds.front().groups[static_cast<std::size_t>(Axis::pipeline)];
   group.members = Communicator::stages;
   const double shards = static_cast<double>(strategy_.sequence_parallel ? strategy_.mesh.tensor : 1);
   const double tokens = into.tokens / shards;
@@ -105,12 +105,12 @@ void VocabularyPasses::make(std::size_t rank, const Action& action, VocabularyEv
 
 WorkId VocabularyPasses::exchange_work(VocabularyEvent event) {
   WorkId& work = exchange_works_[static_cast<std::size_t>(event)];
-  if (work < 0) work = add_work(into_, CollectiveChain{calls(event), {}});
+  if (work < 0) work = add_work(into_, leader(event), CollectiveChain{calls(event), {}, Axis::pipeline});
   return work;
 }
 
 // With one barrier the input gradient comes with the forward pass, and the backward pass is the weight gradient alone.
-WorkId VocabularyPasses::pass_work(const Action& action) {
+WorkId VocabularyPasses::pass_work(std::size_t rank, const Action& action) {
   const auto [known, is_new] = pass_works_.try_emplace({action.part, action.pass}, -1);
   if (!is_new) return known->second;
   const bool output = action.part == ActionPart::output;
@@ -121,7 +121,7 @@ WorkId VocabularyPasses::pass_work(const Action& action) {
   if (action.pass == Pass::forward) run(Pass::forward);
   if (early) run(action.pass == Pass::forward ? Pass::input_gradient : Pass::weight_gradient);
   if (!early && action.pass == Pass::backward) run(Pass::backward);
-  return known->second = add_work(into_, std::move(work));
+  return known->second = add_work(into_, rank, std::move(work));
 }
 
 void VocabularyPasses::add_memory_effect(Program& program, const Action& action) const {
@@ -136,7 +136,7 @@ void VocabularyPasses::add_memory_effect(Program& program, const Action& action)
 
 void VocabularyPasses::append(std::size_t rank, const Action& action) {
   Program& program = into_.graph.programs[rank];
-  const TaskId id = program.append(task_of(action, kind_of(action), Stream::compute, pass_work(action)));
+  const TaskId id = program.append(task_of(action, kind_of(action), Stream::compute, pass_work(rank, action)));
   wait_for(rank, action, {});
   add_memory_effect(program, action);
   if (const auto event = event_of(action, {})) make(rank, action, *event, id);

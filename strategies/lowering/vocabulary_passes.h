@@ -54,7 +54,7 @@ class VocabularyPasses {
     return calls_[static_cast<std::size_t>(event)];
   }
   WorkId exchange_work(VocabularyEvent event);
-  WorkId pass_work(const Action& action);
+  WorkId pass_work(std::size_t rank, const Action& action);
   void add_memory_effect(Program& program, const Action& action) const;
 
   const Strategy& strategy_;
