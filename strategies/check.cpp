@@ -2,12 +2,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "strategies/intra/intra.h"
 #include "strategies/lower.h"
 #include "strategies/lowering/rank_kinds.h"
 #include "strategies/mesh.h"
 #include "strategies/pipeline/schedule.h"
+#include "strategies/pipeline/vocabulary.h"
 #include "strategies/placement/stages.h"
 #include "strategies/stage_degrees.h"
 #include "strategies/state.h"
@@ -169,6 +171,46 @@ Refusal check_sharding(const Strategy& strategy, const Placement& placement) {
                 shared, ranks, divisor_below(ranks, shared));
 }
 
+// Every rank holds its share of the tables all the time: their parameters are neither gathered by layer nor offloaded.
+// Stages of unlike degrees, layers or machines.
+bool has_unlike_stages(const Strategy& strategy, const Placement& placement) {
+  return !strategy.mesh.stage_tensor.empty() || !strategy.rank_layers.empty() || !placement.groups.empty();
+}
+
+Refusal check_vocabulary(const Model& model, const Strategy& strategy, const Placement& placement) {
+  const VocabularyParallel method = strategy.vocabulary_parallel;
+  if (method == VocabularyParallel::none) return std::nullopt;
+  if (model.graph)
+    return refuse("vocabulary_parallel {} for a graph of operators, which has none; vocabulary_parallel none would do",
+                  name_of(method));
+  if (strategy.given_schedule)
+    return refuse("vocabulary_parallel {} plans passes itself, not as {}; vocabulary_parallel none would do",
+                  name_of(method), strategy.schedule_file);
+  if (auto reason = vocabulary_refusal(method, strategy.schedule, strategy.mesh.pipeline)) return Infeasible{*reason};
+  if (has_unlike_stages(strategy, placement))
+    return refuse(
+        "vocabulary_parallel {} divides evenly over stages, which are not alike; vocabulary_parallel none would do",
+        name_of(method));
+  if (strategy.offload.any())
+    return refuse("vocabulary_parallel {} leaves nothing to offload; vocabulary_parallel none would do",
+                  name_of(method));
+  if (strategy.sharding == Sharding::none || strategy.sharding == Sharding::zero1) return std::nullopt;
+  return refuse("vocabulary_parallel {} keeps whole weights and gradients, not sharding {}; sharding zero1 would do",
+                name_of(method), name_of(strategy.sharding));
+}
+
+// What a rank lends is a whole micro-batch's activations of whole passes.
+Refusal check_loans(const Strategy& strategy, const Placement& placement) {
+  if (strategy.given_schedule || strategy.schedule != ScheduleKind::bpipe) return std::nullopt;
+  if (has_unlike_stages(strategy, placement))
+    return refuse("schedule bpipe lends activations between stages, which are not alike; schedule 1f1b would do");
+  if (strategy.offload.activation_layers == 0) return std::nullopt;
+  return refuse(
+      "schedule bpipe lends activations to other ranks, of which offload.activation_layers {} has some on the host; "
+      "offload.activation_layers 0 would do",
+      strategy.offload.activation_layers);
+}
+
 ScheduleShape shape_of(const Strategy& strategy) {
   ScheduleShape shape;
   shape.ranks = strategy.mesh.pipeline;
@@ -290,14 +332,21 @@ Refusal check_offloaded_layers(const Model& model, const Strategy& strategy) {
       strategy.offload.activation_layers, most, most);
 }
 
-// Slices of a sequence are for the schedules that order them, and each has as many tokens of causal attention.
+// Slices of a sequence are for the schedules that order them, and make up the whole of it.
 Refusal check_slices(const Workload& workload, const Strategy& strategy) {
   const std::int64_t slices = strategy.sequence_slices;
-  if (slices == 1) return std::nullopt;
-  if (!strategy.given_schedule && strategy.schedule != ScheduleKind::seq1f1b &&
+  const auto& lengths = strategy.slice_lengths;
+  if (slices == 1 && lengths.empty()) return std::nullopt;
+  if (slices > 1 && !strategy.given_schedule && strategy.schedule != ScheduleKind::seq1f1b &&
       strategy.schedule != ScheduleKind::terapipe)
     return refuse("schedule {} does not order {} slices of a sequence; sequence_slices 1 would do",
                   name_of(strategy.schedule), slices);
+  if (!lengths.empty()) {
+    const std::int64_t sum = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+    if (sum == workload.sequence_length) return std::nullopt;
+    return refuse("sequence_slices of {} tokens together do not make up sequences of {}; sequence_slices {} would do",
+                  sum, workload.sequence_length, divisor_below(workload.sequence_length, slices));
+  }
   if (workload.sequence_length % slices == 0) return std::nullopt;
   return refuse("sequence_slices {} does not divide sequences of {}; sequence_slices {} would do", slices,
                 workload.sequence_length, divisor_below(workload.sequence_length, slices));
@@ -351,6 +400,8 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   if (auto refusal = check_mesh(strategy, placement)) return refusal;
   if (auto refusal = check_experts(model, strategy)) return refusal;
   if (auto refusal = check_sharding(strategy, placement)) return refusal;
+  if (auto refusal = check_vocabulary(model, strategy, placement)) return refusal;
+  if (auto refusal = check_loans(strategy, placement)) return refusal;
   if (auto refusal = check_offload(workload, strategy)) return refusal;
   if (auto refusal = check_batch(workload, strategy)) return refusal;
   if (auto refusal = check_slices(workload, strategy)) return refusal;

@@ -2,12 +2,14 @@
 
 #include "strategies/lowering/data_sharding.h"
 #include "strategies/lowering/data_traffic.h"
+#include "strategies/lowering/evictions.h"
 #include "strategies/lowering/messages.h"
 #include "strategies/lowering/offload_traffic.h"
 #include "strategies/lowering/optimizer_step.h"
 #include "strategies/lowering/pass_tasks.h"
 #include "strategies/lowering/stage_share.h"
 #include "strategies/lowering/tasks.h"
+#include "strategies/lowering/vocabulary_passes.h"
 
 namespace echelon {
 
@@ -24,6 +26,8 @@ class Lowerer {
         passes_(input, share_, lowering_),
         offload_(input, share_, sharding_, lowering_),
         traffic_(input, share_, sharding_, offload_, lowering_),
+        vocabulary_(input, share_, sharding_, traffic_, lowering_),
+        evictions_(input, share_, lowering_),
         messages_(input, share_, lowering_),
         step_(input, share_, sharding_, offload_, lowering_) {}
 
@@ -32,6 +36,8 @@ class Lowerer {
     lowering_.graph.programs.resize(ranks);
     for (std::size_t rank = 0; rank < ranks; ++rank) write_rank(rank);
     messages_.resolve();
+    vocabulary_.resolve();
+    evictions_.resolve();
     lowering_.ends = {share_.first_rank(), share_.last_rank()};
     for (std::size_t rank = 0; rank < ranks; ++rank) {
       step_.append(rank, traffic_.last_reduction(rank));
@@ -51,6 +57,10 @@ class Lowerer {
     turns_.assign(static_cast<std::size_t>(share_.schedule().shape.chunks), {});
     make_room(rank);
     for (const Action& action : share_.schedule().ranks[rank]) {
+      if (action.part != ActionPart::layers) {
+        vocabulary_.append(rank, action);
+        continue;
+      }
       const std::size_t stage = share_.stage_of(rank, action.chunk);
       if (share_.is_empty(stage)) continue;
       const MicroBatchTurn turn = turn_of(action);
@@ -60,9 +70,12 @@ class Lowerer {
       else
         write_backward(rank, stage, action, turn);
       messages_.send(rank, stage, action);
+      vocabulary_.follow(rank, stage, action);
+      evictions_.follow(rank, action);
       if (holds_weight_gradient(action) && sharding_.reduces_after_each_backward())
         traffic_.reduce_stage(rank, stage, action);
     }
+    evictions_.borrow(rank);
   }
 
   // For a pass and a message of every action: what is written layer by layer takes more.
@@ -156,6 +169,9 @@ class Lowerer {
     const TaskId id = passes_.append(rank, action, units);
     if (gather) lowering_.graph.programs[rank].depend(reference(rank, *gather));
     if (opens && !assembled) messages_.await(rank, units.stage, action);
+    if (!opens) return id;
+    vocabulary_.await(rank, units.stage, action);
+    evictions_.await(rank, action);
     return id;
   }
 
@@ -166,6 +182,8 @@ class Lowerer {
   PassTasks passes_;
   OffloadTraffic offload_;
   DataTraffic traffic_;
+  VocabularyPasses vocabulary_;
+  Evictions evictions_;
   StageMessages messages_;
   OptimizerStep step_;
 

@@ -179,6 +179,15 @@ std::vector<std::vector<std::int64_t>> communicator_groups(const Mesh& mesh, con
       };
       return grouped(ranks, place);
     }
+    case Communicator::stages: {
+      const std::int64_t stride = axis_stride(mesh, Axis::pipeline);
+      std::vector<std::vector<std::int64_t>> groups;
+      for (const std::int64_t rank : stage_ranks(mesh, 0)) {
+        groups.emplace_back();
+        for (std::int64_t stage = 0; stage < mesh.pipeline; ++stage) groups.back().push_back(rank + stage * stride);
+      }
+      return groups;
+    }
     case Communicator::tied_ends:
       break;
   }

@@ -149,8 +149,25 @@ enum class ScheduleKind {
   hanayo,
   seq1f1b,
   terapipe,
+  bpipe,
   searched
 };
+
+// Where embedding and output layer lie in a pipeline.
+enum class VocabularyParallel {
+  none,       // on the first and on the last stage
+  vocab_1,    // divided over all pipeline ranks, passes between the stages' with two barriers (arXiv:2411.05288)
+  vocab_2,    // the same with one barrier
+  interlaced  // divided, all ranks at once, and all wait for the collectives (nnScaler, OSDI 2024)
+};
+
+template <>
+inline constexpr auto enum_names<VocabularyParallel> = std::to_array<EnumName<VocabularyParallel>>({
+    {VocabularyParallel::none, "none"},
+    {VocabularyParallel::vocab_1, "vocab_1"},
+    {VocabularyParallel::vocab_2, "vocab_2"},
+    {VocabularyParallel::interlaced, "interlaced"},
+});
 
 template <>
 inline constexpr auto enum_names<ScheduleKind> = std::to_array<EnumName<ScheduleKind>>({
@@ -174,6 +191,7 @@ inline constexpr auto enum_names<ScheduleKind> = std::to_array<EnumName<Schedule
     {ScheduleKind::hanayo, "hanayo"},
     {ScheduleKind::seq1f1b, "seq1f1b"},
     {ScheduleKind::terapipe, "terapipe"},
+    {ScheduleKind::bpipe, "bpipe"},
     {ScheduleKind::searched, "searched"},
 });
 
@@ -223,8 +241,11 @@ struct Strategy {
   std::string schedule_file;                       // a schedule of the user's own, in PyTorch's CSV grammar, instead
   std::shared_ptr<const Schedule> given_schedule;  // what stands there; whoever simulates reads it
   std::int64_t virtual_stages = 1;                 // chunks a rank (interleaved)
-  double schedule_activations = 0;      // searched: micro-batches that a rank may keep; 0 = as 1F1B, one for each rank
-  std::int64_t sequence_slices = 1;     // seq1f1b, terapipe: parts of a sequence that go through the pipeline apart
+  double schedule_activations = 0;   // searched: micro-batches that a rank may keep; 0 = as 1F1B, one for each rank
+  std::int64_t sequence_slices = 1;  // seq1f1b, terapipe: parts of a sequence that go through the pipeline apart
+  std::vector<std::int64_t> slice_lengths;  // tokens of each, first to last; empty = even
+  bool balances_slices = false;             // whoever simulates fills slice_lengths so that each takes as long
+  VocabularyParallel vocabulary_parallel = VocabularyParallel::none;
   std::int64_t first_stage_layers = 0;  // layers of the first pipeline stage; 0 = even
   std::int64_t last_stage_layers = 0;
   std::vector<std::int64_t> stage_layers;  // of every stage, in the order of the model; empty = as the two above say

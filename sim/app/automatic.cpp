@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "sim/app/simulate.h"
 #include "sim/interop/pipeline_csv.h"
 #include "strategies/pipeline/schedule.h"
+#include "strategies/pipeline/slices.h"
 #include "strategies/placement/stages.h"
 
 namespace echelon {
@@ -70,6 +72,42 @@ std::optional<Infeasible> balance_stages(Decided& decided) {
   strategy.stage_layers = balanced_layers(layer_costs(scenario.model, times), kinds_of_stages(strategy, times));
   decided.choices.push_back(
       fmt::format("layers on stages, balanced by predicted time: [{}]", fmt::join(strategy.stage_layers, ", ")));
+  return std::nullopt;
+}
+
+// Slices whose passes through a stage take alike, by the predicted times of all layers; cut at one of 64 places at
+// most.
+std::optional<Infeasible> balance_slices(Decided& decided) {
+  constexpr std::int64_t most_cuts = 64;
+  Scenario& scenario = decided.scenario;
+  Strategy& strategy = scenario.strategy;
+  strategy.balances_slices = false;
+  const std::int64_t length = scenario.workload.sequence_length;
+  const std::int64_t grain = (length + most_cuts - 1) / most_cuts;
+  const std::int64_t cuts = (length + grain - 1) / grain;
+  if (strategy.sequence_slices > cuts)
+    return Infeasible{
+        fmt::format("sequence_slices cuts sequences of {} at one of {} places, not into {} slices; {} would do", length,
+                    cuts, strategy.sequence_slices, cuts)};
+  strategy.slice_lengths.assign(static_cast<std::size_t>(strategy.sequence_slices), 1);
+  strategy.slice_lengths.back() += length - strategy.sequence_slices;
+  const auto at = [&](std::int64_t cut) { return std::min(length, cut * grain); };
+  std::vector<SequencePart> parts;
+  std::map<std::pair<std::int64_t, std::int64_t>, std::size_t> index;  // by begin and length
+  for (std::int64_t from = 0; from < cuts; ++from)
+    for (std::int64_t to = from + 1; to <= cuts; ++to) {
+      index[{at(from), at(to) - at(from)}] = parts.size();
+      parts.push_back({static_cast<double>(at(from)) / static_cast<double>(length),
+                       static_cast<double>(at(to) - at(from)) / static_cast<double>(length)});
+    }
+  const auto times = part_times(scenario, parts);
+  if (const auto* refusal = std::get_if<Infeasible>(&times)) return *refusal;
+  strategy.slice_lengths = balanced_slices(
+      length, strategy.sequence_slices, grain, strategy.mesh.pipeline, [&](std::int64_t begin, std::int64_t tokens) {
+        return std::get<std::vector<Seconds>>(times)[index.at({begin, tokens})].value();
+      });
+  decided.choices.push_back(
+      fmt::format("slices of a sequence, balanced by predicted time: [{}]", fmt::join(strategy.slice_lengths, ", ")));
   return std::nullopt;
 }
 
@@ -163,8 +201,8 @@ void read_schedule(Decided& decided) {
 }  // namespace
 
 bool leaves_open(const Strategy& strategy) {
-  return leaves_schedule(strategy) || strategy.balances_stages || strategy.recompute_least ||
-         leaves_thresholds(strategy);
+  return leaves_schedule(strategy) || strategy.balances_stages || strategy.balances_slices ||
+         strategy.recompute_least || leaves_thresholds(strategy);
 }
 
 std::variant<Decided, Infeasible> decide(const Scenario& scenario) {
@@ -176,6 +214,8 @@ std::variant<Decided, Infeasible> decide(const Scenario& scenario) {
   if (strategy.balances_stages)
     if (auto refusal = balance_stages(decided)) return *refusal;
   if (leaves_thresholds(strategy)) threshold_stages(decided);
+  if (strategy.balances_slices)
+    if (auto refusal = balance_slices(decided)) return *refusal;
   if (recomputes)
     if (auto refusal = recompute_least(decided)) return *refusal;
   return decided;

@@ -1,5 +1,5 @@
 // What a scenario leaves to the simulator: a schedule in a file, layers on stages by predicted time or a framework's
-// rule, and the least recompute that fits.
+// rule, slices of sequences by predicted time, and the least recompute that fits.
 #pragma once
 
 #include <string>

@@ -46,7 +46,8 @@ class Tails {
   std::vector<TaskReference> latest_first() {
     std::vector<TaskReference> all;
     for (std::size_t p = 0; p < graph_.programs.size(); ++p) {
-      std::array<TaskId, stream_count> last{-1, -1, -1};
+      std::array<TaskId, stream_count> last{};
+      last.fill(-1);
       previous_.emplace_back();
       for (std::size_t i = 0; i < graph_.programs[p].tasks.size(); ++i) {
         TaskId& before = last[static_cast<std::size_t>(graph_.programs[p].tasks[i].stream)];
@@ -118,7 +119,7 @@ Seconds rank_bound(const Replayed& replayed, const Tails& tails, std::size_t ran
 bool has_bound(const Strategy& strategy) {
   const bool alike = strategy.schedule == ScheduleKind::gpipe || strategy.schedule == ScheduleKind::one_f_one_b ||
                      strategy.schedule == ScheduleKind::interleaved || strategy.schedule == ScheduleKind::looped_bfs;
-  return alike && !leaves_open(strategy);
+  return alike && strategy.vocabulary_parallel == VocabularyParallel::none && !leaves_open(strategy);
 }
 
 std::variant<Result, Infeasible> bound(const Scenario& scenario) {

@@ -150,25 +150,35 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
   return warnings;
 }
 
+// Block of the model that a run is of; then the shares of a divided vocabulary.
+std::size_t operator_block(const Lowering& lowering, std::size_t blocks, std::int32_t block) {
+  const std::size_t whole = lowering.kinds.size() * blocks;
+  const auto index = static_cast<std::size_t>(block);
+  return index < whole ? index % blocks : blocks + index - whole;
+}
+
 void list_operators(const Scenario& scenario, const Replayed& replayed, Result& result) {
   const Lowering& lowering = replayed.lowering;
   Pricers pricers(scenario, lowering);
   const std::size_t blocks = scenario.model.blocks.size();
   const std::int32_t kind = lowering.kind_of[result.critical_stage];
-  std::vector<double> times(blocks, 0);
+  std::vector<double> times(blocks + 2, 0);  // and shares of a divided vocabulary
   const auto& tasks = lowering.graph.programs[result.critical_stage].tasks;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    if (tasks[i].kind != TaskKind::forward) continue;
+    const bool shares = tasks[i].kind == TaskKind::output_forward || tasks[i].kind == TaskKind::embedding_forward;
+    if (tasks[i].kind != TaskKind::forward && !shares) continue;
     const bool repeats = replayed.repetition.covers(result.critical_stage, i);
     const auto count = static_cast<double>(repeats ? replayed.repetition.times + 1 : 1);
     for (const LayerRun& run : std::get<ComputeWork>(lowering.works[static_cast<std::size_t>(tasks[i].work)]).runs)
-      times[static_cast<std::size_t>(run.block) % blocks] += run.count * count;
+      if (run.pass == Pass::forward) times[operator_block(lowering, blocks, run.block)] += run.count * count;
   }
   for (std::size_t block = 0; block < times.size(); ++block) {
     if (times[block] == 0) continue;
-    for (const OperatorPrice& price : pricers.explain(kind, static_cast<std::int32_t>(block)))
-      result.operators.push_back(
-          {scenario.model.blocks[block].name, price.name, price.forward, price.backward, times[block], price.ground});
+    const bool shared = block >= blocks;
+    const std::size_t index = shared ? lowering.kinds.size() * blocks + block - blocks : block;
+    for (const OperatorPrice& price : pricers.explain(shared ? 0 : kind, static_cast<std::int32_t>(index)))
+      result.operators.push_back({!shared ? scenario.model.blocks[block].name : "vocabulary", price.name, price.forward,
+                                  price.backward, times[block], price.ground});
   }
 }
 
@@ -197,6 +207,7 @@ std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const 
 // Schedules of one forward and one backward pass in turn, whose steady state repetition.h describes.
 bool alternates(const Strategy& strategy) {
   if (strategy.given_schedule || !strategy.rank_layers.empty()) return false;
+  if (strategy.vocabulary_parallel != VocabularyParallel::none) return false;
   return strategy.schedule == ScheduleKind::one_f_one_b || strategy.schedule == ScheduleKind::interleaved;
 }
 
@@ -257,6 +268,25 @@ std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario) {
       times.by_kind.back().push_back(sum);
     }
   }
+  return times;
+}
+
+std::variant<std::vector<Seconds>, Infeasible> part_times(const Scenario& scenario,
+                                                          const std::vector<SequencePart>& parts) {
+  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario));
+  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
+  Lowering& lowering = std::get<Lowering>(lowered);
+  lowering.works.clear();
+  for (const SequencePart& part : parts) {
+    ComputeWork work;
+    for (const std::int32_t layer : scenario.model.layers)
+      for (const Pass pass : {Pass::forward, Pass::backward})
+        work.runs.push_back({layer, pass, Rerun::nothing, 1, part});
+    lowering.works.emplace_back(std::move(work));
+  }
+  lowering.sites.assign(lowering.works.size(), {});
+  std::vector<Seconds> times;
+  for (const Price& price : Pricers(scenario, lowering).price_all().by_work) times.push_back(price.device());
   return times;
 }
 

@@ -68,4 +68,8 @@ struct BlockTimes {
 };
 std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario);
 
+// Time of all layers, forward and backward, for each part of every sequence.
+std::variant<std::vector<Seconds>, Infeasible> part_times(const Scenario& scenario,
+                                                          const std::vector<SequencePart>& parts);
+
 }  // namespace echelon

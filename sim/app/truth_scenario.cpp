@@ -122,6 +122,7 @@ Refusal set_schedule(Translation& t) {
   if (auto refusal = take(parse_schedule(t.row.schedule), words)) return refusal;
   if (words) strategy.schedule = words->kind;
   if (words) strategy.balances_stages = words->redistributes_layers;
+  if (words) strategy.vocabulary_parallel = words->vocabulary;
   if (words && !words->approximation.empty()) t.assume(std::string(words->approximation));
   strategy.virtual_stages = t.row.vpp.value_or(1);
   const bool chunks_wanted = strategy.schedule == ScheduleKind::interleaved && strategy.mesh.pipeline > 1;

@@ -100,11 +100,11 @@ constexpr auto sharding_words = std::to_array<Words<ShardingWords>>({
     {"3", {Sharding::zero3, false, {}, {}}},
 });
 
-// Changes of the layer placement that the named schedule comes with.
-constexpr auto unsupported_placements = std::to_array<std::string_view>({
-    "vocab-1",
-    "vocab-2",
-    "interlaced",
+// Where the named schedule lays embedding and output layer (arXiv:2411.05288, table 5).
+constexpr auto vocabulary_words = std::to_array<Words<VocabularyParallel>>({
+    {"vocab-1", VocabularyParallel::vocab_1},
+    {"vocab-2", VocabularyParallel::vocab_2},
+    {"interlaced", VocabularyParallel::interlaced},
 });
 
 constexpr std::string_view zero_bubble_approximation =
@@ -218,15 +218,12 @@ Meaning<ShardingWords> parse_sharding(std::string_view text) {
 
 Meaning<ScheduleWords> parse_schedule(std::string_view text) {
   const std::string lower = lower_case(text);
-  for (const auto words : unsupported_placements)
-    if (lower.find(words) != std::string::npos)
-      return Infeasible{
-          fmt::format("schedule '{}' shares the vocabulary between stages; "
-                      "only the embedding on the first and the head on the last stage is known",
-                      text)};
   Meaning<ScheduleWords> meaning = look_up("schedule", text, schedule_words);
-  if (auto* words = std::get_if<ScheduleWords>(&meaning))
+  if (auto* words = std::get_if<ScheduleWords>(&meaning)) {
     words->redistributes_layers = lower.find("redis") != std::string::npos;
+    if (const auto* vocabulary = find_words<VocabularyParallel>(lower, vocabulary_words))
+      words->vocabulary = *vocabulary;
+  }
   if (std::holds_alternative<Infeasible>(meaning))
     return Infeasible{fmt::format("schedule '{}' is not among {}", text, all_names<ScheduleKind>())};
   return meaning;

@@ -41,6 +41,7 @@ struct ScheduleWords {
   std::string_view approximation;  // what is left out of the named schedule; "" = nothing
   bool redistributes_layers =
       false;  // so that stages with embedding or loss have fewer (arXiv:2411.05288, section 6.1)
+  VocabularyParallel vocabulary = VocabularyParallel::none;
 };
 Meaning<ScheduleWords> parse_schedule(std::string_view text);
 

@@ -11,6 +11,7 @@
 #include "sim/interop/pipeline_csv.h"
 #include "sim/report/gantt.h"
 #include "strategies/pipeline/timing.h"
+#include "strategies/pipeline/vocabulary.h"
 
 namespace echelon {
 
@@ -28,6 +29,7 @@ struct ScheduleOptions {
   std::int64_t chunks = 0;
   std::int64_t slices = 1;
   std::int64_t group = 0;
+  std::string vocabulary = "none";
   std::vector<double> costs;
   double memory_limit = 0;
   std::string svg;
@@ -39,6 +41,12 @@ struct ScheduleOptions {
 std::vector<std::string> schedule_names() {
   std::vector<std::string> names;
   for (const auto& kind : enum_names<ScheduleKind>) names.emplace_back(kind.name);
+  return names;
+}
+
+std::vector<std::string> vocabulary_names() {
+  std::vector<std::string> names;
+  for (const auto& method : enum_names<VocabularyParallel>) names.emplace_back(method.name);
   return names;
 }
 
@@ -69,6 +77,8 @@ ScheduleCosts costs_of(const ScheduleOptions& options, StageLayout layout, const
   ScheduleCosts costs;
   costs.stages = {{at(0, 1) / parts, at(1, 1) / parts, at(2, 1) / parts}};
   costs.communication = at(3, 0);
+  const double output = at(4, at(0, 1) / 4);
+  costs.output = {output, output, output};
   costs.memory_limit = options.memory_limit;
   return costs;
 }
@@ -106,14 +116,18 @@ Timed timed_name(const ScheduleOptions& options) {
     throw InputError({"schedule"}, fmt::format("{} does not slice sequences", options.name),
                      "--slices is for seq1f1b and terapipe");
   const ScheduleCosts costs = costs_of(options, schedule_row(kind).layout, shape);
-  Schedule schedule = build_schedule(kind, shape, costs);
+  const VocabularyParallel vocabulary = *from_name<VocabularyParallel>(options.vocabulary);
+  refuse(vocabulary_refusal(vocabulary, kind, shape.ranks));
+  Schedule schedule = vocabulary == VocabularyParallel::none
+                          ? build_schedule(kind, shape, costs)
+                          : build_vocabulary_schedule(vocabulary, kind, shape, costs);
   ScheduleTiming timing = timing_of(schedule, costs);
   return {fmt::format("{} ({})", options.name, schedule_row(kind).source), std::move(schedule), std::move(timing)};
 }
 
 constexpr std::size_t passes = 4;
 
-std::size_t kind_index(Pass pass) {
+std::size_t pass_index(Pass pass) {
   switch (pass) {
     case Pass::forward:
       return 0;
@@ -127,22 +141,30 @@ std::size_t kind_index(Pass pass) {
   return 0;
 }
 
+// The output layer's passes follow the layers'.
+std::size_t kind_index(const Timed& timed, const Action& action) {
+  if (action.part == ActionPart::layers) return pass_index(action.pass) + (action.chunk > 0 ? passes : 0);
+  return passes * (timed.schedule.shape.chunks > 1 ? 2 : 1) + (action.pass == Pass::forward ? 0 : 1);
+}
+
 Gantt gantt_of(const Timed& timed) {
   Gantt gantt;
   gantt.kinds = {{'F', "forward"}, {'B', "backward"}, {'I', "input gradient"}, {'W', "weight gradient"}};
   if (timed.schedule.shape.chunks > 1)
     for (std::size_t i = 0; i < passes; ++i)
       gantt.kinds.push_back({static_cast<char>(gantt.kinds[i].letter + 'a' - 'A'), i == 0 ? "of later chunks" : ""});
+  if (timed.schedule.vocabulary != VocabularyParallel::none)
+    gantt.kinds.insert(gantt.kinds.end(), {{'S', "output layer forward"}, {'T', "output layer backward"}});
   for (std::size_t rank = 0; rank < timed.schedule.ranks.size(); ++rank) {
     GanttLine line{fmt::format("rank {}", rank), {}};
     const RankOrder& order = timed.schedule.ranks[rank];
     for (std::size_t i = 0; i < order.size(); ++i) {
+      if (order[i].part == ActionPart::embedding) continue;  // takes no time
       ActionTime time = timed.timing.actions[rank][i];
       const double half = (time.end - time.start) / 2;  // a pair shares its time
       if (order[i].paired) time.end -= half;
       if (i > 0 && order[i - 1].paired) time.start += half;
-      line.bars.push_back({time.start, time.end, std::to_string(order[i].micro_batch),
-                           kind_index(order[i].pass) + (order[i].chunk > 0 ? passes : 0)});
+      line.bars.push_back({time.start, time.end, std::to_string(order[i].micro_batch), kind_index(timed, order[i])});
     }
     gantt.lines.push_back(std::move(line));
   }
@@ -206,9 +228,9 @@ int run_schedule(const ScheduleOptions& options) {
       fmt::print("{:<16} {}\n", kind.name, schedule_row(kind.value).source);
     return 0;
   }
-  if (options.costs.size() > 4)
+  if (options.costs.size() > 5)
     throw InputError({"--costs"}, fmt::format("{} numbers", options.costs.size()),
-                     "expected at most F,I,W,communication");
+                     "expected at most F,I,W,communication,output");
   const Timed timed = options.file.empty() ? timed_name(options) : timed_file(options);
   if (!options.svg.empty()) write_file(options.svg, gantt_svg(gantt_of(timed), timed.title));
   if (!options.csv.empty())
@@ -246,9 +268,14 @@ void add_schedule_command(CLI::App& app, CommandBody& body) {
       ->check(CLI::Range(std::int64_t{1}, most_micro_batches_drawn));
   command
       ->add_option("--costs", options->costs,
-                   "Times of a rank's layers: forward, input gradient, weight gradient, and of a message: 1,1,1,0")
+                   "Times of a rank's layers: forward, input gradient, weight gradient, of a message, and of each "
+                   "product of its share of a divided output layer: 1,1,1,0, and a quarter of the first")
       ->delimiter(',')
       ->check(CLI::Range(0.0, 1e9));
+  command
+      ->add_option("--vocabulary", options->vocabulary,
+                   "1f1b, v_half, v_min: divide embedding and output layer over the ranks")
+      ->check(CLI::IsMember(vocabulary_names()));
   command
       ->add_option("--memory-limit", options->memory_limit, "searched: micro-batches whose activations a rank may keep")
       ->check(CLI::Range(0.0, 1e6));

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::int64_t most_degree = 1'000'000;
 constexpr std::int64_t most_layers = 100'000;
+constexpr std::int64_t most_slice = 1'000'000'000;  // tokens
 
 using StrategyKey = Key<Strategy>;
 
@@ -61,6 +62,45 @@ const std::vector<StrategyKey>& offload_keys() {
           "first layers of each chunk whose activations wait in host memory for their backward pass"),
   };
   return keys;
+}
+
+void read_slice_split(const Value& value, Strategy& strategy) {
+  if (!value.is_scalar()) {
+    for (const Value& item : value.items()) strategy.slice_lengths.push_back(item.integer(1, most_slice));
+    return;
+  }
+  strategy.balances_slices = value.text() == "balanced";
+  if (!strategy.balances_slices && value.text() != "even")
+    value.fail(fmt::format("{} is '{}'", value.path(), value.text()),
+               "expected even, balanced, or a list of lengths in tokens");
+}
+
+const std::vector<StrategyKey>& slice_keys() {
+  static const std::vector<StrategyKey> keys = {
+      integer_key<Strategy>("count", 1, most_degree, &Strategy::sequence_slices,
+                            "of a sequence; where left out, as many as split has lengths"),
+      {{"split", any_of({choice_type({"even", "balanced"}), list_type(integer_type(1, most_slice))}),
+        "even; balanced: lengths by predicted time, so that a pipeline of them takes least; or lengths in tokens"},
+       read_slice_split},
+  };
+  return keys;
+}
+
+// A number cuts evenly.
+void read_sequence_slices(const Value& value, Strategy& strategy) {
+  strategy.slice_lengths.clear();
+  strategy.balances_slices = false;
+  if (!value.is_mapping()) {
+    strategy.sequence_slices = value.integer(1, most_degree);
+    return;
+  }
+  read_keys(value, slice_keys(), strategy);
+  const auto listed = static_cast<std::int64_t>(strategy.slice_lengths.size());
+  if (listed == 0) return;
+  if (value.find("count") && strategy.sequence_slices != listed)
+    value.fail(fmt::format("{} has {} lengths for {} slices", value.path(), listed, strategy.sequence_slices),
+               fmt::format("expected count: {}, or as many lengths", listed));
+  strategy.sequence_slices = listed;
 }
 
 void read_stage_layers(const Value& value, Strategy& strategy) {
@@ -197,8 +237,13 @@ std::vector<StrategyKey> schedule_rows() {
                             "where left out, the fewest that the schedule takes"),
       number_key<Strategy>("schedule_activations", 0, 1e6, &Strategy::schedule_activations,
                            "searched: micro-batches whose activations a rank may keep; 0 = as 1F1B, one for each rank"),
-      integer_key<Strategy>("sequence_slices", 1, most_degree, &Strategy::sequence_slices,
-                            "seq1f1b, terapipe: parts of a sequence that go through the pipeline apart"),
+      {{"sequence_slices", any_of({integer_type(1, most_degree), object_type_of(slice_keys())}),
+        "seq1f1b, terapipe: parts of a sequence that go through the pipeline apart; a number, or how they are cut"},
+       read_sequence_slices},
+      enum_key<VocabularyParallel, Strategy>(
+          "vocabulary_parallel", &Strategy::vocabulary_parallel,
+          "embedding and output layer divided over all pipeline ranks, their passes between the stages' with two "
+          "(vocab_1) or one (vocab_2) barriers, or all ranks at once (interlaced); none: on the first and last stage"),
       integer_key<Strategy>("first_stage_layers", 0, most_layers, &Strategy::first_stage_layers,
                             "layers of the first pipeline stage; 0 = an even share"),
       integer_key<Strategy>("last_stage_layers", 0, most_layers, &Strategy::last_stage_layers,

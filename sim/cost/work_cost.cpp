@@ -286,20 +286,19 @@ class PassBuilder {
 
 }  // namespace
 
-// Slice i of q has a q-th of the tokens; causal ones look back at i whole slices and half of their own, 2 i + 1 over q
-// times the mean of the whole sequence.
-CostContext WorkPricer::of_slice(const LayerRun& run) const {
+// Causal tokens of a part look back at all before it and at half of the part, where those of the whole sequence look
+// back at half of it: 2 (begin + share / 2) times as many.
+CostContext WorkPricer::of_part(const LayerRun& run) const {
   CostContext context = context_;
-  const double slices = static_cast<double>(run.slices);
-  context.tokens /= slices;
-  context.attended_share = (2 * static_cast<double>(run.slice) + 1) / slices;
+  context.tokens *= run.part.share;
+  context.attended_share = 2 * run.part.begin + run.part.share;
   return context;
 }
 
 const Price& WorkPricer::price_run(const LayerRun& run) {
-  const auto key = std::make_tuple(run.block, run.pass, run.rerun, run.slice);
+  const auto key = std::make_tuple(run.block, run.pass, run.rerun, run.part.begin, run.part.share);
   if (const auto found = runs_.find(key); found != runs_.end()) return found->second;
-  const PassBuilder builder((*context_.blocks)[static_cast<std::size_t>(run.block)], of_slice(run));
+  const PassBuilder builder((*context_.blocks)[static_cast<std::size_t>(run.block)], of_part(run));
   Price price;
   switch (run.rerun) {
     case Rerun::nothing:

@@ -97,10 +97,10 @@ class WorkPricer {
   Price price_optimizer(const OptimizerWork& work) const;
   Price price_host_copy(const HostCopy& work) const;
   const Price& price_run(const LayerRun& run);
-  CostContext of_slice(const LayerRun& run) const;
+  CostContext of_part(const LayerRun& run) const;
 
   CostContext context_;
-  std::map<std::tuple<std::int32_t, Pass, Rerun, std::int32_t>, Price> runs_;
+  std::map<std::tuple<std::int32_t, Pass, Rerun, double, double>, Price> runs_;
 };
 
 }  // namespace echelon

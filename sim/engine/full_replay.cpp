@@ -254,6 +254,10 @@ TaskScope scope_of(TaskKind kind) {
     case TaskKind::backward:
     case TaskKind::input_gradient:
     case TaskKind::weight_gradient:
+    case TaskKind::output_forward:
+    case TaskKind::output_backward:
+    case TaskKind::embedding_forward:
+    case TaskKind::embedding_backward:
       return TaskScope::lockstep;
     case TaskKind::parameter_gather:
     case TaskKind::gradient_reduce:
@@ -264,6 +268,9 @@ TaskScope scope_of(TaskKind kind) {
     case TaskKind::send_gradient:
     case TaskKind::copy_to_host:
     case TaskKind::copy_from_host:
+    case TaskKind::vocabulary_exchange:
+    case TaskKind::evict_activations:
+    case TaskKind::return_activations:
       return TaskScope::rank;
   }
   return TaskScope::rank;

@@ -16,9 +16,10 @@
 
 namespace echelon {
 
-// The last two are the copy engines, one for each direction of the link to the host.
-enum class Stream : std::uint8_t { compute, data, pipeline, to_host, from_host };
-inline constexpr std::size_t stream_count = 5;
+// `stages` takes what pipeline ranks exchange beside the messages of their passes: collectives over all of them, copies
+// between two. The two before it are the copy engines, one for each direction of the link to the host.
+enum class Stream : std::uint8_t { compute, data, pipeline, to_host, from_host, stages };
+inline constexpr std::size_t stream_count = 6;
 
 template <>
 inline constexpr auto enum_names<Stream> = std::to_array<EnumName<Stream>>({
@@ -27,6 +28,7 @@ inline constexpr auto enum_names<Stream> = std::to_array<EnumName<Stream>>({
     {Stream::pipeline, "pipeline"},
     {Stream::to_host, "to_host"},
     {Stream::from_host, "from_host"},
+    {Stream::stages, "stages"},
 });
 
 enum class TaskKind : std::uint8_t {
@@ -41,6 +43,13 @@ enum class TaskKind : std::uint8_t {
   optimizer,
   copy_to_host,
   copy_from_host,
+  output_forward,  // a rank's share of the output layer, where all pipeline ranks share it
+  output_backward,
+  embedding_forward,
+  embedding_backward,
+  vocabulary_exchange,  // a collective over pipeline ranks that share vocabulary layers
+  evict_activations,    // to another pipeline rank
+  return_activations,
 };
 
 template <>
@@ -56,6 +65,13 @@ inline constexpr auto enum_names<TaskKind> = std::to_array<EnumName<TaskKind>>({
     {TaskKind::optimizer, "optimizer"},
     {TaskKind::copy_to_host, "copy_to_host"},
     {TaskKind::copy_from_host, "copy_from_host"},
+    {TaskKind::output_forward, "output_forward"},
+    {TaskKind::output_backward, "output_backward"},
+    {TaskKind::embedding_forward, "embedding_forward"},
+    {TaskKind::embedding_backward, "embedding_backward"},
+    {TaskKind::vocabulary_exchange, "vocabulary_exchange"},
+    {TaskKind::evict_activations, "evict_activations"},
+    {TaskKind::return_activations, "return_activations"},
 });
 
 enum class MemoryCategory : std::uint8_t {

@@ -19,7 +19,8 @@ enum class Communicator : std::uint8_t {
   expert_data,  // replicas of a routed expert's parameter
   shard,        // hybrid sharding: neighbours that share one copy of the dense state
   replica,      // hybrid sharding: ranks that hold the same shard
-  tied_ends     // first and last stage, which hold copies of one table
+  tied_ends,    // first and last stage, which hold copies of one table
+  stages        // the ranks of all stages with the same other coordinates
 };
 
 // Members of one communicator, and how many of them share a node.
@@ -37,14 +38,20 @@ enum class Pass : std::uint8_t { forward, backward, input_gradient, weight_gradi
 // How much of a block's forward pass runs again before its backward pass.
 enum class Rerun : std::uint8_t { nothing, attention_core, selective_operators, listed_operators, everything };
 
+// A stretch of every sequence of a micro-batch, in shares of its length.
+struct SequencePart {
+  double begin = 0;
+  double share = 1;
+  friend bool operator==(const SequencePart&, const SequencePart&) = default;
+};
+
 // `count` layers of one block in one pass.
 struct LayerRun {
   std::int32_t block = 0;
   Pass pass = Pass::forward;
   Rerun rerun = Rerun::nothing;  // backward passes only
   double count = 1;
-  std::int32_t slice = 0;   // of the sequence, counted from its beginning
-  std::int32_t slices = 1;  // that the sequence is cut into, evenly
+  SequencePart part;  // of the sequence that is run
 };
 
 // Layers one after another on the compute stream, collectives inside them included.

@@ -218,6 +218,13 @@ std::string_view letter(Pass pass) {
   return "";
 }
 
+// Of a rank's share of output layer (S and T in arXiv:2411.05288) and embedding.
+std::string_view vocabulary_letter(const Action& action) {
+  const bool forward = action.pass == Pass::forward;
+  if (action.part == ActionPart::output) return forward ? "S" : "T";
+  return forward ? "E" : "G";
+}
+
 // The cells of one rank.
 class Writer {
  public:
@@ -251,8 +258,13 @@ class Writer {
     cell(fmt::format("{}{}{}", stage(action), name, action.micro_batch));
   }
 
+  bool exchanges(const Action& action) const {
+    return form_ == PipelineCsvForm::communication && action.pass != Pass::weight_gradient &&
+           action.part == ActionPart::layers;
+  }
+
   void receive(const Action& action) {
-    if (form_ == PipelineCsvForm::compute || action.pass == Pass::weight_gradient) return;
+    if (!exchanges(action)) return;
     const std::int64_t here = stage(action);
     const bool forward = action.pass == Pass::forward;
     if (forward ? is_first_stage(schedule_.layout, schedule_.shape, here)
@@ -262,7 +274,7 @@ class Writer {
   }
 
   void send(const Action& action) {
-    if (form_ == PipelineCsvForm::compute || action.pass == Pass::weight_gradient) return;
+    if (!exchanges(action)) return;
     const std::int64_t here = stage(action);
     const bool forward = action.pass == Pass::forward;
     if (forward ? is_last_stage(schedule_.layout, schedule_.shape, here)
@@ -288,6 +300,8 @@ Schedule read_pipeline_csv(const std::filesystem::path& path) {
 }
 
 std::string action_text(const Schedule& schedule, std::int64_t rank, const Action& action) {
+  if (action.part != ActionPart::layers)
+    return fmt::format("{}{}{}", rank, vocabulary_letter(action), action.micro_batch);
   const std::int64_t stage = stage_of(schedule.layout, schedule.shape, rank, action.chunk);
   const std::string slice = schedule.shape.slices > 1 ? fmt::format(".{}", action.slice) : "";
   return fmt::format("{}{}{}{}", stage, letter(action.pass), action.micro_batch, slice);

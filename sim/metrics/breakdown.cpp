@@ -20,8 +20,11 @@ void Breakdown::repeat(const Breakdown& since, double times) {
 
 namespace {
 
+// Between pipeline ranks.
 bool is_message(TaskKind kind) {
-  return kind == TaskKind::send_activation || kind == TaskKind::send_gradient;
+  return kind == TaskKind::send_activation || kind == TaskKind::send_gradient ||
+         kind == TaskKind::vocabulary_exchange || kind == TaskKind::evict_activations ||
+         kind == TaskKind::return_activations;
 }
 bool is_data_parallel(TaskKind kind) {
   return kind == TaskKind::parameter_gather || kind == TaskKind::gradient_reduce;

@@ -17,15 +17,17 @@ struct Colour {
   const char* svg;
   int terminal;
 };
-// The second four are lighter ones of the first.
-constexpr std::array<Colour, 8> colours{{{"#56b4e9", 74},
-                                         {"#009e73", 36},
-                                         {"#e69f00", 178},
-                                         {"#cc79a7", 175},
-                                         {"#aadaf4", 153},
-                                         {"#80ceb9", 115},
-                                         {"#f3cf80", 222},
-                                         {"#e5bcd3", 218}}};
+// The second four are lighter ones of the first; the last two stand apart.
+constexpr std::array<Colour, 10> colours{{{"#56b4e9", 74},
+                                          {"#009e73", 36},
+                                          {"#e69f00", 178},
+                                          {"#cc79a7", 175},
+                                          {"#aadaf4", 153},
+                                          {"#80ceb9", 115},
+                                          {"#f3cf80", 222},
+                                          {"#e5bcd3", 218},
+                                          {"#d55e00", 166},
+                                          {"#f0e442", 227}}};
 
 const Colour& colour_of(const GanttBar& bar) {
   return colours[bar.kind % colours.size()];

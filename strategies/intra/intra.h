@@ -31,6 +31,10 @@ void expert_parallel(LayerProgram& program, const Strategy& strategy);
 // That ratio for a layer of so many experts.
 double expert_imbalance(const Strategy& strategy, std::int64_t experts);
 
+// Takes the tables' operators, with what tensor ranks exchange for them, out of an embedding's or a head's program:
+// one share of them where `ranks` pipeline ranks divide the vocabulary (arXiv:2411.05288).
+LayerProgram take_vocabulary_share(LayerProgram& program, std::int64_t ranks);
+
 LayerProgram local_program(const Block& block, const Strategy& strategy);
 
 }  // namespace echelon

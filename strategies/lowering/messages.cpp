@@ -5,8 +5,15 @@
 #include "strategies/lowering/rank_kinds.h"
 #include "strategies/lowering/tasks.h"
 #include "strategies/mesh.h"
+#include "strategies/pipeline/slices.h"
 
 namespace echelon {
+
+namespace {
+
+constexpr std::int32_t left_open = -1;  // program of a dependence on the message that awaited_[task] names
+
+}  // namespace
 
 StageMessages::StageMessages(const LoweringInput& input, const StageShare& share, Lowering& into)
     : input_(input), share_(share), into_(into) {
@@ -47,16 +54,15 @@ void StageMessages::await(std::size_t rank, std::size_t stage, const Action& act
     leave_open(rank, slot_of(*from, action), action.pass == Pass::forward);
 }
 
-// Program -1 marks a dependence on the message that awaited_ names.
 void StageMessages::leave_open(std::size_t rank, Slot slot, bool forward) {
-  into_.graph.programs[rank].depend({-1, static_cast<TaskId>(awaited_.size())});
+  into_.graph.programs[rank].depend({left_open, static_cast<TaskId>(awaited_.size())});
   awaited_.emplace_back(slot, forward);
 }
 
 void StageMessages::resolve() {
   for (Program& program : into_.graph.programs)
     for (TaskReference& on : program.dependences)
-      if (on.program < 0) {
+      if (on.program == left_open) {
         const auto [slot, forward] = awaited_[static_cast<std::size_t>(on.task)];
         on = forward ? sent_forward_[slot] : sent_backward_[slot];
       }
@@ -69,9 +75,9 @@ void StageMessages::send(std::size_t rank, std::size_t stage, const Action& acti
   const bool beside = input_.strategy.overlap_pipeline;
   Program& program = into_.graph.programs[rank];
   const TaskId producer = last_task(program);
-  const TaskId id =
-      program.append(task_of(action, forward ? TaskKind::send_activation : TaskKind::send_gradient,
-                             beside ? Stream::pipeline : Stream::compute, transfer_work(rank, stage, *to)));
+  const TaskId id = program.append(task_of(action, forward ? TaskKind::send_activation : TaskKind::send_gradient,
+                                           beside ? Stream::pipeline : Stream::compute,
+                                           transfer_work(rank, stage, *to, action.slice)));
   if (beside) program.depend(reference(rank, last_compute(program, producer)));
   (forward ? sent_forward_ : sent_backward_)[slot_of(stage, action)] = reference(rank, id);
 }
@@ -80,16 +86,18 @@ const RankKind& StageMessages::kind_of(std::size_t rank) const {
   return into_.kinds[static_cast<std::size_t>(into_.kind_of[rank])];
 }
 
-Bytes StageMessages::message(std::size_t stage, std::size_t to, std::int64_t parts) const {
-  const double elements = share_.handed_on(std::min(stage, to));
-  return into_.execution.activation_element *
-         (into_.tokens * elements / static_cast<double>(parts * input_.strategy.sequence_slices));
+double StageMessages::elements(std::size_t stage, std::size_t to, std::int32_t slice) const {
+  return share_.handed_on(std::min(stage, to)) * slice_part(input_.strategy, into_.sequence, slice).share;
+}
+
+Bytes StageMessages::message(std::size_t stage, std::size_t to, std::int64_t parts, std::int32_t slice) const {
+  return into_.execution.activation_element * (into_.tokens * elements(stage, to, slice) / static_cast<double>(parts));
 }
 
 // Sequence parallelism sends each rank's share, and so does Megatron's scatter-gather optimisation (arXiv:2104.04473,
 // section 4.1). Between unlike degrees every rank sends and gets an even part of the whole, and the busier end is that
 // of fewer ranks (cross-mesh resharding with local all-gather: Alpa, arXiv:2201.12023, section 6).
-WorkId StageMessages::transfer_work(std::size_t rank, std::size_t stage, std::size_t to) {
+WorkId StageMessages::transfer_work(std::size_t rank, std::size_t stage, std::size_t to, std::int32_t slice) {
   const std::size_t receiver = share_.rank_of(to);
   const auto ours = static_cast<std::int64_t>(rank);
   const auto theirs = static_cast<std::int64_t>(receiver);
@@ -97,13 +105,13 @@ WorkId StageMessages::transfer_work(std::size_t rank, std::size_t stage, std::si
   const bool same_node = pipeline_ranks_share_node(mesh, ours, theirs, input_.placement.gpus_per_node);
   const auto [bridge, is_unknown] = bridges_.try_emplace({rank, receiver}, false);
   if (is_unknown) bridge->second = stages_bridge(mesh, input_.placement, rank, receiver);
-  const double elements = share_.handed_on(std::min(stage, to));
-  const auto key = std::make_tuple(same_node, bridge->second, elements, into_.kind_of[rank], into_.kind_of[receiver]);
+  const auto key = std::make_tuple(same_node, bridge->second, elements(stage, to, slice), into_.kind_of[rank],
+                                   into_.kind_of[receiver]);
   const auto [known, is_new] = transfer_works_.try_emplace(key, -1);
   if (!is_new) return known->second;
   const std::int64_t fewer = std::min(kind_of(rank).tensor, kind_of(receiver).tensor);
   const bool in_parts = divides() || kind_of(rank).tensor != kind_of(receiver).tensor;
-  const Bytes bytes = message(stage, to, in_parts ? fewer : 1);
+  const Bytes bytes = message(stage, to, in_parts ? fewer : 1, slice);
   return known->second = add_work(into_, rank, TransferWork{bytes, same_node, bridge->second}, receiver);
 }
 
@@ -114,17 +122,16 @@ bool StageMessages::assemble(std::size_t rank, std::size_t stage, const Action& 
   if (tensor == 1 || tensor == kind_of(share_.rank_of(*from)).tensor) return false;
   const bool forward = action.pass == Pass::forward;
   into_.graph.programs[rank].append(task_of(action, forward ? TaskKind::send_activation : TaskKind::send_gradient,
-                                            Stream::compute, assembly_work(rank, stage, *from)));
+                                            Stream::compute, assembly_work(rank, stage, *from, action.slice)));
   await(rank, stage, action);
   return true;
 }
 
-WorkId StageMessages::assembly_work(std::size_t rank, std::size_t stage, std::size_t from) {
-  const auto [known, is_new] =
-      assembly_works_.try_emplace({into_.kind_of[rank], share_.handed_on(std::min(stage, from))}, -1);
+WorkId StageMessages::assembly_work(std::size_t rank, std::size_t stage, std::size_t from, std::int32_t slice) {
+  const auto [known, is_new] = assembly_works_.try_emplace({into_.kind_of[rank], elements(stage, from, slice)}, -1);
   if (!is_new) return known->second;
   const GroupLayout& group = kind_of(rank).groups[static_cast<std::size_t>(Axis::tensor)];
-  const CollectiveWork gather{CollectiveKind::all_gather, group, message(stage, from, 1), 1};
+  const CollectiveWork gather{CollectiveKind::all_gather, group, message(stage, from, 1, slice), 1};
   return known->second = add_work(into_, rank, CollectiveChain{{gather}, {}, Axis::pipeline});
 }
 

@@ -40,12 +40,13 @@ class StageMessages {
   std::optional<std::size_t> sender(std::size_t rank, std::size_t stage, const Action& action) const;
   std::optional<std::size_t> receiver(std::size_t rank, std::size_t stage, const Action& action) const;
   std::optional<std::size_t> elsewhere(std::size_t rank, std::size_t stage) const;
-  // Bytes of the hidden states of one micro-batch, or slice of it, that pass between two stages, in one of so many
-  // parts.
-  Bytes message(std::size_t stage, std::size_t to, std::int64_t parts) const;
+  // Elements of a token that pass between two stages, times the slice's share of the tokens.
+  double elements(std::size_t stage, std::size_t to, std::int32_t slice) const;
+  // Bytes of the hidden states of one slice of a micro-batch that pass between two stages, in one of so many parts.
+  Bytes message(std::size_t stage, std::size_t to, std::int64_t parts, std::int32_t slice) const;
   // Of what `stage`, on `rank`, sends to the stage `to` before or after it.
-  WorkId transfer_work(std::size_t rank, std::size_t stage, std::size_t to);
-  WorkId assembly_work(std::size_t rank, std::size_t stage, std::size_t from);
+  WorkId transfer_work(std::size_t rank, std::size_t stage, std::size_t to, std::int32_t slice);
+  WorkId assembly_work(std::size_t rank, std::size_t stage, std::size_t from, std::int32_t slice);
   const RankKind& kind_of(std::size_t rank) const;
   // Whether the message is a rank's own share alone.
   bool divides() const { return input_.strategy.sequence_parallel || input_.strategy.divides_messages; }

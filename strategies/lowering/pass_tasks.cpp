@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "strategies/lowering/tasks.h"
+#include "strategies/pipeline/slices.h"
 
 namespace echelon {
 
@@ -55,7 +56,7 @@ TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange
   task.layer = whole_stage ? -1 : static_cast<std::int32_t>(units.first);
   task.syncs_host = opens(action, units) && strategy_.synchronous_pipeline && strategy_.mesh.pipeline > 1;
   const TaskId id = program.append(task);
-  add_memory_effect(program, units, action.pass);
+  add_memory_effect(program, units, action);
   return id;
 }
 
@@ -67,8 +68,8 @@ WorkId PassTasks::work(std::size_t rank, const UnitRange& units, const Action& a
   ComputeWork work;
   for (std::size_t i = units.first; i < units.last; ++i) {
     const StageUnit& unit = share_.units(units.stage)[i];
-    const LayerRun run{unit.block, pass,         rerun_of(unit, pass, strategy_.recompute),
-                       1,          action.slice, static_cast<std::int32_t>(strategy_.sequence_slices)};
+    const LayerRun run{unit.block, pass, rerun_of(unit, pass, strategy_.recompute), 1,
+                       slice_part(strategy_, into_.sequence, action.slice)};
     if (!work.runs.empty() && work.runs.back().block == run.block && work.runs.back().rerun == run.rerun)
       work.runs.back().count += 1;
     else
@@ -79,7 +80,7 @@ WorkId PassTasks::work(std::size_t rank, const UnitRange& units, const Action& a
 
 // Activations are kept from the forward pass to the end of the backward pass; the input gradient leaves behind what the
 // weight gradient needs.
-void PassTasks::add_memory_effect(Program& program, const UnitRange& units, Pass pass) const {
+void PassTasks::add_memory_effect(Program& program, const UnitRange& units, const Action& action) const {
   Bytes kept;
   Bytes for_weights;
   Bytes forward_extra;
@@ -94,8 +95,8 @@ void PassTasks::add_memory_effect(Program& program, const UnitRange& units, Pass
   if (strategy_.keeps_stage_outputs && !share_.is_last(units.stage) && units.last == share_.units(units.stage).size())
     kept += into_.execution.activation_element * (into_.tokens * share_.handed_on(units.stage));
   for (Bytes* part : {&kept, &for_weights, &forward_extra, &backward_extra})
-    *part *= 1.0 / static_cast<double>(strategy_.sequence_slices);
-  switch (pass) {
+    *part *= slice_part(strategy_, into_.sequence, action.slice).share;
+  switch (action.pass) {
     case Pass::forward:
       program.effect({MemoryCategory::activations, forward_extra, kept, Bytes(0)});
       return;

@@ -29,7 +29,7 @@ class PassTasks {
 
  private:
   WorkId work(std::size_t rank, const UnitRange& units, const Action& action);
-  void add_memory_effect(Program& program, const UnitRange& units, Pass pass) const;
+  void add_memory_effect(Program& program, const UnitRange& units, const Action& action) const;
 
   const Strategy& strategy_;
   const StageShare& share_;

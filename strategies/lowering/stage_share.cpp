@@ -5,6 +5,7 @@
 #include "strategies/intra/intra.h"
 #include "strategies/lowering/rank_kinds.h"
 #include "strategies/mesh.h"
+#include "strategies/pipeline/vocabulary.h"
 #include "strategies/placement/stages.h"
 
 namespace echelon {
@@ -25,6 +26,10 @@ double table_elements(const LayerProgram& embedding) {
     if (const Operator* op = std::get_if<Operator>(&step); op != nullptr && op->kind == OperatorKind::embedding)
       return op->parameters;
   return 0;
+}
+
+bool divides_vocabulary(const Strategy& strategy) {
+  return strategy.vocabulary_parallel != VocabularyParallel::none;
 }
 
 // Forward FLOPs of one layer of the block on one rank.
@@ -62,6 +67,13 @@ Lowering describe_ranks(const LoweringInput& input) {
       if (block.role == BlockRole::head) lowering.blocks.back().kernels = strategy.loss_kernels;
     }
   }
+  if (divides_vocabulary(strategy))
+    for (const std::int32_t whole : {input.model.head, input.model.embedding})
+      for (std::size_t kind = lowering.kinds.size(); kind-- > 0;) {  // alike but for their places: one share for all
+        LayerProgram& program = lowering.blocks[kind * input.model.blocks.size() + static_cast<std::size_t>(whole)];
+        LayerProgram share = take_vocabulary_share(program, mesh.pipeline);
+        if (kind == 0) lowering.blocks.push_back(std::move(share));
+      }
   return lowering;
 }
 
@@ -87,7 +99,10 @@ Schedule StageShare::scheduled(const Lowering& described) const {
   costs.keeps_layout = !strategy.rank_layers.empty() || described.kinds.size() > 1;
   costs.memory_limit =
       strategy.schedule_activations > 0 ? strategy.schedule_activations : static_cast<double>(strategy.mesh.pipeline);
-  return build_schedule(strategy.schedule, shape, costs);
+  if (!divides_vocabulary(strategy)) return build_schedule(strategy.schedule, shape, costs);
+  const double output = forward_flops(described.blocks[described.blocks.size() - 2], described);
+  costs.output = {output, output, output};
+  return build_vocabulary_schedule(strategy.vocabulary_parallel, strategy.schedule, shape, costs);
 }
 
 // Each gradient costs what the forward pass does, and recomputed layers their forward pass once more.
@@ -122,14 +137,18 @@ double StageShare::weight_share() const {
 
 void StageShare::describe_blocks(const Lowering& described) {
   const std::size_t blocks = input_.model.blocks.size();
+  const std::size_t whole = described.kinds.size() * blocks;  // then the shares of a divided vocabulary
   Strategy strategy;
   for (std::size_t i = 0; i < described.blocks.size(); ++i) {
-    if (i % blocks == 0) strategy = strategy_of_stage(input_.strategy, described.kinds[i / blocks].program);
-    const Block& block = input_.model.blocks[model_block(i)];
+    if (i < whole && i % blocks == 0)
+      strategy = strategy_of_stage(input_.strategy, described.kinds[i / blocks].program);
+    const BlockRole role = i < whole    ? input_.model.blocks[model_block(i)].role
+                           : i == whole ? BlockRole::head
+                                        : BlockRole::embedding;
     Execution execution = described.execution;
     execution.style = described.blocks[i].kernels.value_or(execution.style);
     const auto memory = [&](Recompute recompute) {
-      return block_memory(described.blocks[i], block.role, strategy, recompute, execution, described.tokens,
+      return block_memory(described.blocks[i], role, strategy, recompute, execution, described.tokens,
                           described.sequence);
     };
     BlockFacts facts;
@@ -155,9 +174,10 @@ void StageShare::copy_tied_table(const Lowering& described) {
 }
 
 // The last stage of a pipeline needs a table of its own for a tied output projection, unless it lies on the first one's
-// rank, as in a V and in pipelines from both ends.
+// rank, as in a V and in pipelines from both ends, or every rank has its share of both.
 bool StageShare::holds_table_twice() const {
-  return schedule_.layout != StageLayout::bidirectional && first_rank() != last_rank();
+  return schedule_.layout != StageLayout::bidirectional && first_rank() != last_rank() &&
+         !divides_vocabulary(input_.strategy);
 }
 
 std::size_t StageShare::first_rank() const {
@@ -283,6 +303,11 @@ StageState StageShare::rank_state(std::size_t rank) const {
     state.routed += stage.routed;
     state.tensors += stage.tensors;
   }
+  if (divides_vocabulary(input_.strategy))
+    for (const StageUnit& unit : {output_share(), embedding_share()}) {
+      state.dense += facts(unit).dense;
+      state.tensors += facts(unit).tensors;
+    }
   return state;
 }
 

@@ -74,6 +74,9 @@ class StageShare {
 
   const BlockFacts& facts(const StageUnit& unit) const { return facts_[static_cast<std::size_t>(unit.block)]; }
   const BlockMemory& memory(const StageUnit& unit) const;
+  // Every rank's share of the output layer and of the embedding, where the pipeline ranks divide them.
+  StageUnit output_share() const { return {static_cast<std::int32_t>(facts_.size()) - 2}; }
+  StageUnit embedding_share() const { return {static_cast<std::int32_t>(facts_.size()) - 1}; }
   // Elements of the table that the first and last stage of a pipeline hold a copy of each; 0 where none is tied.
   double tied_table() const { return tied_table_; }
   // Embedding and head form FSDP's root group: gathered at the start of the forward pass and kept to the end of the

@@ -20,7 +20,8 @@ struct BuildingBlock {
 };
 constexpr std::int64_t period = 6;
 
-RankOrder repeat(const BuildingBlock& block, std::int64_t micro_batches) {
+// `delay`: periods by which the backward passes come later.
+RankOrder repeat(const BuildingBlock& block, std::int64_t micro_batches, std::int64_t delay) {
   std::map<std::int64_t, Action> slots;
   for (std::int64_t j = 0; j < micro_batches; ++j) {
     const auto at = [&](std::int64_t slot, Pass pass, std::int32_t chunk) {
@@ -28,8 +29,8 @@ RankOrder repeat(const BuildingBlock& block, std::int64_t micro_batches) {
     };
     at(block.first_forward, Pass::forward, 0);
     at(block.second_forward, Pass::forward, 1);
-    at(block.second_backward, Pass::input_gradient, 1);
-    at(block.first_backward, Pass::input_gradient, 0);
+    at(block.second_backward + period * delay, Pass::input_gradient, 1);
+    at(block.first_backward + period * delay, Pass::input_gradient, 0);
   }
   RankOrder order;
   std::deque<Action> waiting;
@@ -60,8 +61,8 @@ bool are_even(const ScheduleCosts& costs) {
 // activations of every chunk as one, so it is left out where chunks differ: an output layer's gradients are larger.
 template <class Block>
 Schedule squeezed(const ScheduleShape& shape, const ScheduleCosts& costs, const Block& block) {
-  Schedule best =
-      by_rank(shape, StageLayout::wave, [&](std::int64_t rank) { return repeat(block(rank), shape.micro_batches); });
+  Schedule best = by_rank(shape, StageLayout::wave,
+                          [&](std::int64_t rank) { return repeat(block(rank), shape.micro_batches, shape.delay); });
   const ScheduleTiming timing = timing_of(best, costs);
   double least = timing.makespan;
   const auto offer = [&](Schedule candidate) {
@@ -71,7 +72,7 @@ Schedule squeezed(const ScheduleShape& shape, const ScheduleCosts& costs, const 
     best = std::move(candidate);
   };
   offer(with_idle_filled(best, costs));
-  if (!are_even(costs)) return best;
+  if (shape.delay > 0 || !are_even(costs)) return best;  // list scheduling knows of no delay
   GreedyRules rules;
   rules.memory_limit = *std::max_element(timing.peak.begin(), timing.peak.end());
   for (const Preference preference : {Preference::backward, Preference::alternate}) {

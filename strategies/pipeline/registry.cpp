@@ -60,6 +60,7 @@ constexpr auto registry = std::to_array<ScheduleRow>({
     {ScheduleKind::hanayo, StageLayout::wave, hanayo, 2, any, any_number, "arXiv:2308.15762"},
     {ScheduleKind::seq1f1b, StageLayout::loop, seq_1f1b, 1, 1, any_number, "arXiv:2406.03488"},
     {ScheduleKind::terapipe, StageLayout::loop, tera_pipe, 1, 1, any_number, "arXiv:2102.07988"},
+    {ScheduleKind::bpipe, StageLayout::loop, bpipe, 1, 1, any_number, "BPipe, ICML 2023"},
     {ScheduleKind::searched, StageLayout::loop, searched, 1, any, any_number, "list scheduling and local search"},
 });
 

@@ -15,6 +15,10 @@
 
 namespace echelon {
 
+// What a pass runs: a chunk of layers, or a rank's share of the output layer or of the embedding where all pipeline
+// ranks share them (vocabulary.h). Passes of the latter two belong to chunk 0.
+enum class ActionPart : std::uint8_t { layers, output, embedding };
+
 // One pass of one micro-batch (or of one slice of its sequence) through one chunk of a rank.
 struct Action {
   Pass pass = Pass::forward;  // backward = input and weight gradient in one
@@ -22,6 +26,7 @@ struct Action {
   std::int32_t micro_batch = 0;
   std::int32_t slice = 0;
   bool paired = false;  // runs together with the action after it (DualPipe's overlapped forward and backward)
+  ActionPart part = ActionPart::layers;
 
   friend bool operator==(const Action&, const Action&) = default;
 };
@@ -32,6 +37,7 @@ struct ScheduleShape {
   std::int64_t chunks = 1;         // of a rank
   std::int64_t slices = 1;         // of each micro-batch's sequence
   std::int64_t group = 0;          // interleaved: micro-batches that walk through the chunks together; 0 = the ranks
+  std::int64_t delay = 0;  // 1f1b, v_half, v_min: micro-batches that the last stage is ahead of its own backward
 };
 
 // Which stage lies where.
@@ -65,11 +71,22 @@ enum class WeightVersions {
   in_flight  // one for each micro-batch that the rank may hold, and an update after each (PipeDream)
 };
 
+// Activations of a micro-batch that a rank lends to its partner, rank p - 1 - r (bpipe.cpp): from behind its forward
+// pass until behind the backward pass of an earlier one.
+struct Eviction {
+  std::int32_t micro_batch = 0;
+  std::int32_t returns_after = 0;  // micro-batch
+
+  friend bool operator==(const Eviction&, const Eviction&) = default;
+};
+
 struct Schedule {
   ScheduleShape shape;
   StageLayout layout = StageLayout::loop;
   std::vector<RankOrder> ranks;
   WeightVersions versions = WeightVersions::one;
+  VocabularyParallel vocabulary = VocabularyParallel::none;
+  std::vector<std::vector<Eviction>> evictions{};  // by rank, in the order in which they leave; empty where none leave
 };
 
 // Times of one stage in any unit; of one slice where sequences are sliced evenly.
@@ -88,6 +105,7 @@ struct ScheduleCosts {
   double memory_limit = 0;                     // activations of a rank in micro-batches of its chunks; 0 = none
   double weight_share = 1;                     // of a chunk's activations that only its weight gradient frees
   bool keeps_layout = false;                   // searched: loops alone, where it matters which stage lies on which rank
+  StageCost output{0, 0, 0};                   // of one rank's share of a divided output layer
 
   const StageCost& of(std::int64_t stage) const { return stages[static_cast<std::size_t>(stage) % stages.size()]; }
 };
@@ -128,6 +146,7 @@ Schedule chimera(const ScheduleShape& shape, const ScheduleCosts& costs);
 Schedule hanayo(const ScheduleShape& shape, const ScheduleCosts& costs);
 Schedule seq_1f1b(const ScheduleShape& shape, const ScheduleCosts& costs);
 Schedule tera_pipe(const ScheduleShape& shape, const ScheduleCosts& costs);
+Schedule bpipe(const ScheduleShape& shape, const ScheduleCosts& costs);
 Schedule searched(const ScheduleShape& shape, const ScheduleCosts& costs);
 
 // Why a shape cannot be, with what would do; nothing where it can.

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "sim/base/error.h"
+#include "strategies/pipeline/vocabulary.h"
 
 namespace echelon {
 
@@ -50,6 +51,7 @@ class Runner {
         stages_(schedule.shape.ranks * schedule.shape.chunks),
         forwards_(stages_, schedule.shape),
         backwards_(stages_, schedule.shape),
+        events_(divides_vocabulary() ? schedule.shape : ScheduleShape{0, 0}),
         next_(schedule.ranks.size(), 0),
         free_(schedule.ranks.size(), 0) {
     for (const RankOrder& order : schedule.ranks) timing_.actions.emplace_back(order.size());
@@ -75,6 +77,7 @@ class Runner {
   // Calls `visit(wait)` for each thing that the action waits for.
   template <class Visit>
   void for_waits(std::size_t rank, const Action& action, const Visit& visit) const {
+    if (action.part != ActionPart::layers) return;
     const std::int64_t here = stage(rank, action);
     if (action.pass == Pass::forward) {
       if (!is_first_stage(schedule_.layout, schedule_.shape, here)) visit(Wait{here - 1, true});
@@ -94,19 +97,30 @@ class Runner {
     return producer == static_cast<std::int64_t>(rank) ? end : end + costs_.communication;
   }
 
-  double duration(std::int64_t stage, Pass pass) const {
-    const StageCost& cost = costs_.of(stage);
-    switch (pass) {
-      case Pass::forward:
-        return cost.forward;
-      case Pass::input_gradient:
-        return cost.input;
-      case Pass::weight_gradient:
-        return cost.weight;
-      case Pass::backward:
-        return cost.input + cost.weight;
-    }
-    return 0;
+  double duration(std::int64_t stage, const Action& action) const {
+    return action_duration(costs_, schedule_.vocabulary, stage, action);
+  }
+
+  bool divides_vocabulary() const { return schedule_.vocabulary != VocabularyParallel::none; }
+
+  StageEnds ends_of(std::int64_t stage) const {
+    return {is_first_stage(schedule_.layout, schedule_.shape, stage),
+            is_last_stage(schedule_.layout, schedule_.shape, stage)};
+  }
+
+  // Calls `visit(event, micro-batch)` for each event that the action waits for: its own, and where collectives hold
+  // back all ranks that of the vocabulary's pass before it.
+  template <class Visit>
+  void for_events(std::size_t rank, std::size_t index, const Visit& visit) const {
+    if (!divides_vocabulary()) return;
+    const RankOrder& order = schedule_.ranks[rank];
+    const auto of_stage = [&](const Action& action) { return ends_of(stage(rank, action)); };
+    if (const auto event = awaited_event(schedule_.vocabulary, order[index], of_stage(order[index])))
+      visit(*event, order[index].micro_batch);
+    if (schedule_.vocabulary != VocabularyParallel::interlaced || index == 0) return;
+    const Action& before = order[index - 1];
+    if (before.part == ActionPart::layers) return;
+    if (const auto event = event_of(before, of_stage(before))) visit(*event, before.micro_batch);
   }
 
   // A pair starts once both can and ends as one.
@@ -118,7 +132,9 @@ class Runner {
     double length = 0;
     for (std::size_t i = next_[rank]; i < next_[rank] + count; ++i) {
       for_waits(rank, order[i], [&](const Wait& wait) { start = std::max(start, arrival(rank, order[i], wait)); });
-      length += duration(stage(rank, order[i]), order[i].pass);
+      for_events(rank, i,
+                 [&](VocabularyEvent event, std::int32_t j) { start = std::max(start, events_.at(event, j)); });
+      length += duration(stage(rank, order[i]), order[i]);
     }
     if (start == unknown) return false;
     free_[rank] = start + length;
@@ -130,6 +146,10 @@ class Runner {
     const Action& action = schedule_.ranks[rank][next_[rank]];
     const std::int64_t here = stage(rank, action);
     timing_.actions[rank][next_[rank]++] = {start, free_[rank]};
+    if (divides_vocabulary())
+      if (const auto event = event_of(action, ends_of(here)))
+        events_.finish(*event, action.micro_batch, free_[rank] + costs_.communication);
+    if (action.part != ActionPart::layers) return;
     if (action.pass == Pass::forward) forwards_.at(here, action) = free_[rank];
     if (is_backward(action.pass)) backwards_.at(here, action) = free_[rank];
   }
@@ -143,7 +163,21 @@ class Runner {
         if (arrival(rank, order[i], wait) == unknown)
           found = static_cast<std::size_t>(place_of(schedule_.layout, schedule_.shape, wait.stage).rank);
       });
+    if (!found)
+      for_events(rank, next_[rank], [&](VocabularyEvent event, std::int32_t j) {
+        if (events_.at(event, j) == unknown && !found) found = maker_of(event, j);
+      });
     return found;
+  }
+
+  // A rank that has not yet done its part in the event.
+  std::optional<std::size_t> maker_of(VocabularyEvent event, std::int32_t micro_batch) const {
+    for (std::size_t rank = 0; rank < next_.size(); ++rank)
+      for (std::size_t i = next_[rank]; i < schedule_.ranks[rank].size(); ++i) {
+        const Action& action = schedule_.ranks[rank][i];
+        if (action.micro_batch == micro_batch && event_of(action, ends_of(stage(rank, action))) == event) return rank;
+      }
+    return std::nullopt;
   }
 
   ScheduleDeadlock deadlock(std::size_t rank) {
@@ -172,9 +206,9 @@ class Runner {
     for (std::size_t rank = 0; rank < next_.size(); ++rank) {
       const auto& times = timing_.actions[rank];
       double work = 0;
-      for (const Action& action : schedule_.ranks[rank]) work += duration(stage(rank, action), action.pass);
+      for (const Action& action : schedule_.ranks[rank]) work += duration(stage(rank, action), action);
       timing_.work.push_back(work);
-      timing_.peak.push_back(peak_of(schedule_.ranks[rank]));
+      timing_.peak.push_back(schedule_.evictions.empty() ? peak_of(schedule_.ranks[rank]) : peak_with_loans(rank));
       if (times.empty()) continue;
       first = std::min(first, times.front().start);
       last = std::max(last, times.back().end);
@@ -183,10 +217,41 @@ class Runner {
     timing_.makespan = first == unknown ? 0 : last - first;
   }
 
+  // What the rank has not lent and what it borrowed, by time: messages take none.
+  double peak_with_loans(std::size_t rank) const {
+    std::vector<std::pair<double, double>> changes;
+    const RankOrder& order = schedule_.ranks[rank];
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const bool forward = order[i].pass == Pass::forward;
+      const ActionTime& time = timing_.actions[rank][i];
+      changes.emplace_back(forward ? time.start : time.end, forward ? 1 : -1);
+    }
+    add_loans(rank, -1, changes);
+    add_loans(schedule_.ranks.size() - 1 - rank, 1, changes);
+    std::sort(changes.begin(), changes.end());  // at one time what goes comes first
+    double live = 0;
+    double most = 0;
+    for (const auto& [time, change] : changes) most = std::max(most, live += change);
+    return most;
+  }
+
+  void add_loans(std::size_t lender, double change, std::vector<std::pair<double, double>>& changes) const {
+    std::map<std::pair<bool, std::int32_t>, double> ends;
+    for (std::size_t i = 0; i < schedule_.ranks[lender].size(); ++i) {
+      const Action& action = schedule_.ranks[lender][i];
+      ends[{action.pass == Pass::forward, action.micro_batch}] = timing_.actions[lender][i].end;
+    }
+    for (const Eviction& eviction : schedule_.evictions[lender]) {
+      changes.emplace_back(ends.at({true, eviction.micro_batch}), change);
+      changes.emplace_back(ends.at({false, eviction.returns_after}), -change);
+    }
+  }
+
   double peak_of(const RankOrder& order) const {
     double live = 0;
     double most = 0;
     for (const Action& action : order) {
+      if (action.part != ActionPart::layers) continue;
       live += activations_taken(action.pass, costs_.weight_share);
       most = std::max(most, live);
     }
@@ -198,12 +263,32 @@ class Runner {
   std::int64_t stages_ = 0;
   Ends forwards_;
   Ends backwards_;
+  VocabularyTimes events_;
   std::vector<std::size_t> next_;  // by rank: the first action that has not run
   std::vector<double> free_;
   ScheduleTiming timing_;
 };
 
 }  // namespace
+
+double action_duration(const ScheduleCosts& costs, VocabularyParallel method, std::int64_t stage,
+                       const Action& action) {
+  if (action.part == ActionPart::embedding) return 0;
+  const bool output = action.part == ActionPart::output;
+  const StageCost& cost = output ? costs.output : costs.of(stage);
+  const bool early_input = output && method == VocabularyParallel::vocab_2;  // with the forward pass
+  switch (action.pass) {
+    case Pass::forward:
+      return cost.forward + (early_input ? cost.input : 0);
+    case Pass::input_gradient:
+      return cost.input;
+    case Pass::weight_gradient:
+      return cost.weight;
+    case Pass::backward:
+      return cost.weight + (early_input ? 0 : cost.input);
+  }
+  return 0;
+}
 
 double ScheduleTiming::bubble_of_makespan() const {
   const double busy = std::accumulate(work.begin(), work.end(), 0.0);

@@ -3,6 +3,7 @@
 //   start = max(rank is free, what it waits for is done + communication where that ran on another rank)
 //   forward of a stage waits for the forward of the stage before; an input gradient (or whole backward) for that of the
 //   stage behind and for the stage's own forward; a weight gradient for its input gradient
+//   where the vocabulary is divided, passes wait for events of all ranks too (vocabulary.h)
 //   two actions that run together start once both can, take the sum of their times and end as one
 //   makespan: first start to last end over all ranks; span: the longest of one rank's own first start to last end,
 //   which is what the zero-bubble papers count (arXiv:2401.10241)
@@ -19,6 +20,9 @@ struct ActionTime {
   double start = 0;
   double end = 0;
 };
+
+// How long an action on this stage takes; passes of the embedding take none.
+double action_duration(const ScheduleCosts& costs, VocabularyParallel method, std::int64_t stage, const Action& action);
 
 struct ScheduleTiming {
   std::vector<std::vector<ActionTime>> actions;  // by rank, in the order of its list

@@ -45,6 +45,30 @@ TEST_CASE("offload is read by its parts", "[config]") {
   CHECK(strategy_error("offload: host").find("expected") != std::string::npos);
 }
 
+TEST_CASE("slices of a sequence by number, by lengths, or balanced", "[config]") {
+  CHECK(strategy_of("sequence_slices: 4").sequence_slices == 4);
+  CHECK(strategy_of("sequence_slices: 4").slice_lengths.empty());
+  const Strategy balanced = strategy_of("sequence_slices: {count: 3, split: balanced}");
+  CHECK(balanced.sequence_slices == 3);
+  CHECK(balanced.balances_slices);
+  CHECK_FALSE(strategy_of("sequence_slices: {count: 3, split: even}").balances_slices);
+  const Strategy listed = strategy_of("sequence_slices: {split: [512, 256, 256]}");
+  CHECK(listed.sequence_slices == 3);
+  CHECK(listed.slice_lengths == std::vector<std::int64_t>{512, 256, 256});
+  CHECK(strategy_error("sequence_slices: {count: 2, split: [512, 256, 256]}").find("expected count: 3") !=
+        std::string::npos);
+  CHECK(strategy_error("sequence_slices: {count: 2, split: uneven}").find("expected even, balanced") !=
+        std::string::npos);
+  CHECK(strategy_error("sequence_slices: {count: 2, split: [512, 0]}").find("expected") != std::string::npos);
+  CHECK(strategy_error("sequence_slices: {number: 2}").find("number") != std::string::npos);
+}
+
+TEST_CASE("where the vocabulary lies", "[config]") {
+  CHECK(strategy_of("").vocabulary_parallel == VocabularyParallel::none);
+  CHECK(strategy_of("vocabulary_parallel: vocab_2").vocabulary_parallel == VocabularyParallel::vocab_2);
+  CHECK(strategy_error("vocabulary_parallel: vocab-2").find("vocab_2") != std::string::npos);
+}
+
 TEST_CASE("every strategy key arrives", "[config]") {
   const Strategy s = strategy_of(
       "framework: megatron, data_parallel: 2, tensor_parallel: 3, pipeline_parallel: 4, context_parallel: 5, "

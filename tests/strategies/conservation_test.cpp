@@ -51,7 +51,7 @@ PassFlops lowered_flops(const testing::Case& one, const Lowering& lowering) {
         for (const Step& step : lowering.blocks[static_cast<std::size_t>(run.block)].steps)
           if (const auto* op = std::get_if<Operator>(&step))
             add(sum, executed_flops(*op, lowering.tokens, lowering.sequence, one.strategy.attention), run.pass,
-                run.count * ranks_of_a_stage / run.slices);
+                run.count * ranks_of_a_stage * run.part.share);
     }
   return sum;
 }
@@ -134,7 +134,8 @@ double expected_elements(const testing::Case& one) {
     return sum;
   };
   double sum = of_block(one.model.embedding) + of_block(one.model.head);
-  if (one.model.tied_embeddings && mesh.pipeline > 1 && layout_of(one) == StageLayout::loop)
+  const bool ends = one.strategy.vocabulary_parallel == VocabularyParallel::none;
+  if (one.model.tied_embeddings && ends && mesh.pipeline > 1 && layout_of(one) == StageLayout::loop)
     sum += static_cast<double>(one.model.vocabulary * one.model.hidden * mesh.data * mesh.context);
   for (const std::int32_t layer : one.model.layers) sum += of_block(layer);
   return sum * model_copies(one);

@@ -81,6 +81,17 @@ Strategy CaseSource::strategy(const Model& model) {
     strategy.offload.activation_layers = one_of<std::int64_t>({0, 1, 2, 3});
   }
   strategy.attention = chance(70) ? AttentionKernel::flash : AttentionKernel::unfused;
+  if (chance(15)) {
+    strategy.vocabulary_parallel =
+        one_of({VocabularyParallel::vocab_1, VocabularyParallel::vocab_2, VocabularyParallel::interlaced});
+    strategy.schedule = one_of({ScheduleKind::one_f_one_b, ScheduleKind::v_half, ScheduleKind::v_min});
+    strategy.virtual_stages = schedule_row(strategy.schedule).least_chunks;
+    strategy.sharding = one_of({Sharding::none, Sharding::zero1});
+    strategy.offload = {};
+  }
+  if (slices && chance(30))
+    strategy.slice_lengths = one_of<std::vector<std::int64_t>>({{40, 24}, {100, 28}, {64, 63, 127}});
+  if (!strategy.slice_lengths.empty()) strategy.sequence_slices = std::ssize(strategy.slice_lengths);
   return strategy;
 }
 
@@ -105,14 +116,14 @@ std::string describe(const Case& one) {
       "{} layers, {} heads, {} kv heads, {} experts, sequence {}, batch {}; {}: dp {} tp {} pp {} cp {} ep {} etp {} "
       "on "
       "{} GPUs, micro-batch {}, {} x {}, first {} last {}, sp {}, {} of {} reshard {}, recompute {} of {}, overlap "
-      "{}{}{}, offload {} {} {}",
+      "{}{}{}, offload {} {} {}, vocabulary {}",
       one.model.layers.size(), one.model.heads, one.model.kv_heads, one.model.experts, one.workload.sequence_length,
       one.workload.global_batch, name_of(s.framework), m.data, m.tensor, m.pipeline, m.context, m.expert,
       m.expert_tensor, one.placement.gpus, s.micro_batch, name_of(s.schedule), s.virtual_stages, s.first_stage_layers,
       s.last_stage_layers, s.sequence_parallel, name_of(s.sharding), s.shard_ranks, s.reshard_after_forward,
       name_of(s.recompute), s.recompute_layers, int(s.overlap_gradient_reduce), int(s.overlap_parameter_gather),
-      int(s.overlap_pipeline), name_of(s.offload.optimizer), name_of(s.offload.parameters),
-      s.offload.activation_layers);
+      int(s.overlap_pipeline), name_of(s.offload.optimizer), name_of(s.offload.parameters), s.offload.activation_layers,
+      name_of(s.vocabulary_parallel));
 }
 
 }  // namespace echelon::testing

@@ -63,10 +63,13 @@ void follow(const std::string& alternative, Case& one, std::map<std::string, int
       one.strategy.sharding = *from_name<Sharding>(value);
     else if (name == "offload.optimizer")
       one.strategy.offload.optimizer = *from_name<OffloadTarget>(value);
+    else if (name == "vocabulary_parallel")
+      one.strategy.vocabulary_parallel = *from_name<VocabularyParallel>(value);
     else if (name == "schedule")
       one.strategy.schedule = *from_name<ScheduleKind>(value);
     else
       number_named(name, one) = std::stoll(value);
+    if (name == "sequence_slices") one.strategy.slice_lengths.clear();  // a number cuts evenly
   }
 }
 
@@ -101,7 +104,8 @@ TEST_CASE("whoever follows the advice of refusals ends with a strategy that lowe
   for (const char* const name :
        {"gpus", "data_parallel", "tensor_parallel", "pipeline_parallel", "expert_parallel", "expert_tensor_parallel",
         "micro_batch", "virtual_stages", "first_stage_layers", "last_stage_layers", "shard_ranks", "global_batch",
-        "sequence_length", "sequence_parallel", "schedule", "sharding", "offload.activation_layers"}) {
+        "sequence_length", "sequence_parallel", "schedule", "sharding", "offload.activation_layers",
+        "vocabulary_parallel", "sequence_slices"}) {
     INFO(name);
     CHECK(followed[name] > 0);
   }
