@@ -1,6 +1,7 @@
 #include "sim/search/problem.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace echelon {
 
@@ -23,9 +24,14 @@ double missing_share(const MemoryResult& memory) {
 
 }  // namespace
 
-SearchProblem::SearchProblem(const SpaceDocument& document, Objective objective, std::int64_t budget)
-    : document_(document), evaluator_(document), objective_(objective), budget_(budget) {
-  evaluator_.check_values();
+SearchProblem::SearchProblem(const SpaceDocument& document, Objective objective, std::int64_t budget,
+                             KnownPredictions predictions)
+    : document_(document),
+      evaluator_(document),
+      predictions_(std::move(predictions)),
+      objective_(objective),
+      budget_(budget) {
+  if (!predictions_) evaluator_.check_values();
 }
 
 std::int64_t SearchProblem::most_looks() const {
@@ -53,7 +59,7 @@ const SearchProblem::Known& SearchProblem::look_at(std::int64_t point) {
     ++counts_.refused;
     return known;
   }
-  const auto outcome = evaluator_.evaluate(digits);
+  const auto outcome = predictions_ ? predictions_(point) : evaluator_.evaluate(digits);
   const Result* result = std::get_if<Result>(&outcome);
   if (result == nullptr) {
     ++counts_.refused;

@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "sim/search/objective.h"
@@ -27,10 +29,15 @@ struct SearchCounts {
   std::int64_t refused = 0;      // points that a condition or the strategy rules out at once
 };
 
+// Stands in for simulate() where points were predicted before (sim/dataset/rank.h): asked once for each point that is
+// looked at and that no condition leaves out. Of the result, what objectives and memory are told by must be filled.
+using KnownPredictions = std::function<std::variant<Result, Infeasible>(std::int64_t point)>;
+
 class SearchProblem {
  public:
-  // Throws InputError for what is wrong with the document.
-  SearchProblem(const SpaceDocument& document, Objective objective, std::int64_t budget);
+  // With `predictions` nothing is simulated. Throws InputError for what is wrong with the document.
+  SearchProblem(const SpaceDocument& document, Objective objective, std::int64_t budget,
+                KnownPredictions predictions = nullptr);
 
   const SpaceDocument& document() const { return document_; }
   const Space& space() const { return evaluator_.space(); }
@@ -63,6 +70,7 @@ class SearchProblem {
 
   SpaceDocument document_;
   PointEvaluator evaluator_;
+  KnownPredictions predictions_;
   Objective objective_;
   std::int64_t budget_;
   SearchCounts counts_;
