@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "sim/app/alignment.h"
 #include "sim/app/automatic.h"
 #include "sim/app/host_cost.h"
 #include "sim/app/memory_result.h"
@@ -31,9 +32,10 @@ Bytes sharding_copies(const Scenario& scenario) {
   return compute * (2 * gathers) + compute + reduced;
 }
 
-// Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Fused products accumulate into an
-// fp32 buffer in place: one more read and the wider write. Elsewhere a kernel of its own reads the product's result and
-// the buffer and writes the buffer. FSDP reduces and frees gradients each micro-batch.
+// Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Fused products accumulate into the
+// buffer in place (apex wgrad_gemm_accum_fp32 and _fp16): one more read, and what the write is wider. Elsewhere a
+// kernel of its own reads the product's result and the buffer and writes the buffer. FSDP reduces and frees gradients
+// each micro-batch.
 Bytes accumulation_bytes(const Scenario& scenario) {
   const Strategy& strategy = scenario.strategy;
   const Sharding sharding = state_sharding(strategy);
@@ -41,7 +43,8 @@ Bytes accumulation_bytes(const Scenario& scenario) {
   if (by_layer && strategy.mesh.pipeline == 1) return sharding_copies(scenario);
   const Bytes buffer = state_bytes(scenario.workload).gradient;
   const Bytes written = element_size(scenario.workload.precision.compute);
-  const bool fused = strategy.fused_gradient_accumulation && buffer >= Bytes(4);
+  const GradientFusion fusion = strategy.fused_gradient_accumulation;
+  const bool fused = fusion == GradientFusion::any || (fusion == GradientFusion::fp32 && buffer >= Bytes(4));
   return fused ? buffer * 2 - written : buffer * 2 + written;
 }
 
@@ -55,7 +58,8 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   context.groups = lowering.groups;
   context.execution = lowering.execution;
   context.precision = scenario.workload.precision;
-  context.host = host_cost(scenario.strategy);
+  context.host = host_cost(scenario);
+  context.graphs = scenario.strategy.cuda_graphs;
   context.tokens = lowering.tokens;
   context.sequence = lowering.sequence;
   context.sequences = lowering.sequences;
@@ -174,6 +178,11 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
     warnings.emplace_back(
         "the step on the host is priced at the datasheet bandwidth of its memory, which takes all its cores: with a "
         "thread a rank (torchrun's default) expect many times as long");
+  if (collectives_hold_up_hosts(scenario))
+    warnings.emplace_back(
+        "tensor-parallel collectives hold their hosts up, as nanotron's pipelines over nodes of AWS p5 did; the cause "
+        "is "
+        "not known, other clusters may be faster");
   const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
   if (ungrounded > 0.05)
     warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));
@@ -343,7 +352,10 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   add_money_and_energy(scenario, result);
   result.bottleneck = bottleneck_sentence(result);
   result.warnings = warnings_of(scenario, result);
-  if (detail == Detail::operators) list_operators(scenario, std::get<Replayed>(outcome), result);
+  if (detail == Detail::operators) {
+    list_operators(scenario, std::get<Replayed>(outcome), result);
+    for (std::string& warning : alignment_warnings(lowering)) result.warnings.push_back(std::move(warning));
+  }
   return result;
 }
 
