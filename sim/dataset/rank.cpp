@@ -24,7 +24,8 @@ struct Trace {
 };
 
 double best_of(const SearchProblem& problem) {
-  return problem.found().empty() ? never : problem.found().front().scores.front();
+  if (problem.found().empty()) return never;
+  return problem.found().front().scores.front();
 }
 
 Trace trace_of(const SpaceDocument& document, const RecordedPoints& points, const SearchMethod& method,
@@ -123,7 +124,7 @@ std::string percent(double share) {
 }
 
 std::string regret_text(const Quartiles& regret, int searches) {
-  const std::string median = percent(regret.median) + (std::isfinite(regret.median) ? " %" : "");
+  std::string median = percent(regret.median) + (std::isfinite(regret.median) ? " %" : "");
   if (searches == 1) return median;
   return fmt::format("{} ({} to {})", median, percent(regret.low), percent(regret.high));
 }
