@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <optional>
+#include <string>
 
 #include "sim/dataset/inputs.h"
 #include "sim/dataset/point_table.h"
@@ -37,6 +38,17 @@ void count_rows(const std::filesystem::path& points, const Space& space, Manifes
   }
 }
 
+// The first file that is not what the manifest tells of.
+std::optional<std::string> changed_input(const Manifest& manifest, const std::vector<DatasetInput>& now) {
+  for (const DatasetInput& input : now) {
+    const auto same = [&](const DatasetInput& old) {
+      return old.kind == input.kind && old.name == input.name && old.sha256 == input.sha256;
+    };
+    if (std::none_of(manifest.inputs.begin(), manifest.inputs.end(), same)) return input.kind + " " + input.name;
+  }
+  return std::nullopt;
+}
+
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest) {
   const std::filesystem::path file = manifest_file(folder);
   const std::filesystem::path draft = file.string() + ".new";
@@ -61,6 +73,10 @@ bool is_built(const SpaceDocument& document, const std::filesystem::path& folder
   const Manifest manifest = read_manifest(folder);
   if (manifest.identity != sha256_of(sweep_identity(document)))
     throw InputError({folder.string(), 0, 0}, "holds a data set of another space, or of another version",
+                     "expected --restart to discard it, or another folder");
+  const Space space(with_overrides(parse_text(document.text, document.file.string()), document.overrides));
+  if (const auto changed = changed_input(manifest, inputs_of(document, space)))
+    throw InputError({folder.string(), 0, 0}, fmt::format("was predicted from another {}", *changed),
                      "expected --restart to discard it, or another folder");
   check_packed(folder, manifest.points);
   return true;

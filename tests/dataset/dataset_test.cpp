@@ -99,6 +99,16 @@ TEST_CASE("a build goes on wherever it was stopped, and ends with the same bytes
   CHECK(error_of([&] { is_built(other, stopped.path()); }).find("another space") != std::string::npos);
 }
 
+TEST_CASE("data of another profile are not taken for this one's") {
+  const DatasetFolder folder("profile");
+  Manifest manifest = build_into(folder, document);
+  CHECK(is_built(document, folder.path()));
+  manifest.inputs[0].sha256.back() = manifest.inputs[0].sha256.back() == '0' ? '1' : '0';
+  std::ofstream(manifest_file(folder.path())) << manifest_text(manifest);
+  CHECK(error_of([&] { is_built(document, folder.path()); }).find("another hardware profile dgx-h100.yaml") !=
+        std::string::npos);
+}
+
 TEST_CASE("points are looked up by axes and columns") {
   const DatasetFolder folder("query");
   build_into(folder, document);
