@@ -18,6 +18,7 @@ int run(int argc, char** argv) {
   echelon::add_compare_command(app, body);
   echelon::add_sweep_command(app, body);
   echelon::add_search_command(app, body);
+  echelon::add_dataset_command(app, body);
   echelon::add_validate_command(app, body);
   echelon::add_models_command(app, body);
   echelon::add_profiles_command(app, body);

@@ -1,6 +1,7 @@
 #include "sim/search/problem.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "sim/app/simulate.h"
 #include "sim/config/run_limits_config.h"
@@ -46,13 +47,15 @@ void SearchCounts::add(const SearchCounts& other) {
   }
 }
 
-SearchProblem::SearchProblem(const SpaceDocument& document, Objective objective, std::int64_t budget)
+SearchProblem::SearchProblem(const SpaceDocument& document, Objective objective, std::int64_t budget,
+                             KnownPredictions predictions)
     : document_(document),
       evaluator_(document),
       limits_(run_limits_in(with_overrides(parse_text(document.text, document.file.string()), document.overrides))),
+      predictions_(std::move(predictions)),
       objective_(objective),
       budget_(budget) {
-  evaluator_.check_values();
+  if (!predictions_) evaluator_.check_values();
 }
 
 std::int64_t SearchProblem::most_looks() const {
@@ -86,6 +89,10 @@ const SearchProblem::Known& SearchProblem::look_at(std::int64_t point) {
     ++counts_.refused;
     return known;
   }
+  if (predictions_) {
+    known = weighed(point, digits, nullptr, predictions_(point));
+    return known;
+  }
   const auto there = evaluator_.scenario(digits);
   const auto* scenario = std::get_if<const Scenario*>(&there);
   if (scenario == nullptr)
@@ -102,14 +109,19 @@ SearchProblem::Known SearchProblem::predicted(std::int64_t point, const std::vec
     counts_.tally(*broken);
     return {std::nullopt, no_place, std::nullopt};
   }
-  const auto outcome = simulate(scenario);
+  return weighed(point, digits, &scenario, simulate(scenario));
+}
+
+SearchProblem::Known SearchProblem::weighed(std::int64_t point, const std::vector<std::size_t>& digits,
+                                            const Scenario* scenario, const std::variant<Result, Infeasible>& outcome) {
   const Result* result = std::get_if<Result>(&outcome);
   if (result == nullptr) {
     ++counts_.refused;
     return {std::nullopt, no_place, std::nullopt};
   }
   ++counts_.evaluations;
-  const Valuation value = valuation(objective_, limits_, scenario, *result);
+  const Valuation value = scenario == nullptr ? Valuation{scores_of(objective_, *result), {}, {}}
+                                              : valuation(objective_, limits_, *scenario, *result);
   const Bytes bytes = fullest(result->memory);
   const PointCost cost{product(value.scores), bytes.value()};
   if (!result->memory.fits) return {std::nullopt, no_memory * (bytes / result->memory.capacity), cost};

@@ -7,8 +7,10 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "sim/search/objective.h"
@@ -46,10 +48,15 @@ struct SearchCounts {
   void add(const SearchCounts& other);
 };
 
+// Stands in for simulate() where points were predicted before (sim/dataset/rank.h): asked once for each point that is
+// looked at and that no condition leaves out. Of the result, what objectives and memory are told by must be filled.
+using KnownPredictions = std::function<std::variant<Result, Infeasible>(std::int64_t point)>;
+
 class SearchProblem {
  public:
-  // Throws InputError for what is wrong with the document.
-  SearchProblem(const SpaceDocument& document, Objective objective, std::int64_t budget);
+  // With `predictions` nothing is simulated. Throws InputError for what is wrong with the document.
+  SearchProblem(const SpaceDocument& document, Objective objective, std::int64_t budget,
+                KnownPredictions predictions = nullptr);
 
   const SpaceDocument& document() const { return document_; }
   const Space& space() const { return evaluator_.space(); }
@@ -86,11 +93,15 @@ class SearchProblem {
   };
   const Known& look_at(std::int64_t point);
   Known predicted(std::int64_t point, const std::vector<std::size_t>& digits, const Scenario& scenario);
+  // `scenario`: null where predictions are known, which no limit is held against.
+  Known weighed(std::int64_t point, const std::vector<std::size_t>& digits, const Scenario* scenario,
+                const std::variant<Result, Infeasible>& outcome);
   void keep(Found found);
 
   SpaceDocument document_;
   PointEvaluator evaluator_;
   RunLimits limits_;
+  KnownPredictions predictions_;
   Objective objective_;
   std::int64_t budget_;
   SearchCounts counts_;
