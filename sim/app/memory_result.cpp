@@ -31,9 +31,12 @@ constexpr Bytes communicator_bytes = mebibytes(16 * (4 + 0.5 + 4.7));
 // allocated).
 constexpr double reserved_over_allocated = 1.04;
 
-double communicators(const Mesh& mesh) {
-  return static_cast<double>((mesh.tensor > 1) + (mesh.context > 1) + (mesh.expert > 1) + (mesh.data > 1) +
-                             (mesh.pipeline > 1));
+double communicators(const Strategy& strategy) {
+  const Mesh& mesh = strategy.mesh;
+  const auto grid = tensor_grid(strategy);
+  const int tensor = grid ? 2 + (grid->depth > 1) : (mesh.tensor > 1);  // rows, columns and layers of a grid
+  return static_cast<double>(tensor + (mesh.context > 1) + (mesh.expert > 1) + (mesh.data > mesh.local_groups) +
+                             (mesh.local_groups > 1) + (mesh.pipeline > 1));
 }
 
 StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, const Timeline& timeline,
@@ -47,7 +50,7 @@ StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, con
   at(MemoryCategory::workspace) += cublas_workspace(scenario.profile.device);
   const Bytes allocated = peak.total() + cublas_workspace(scenario.profile.device);
   const Bytes fragmentation = allocated * (reserved_over_allocated - 1);
-  const Bytes communication = communicator_bytes * communicators(scenario.strategy.mesh);
+  const Bytes communication = communicator_bytes * communicators(scenario.strategy);
   memory.device = allocated + fragmentation + communication + context_bytes;
   memory.peak = allocated;
   if (scenario.strategy.peak == PeakKind::allocated) return memory;

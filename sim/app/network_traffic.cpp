@@ -123,7 +123,9 @@ class TrafficBuilder {
     for (const Work& work : lowering_.works)
       if (const auto* chain = std::get_if<CollectiveChain>(&work))
         for (const CollectiveWork& call : chain->calls)
-          if (call.group.members == Communicator::data && call.group.ranks > mesh_.data * mesh_.context) return true;
+          if (call.group.members == Communicator::data &&
+              call.group.ranks > mesh_.data / mesh_.local_groups * mesh_.context)
+            return true;
     return false;
   }
 
@@ -162,13 +164,15 @@ CollectiveKind kind_inside_layers(Axis axis) {
   return axis == Axis::expert ? CollectiveKind::all_to_all : CollectiveKind::all_gather;
 }
 
-// All groups of the axis in one stage at once, over the analytic time of one.
-double stretch_of(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster, Axis axis) {
+using Groups = std::vector<std::vector<std::int64_t>>;
+
+// All groups in one stage at once, over the analytic time of one.
+double stretch_of(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster, CollectiveKind kind,
+                  const Groups& groups) {
   const Network& network = scenario.profile.network;
-  const CollectiveKind kind = kind_inside_layers(axis);
   CollectiveFlows collectives(cluster.topology, cluster.policy, network);
   std::vector<Flow> flows;
-  for (const auto& ranks : axis_groups(scenario.strategy.mesh, axis, 0)) {
+  for (const auto& ranks : groups) {
     GroupCall call{kind, {}, endless * measured_loss(network, kind, layout), std::nullopt, Time()};
     call.algorithm = kind == CollectiveKind::all_to_all ? CollectiveAlgorithm::direct : CollectiveAlgorithm::ring;
     for (const std::int64_t rank : ranks) call.gpus.push_back(cluster.gpu_of[static_cast<std::size_t>(rank)]);
@@ -178,6 +182,26 @@ double stretch_of(const Scenario& scenario, const GroupLayout& layout, const Clu
   Time end;
   for (const Time time : completion_times(link_capacities(cluster.topology), flows)) end = std::max(end, time);
   return std::max(1.0, end.seconds() / analytic(network, kind, layout, endless).time);
+}
+
+// Of a grid's rows or columns, whichever suffer more.
+double grid_stretch(const Scenario& scenario, const TensorGrid& grid, const Cluster& cluster) {
+  const Mesh& mesh = scenario.strategy.mesh;
+  double most = 1;
+  for (const std::int64_t stride : {std::int64_t{1}, grid.side}) {
+    Groups lines;
+    for (const auto& ranks : axis_groups(mesh, Axis::tensor, 0))
+      for (std::int64_t first = 0; first < mesh.tensor; ++first) {
+        if (first / stride % grid.side != 0) continue;
+        lines.emplace_back();
+        for (std::int64_t i = 0; i < grid.side; ++i)
+          lines.back().push_back(ranks[static_cast<std::size_t>(first + i * stride)]);
+      }
+    const std::int64_t on_node = axis_layout(mesh, Axis::tensor, scenario.profile.network.gpus_per_node).ranks_per_node;
+    const GroupLayout line{grid.side, std::clamp<std::int64_t>(on_node / stride, 1, grid.side)};
+    most = std::max(most, stretch_of(scenario, line, cluster, CollectiveKind::broadcast, lines));
+  }
+  return most;
 }
 
 }  // namespace
@@ -198,7 +222,11 @@ std::array<double, 5> axis_stretch(const Scenario& scenario, const Lowering& low
   std::array<double, 5> stretch{1, 1, 1, 1, 1};
   for (const Axis axis : {Axis::tensor, Axis::context, Axis::expert}) {
     const auto i = static_cast<std::size_t>(axis);
-    if (lowering.groups[i].ranks > 1) stretch[i] = stretch_of(scenario, lowering.groups[i], cluster, axis);
+    if (lowering.groups[i].ranks <= 1) continue;
+    const auto grid = axis == Axis::tensor ? tensor_grid(scenario.strategy) : std::nullopt;
+    stretch[i] = grid ? grid_stretch(scenario, *grid, cluster)
+                      : stretch_of(scenario, lowering.groups[i], cluster, kind_inside_layers(axis),
+                                   axis_groups(scenario.strategy.mesh, axis, 0));
   }
   return stretch;
 }

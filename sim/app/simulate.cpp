@@ -6,6 +6,7 @@
 
 #include "sim/app/automatic.h"
 #include "sim/app/host_cost.h"
+#include "sim/app/local_round.h"
 #include "sim/app/memory_result.h"
 #include "sim/app/network_traffic.h"
 #include "sim/app/offload_check.h"
@@ -38,7 +39,12 @@ Bytes accumulation_bytes(const Scenario& scenario) {
   const Strategy& strategy = scenario.strategy;
   const Sharding sharding = state_sharding(strategy);
   const bool by_layer = sharding == Sharding::zero3 || sharding == Sharding::hybrid;
-  if (by_layer && strategy.mesh.pipeline == 1) return sharding_copies(scenario);
+  if (by_layer && strategy.mesh.pipeline == 1) {
+    // Unreduced gradients are added to a buffer in the format of the reduction (PyTorch _fsdp_param.py,
+    // accumulate_unsharded_grad_if_needed).
+    const Bytes reduced = element_size(scenario.workload.precision.gradient_reduce);
+    return sharding_copies(scenario) + (strategy.accumulates_unsharded ? reduced * 2 : Bytes(0));
+  }
   const Bytes buffer = state_bytes(scenario.workload).gradient;
   const Bytes written = element_size(scenario.workload.precision.compute);
   const bool fused = strategy.fused_gradient_accumulation && buffer >= Bytes(4);
@@ -271,6 +277,11 @@ void add_money_and_energy(const Scenario& scenario, Result& result) {
     result.cost_usd = scenario.profile.price_usd_per_gpu_hour * gpus * result.iteration.value() / 3600;
 }
 
+void add_words(const Scenario& scenario, Result& result) {
+  result.bottleneck = bottleneck_sentence(result);
+  result.warnings = warnings_of(scenario, result);
+}
+
 std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scenario) {
   auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
                        {scenario.gpus, scenario.profile.network.gpus_per_node});
@@ -313,6 +324,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
       for (const std::string& made : std::get<Decided>(decided).choices) result->warnings.push_back(made);
     return outcome;
   }
+  if (trains_apart(scenario)) return simulate_round(scenario, detail, choice);
   auto outcome = replay_iteration(scenario, replays_all(scenario, choice) ? SteadyState::whole : SteadyState::once);
   if (auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
   const auto& [lowering, prices, timeline, repetition] = std::get<Replayed>(outcome);
@@ -341,8 +353,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.sources = scenario.profile.sources;
   if (scenario.strategy.offload.any()) result.sources.push_back(scenario.profile.host.source);
   add_money_and_energy(scenario, result);
-  result.bottleneck = bottleneck_sentence(result);
-  result.warnings = warnings_of(scenario, result);
+  add_words(scenario, result);
   if (detail == Detail::operators) list_operators(scenario, std::get<Replayed>(outcome), result);
   return result;
 }

@@ -43,6 +43,10 @@ void write_totals(Page& page, const Result& result, const TextHeading& heading) 
                         duration(result.iteration_low), duration(result.iteration_high),
                         against(result.iteration.value(), heading.measured_iteration_s,
                                 duration(Seconds(heading.measured_iteration_s)))));
+  if (result.round)
+    page.line(fmt::format("  between        {:>12}   {} groups apart; {} for the one in {} that synchronises them",
+                          duration(result.round->between), result.round->groups, duration(result.round->closing),
+                          result.round->steps));
   page.line("  throughput     " + throughput(result));
   page.line(fmt::format("  utilisation    {:>10.1f} % MFU ({:.0f} TFLOP/s/GPU), {:.1f} % HFU ({:.0f} TFLOP/s/GPU)",
                         100 * result.mfu(), result.model_rate_per_gpu() / teraflops(1), 100 * result.hfu(),

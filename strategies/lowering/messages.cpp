@@ -85,7 +85,7 @@ WorkId StageMessages::transfer_work(std::size_t rank, std::size_t stage, std::si
   const double elements = share_.handed_on(std::min(stage, to));
   const auto [known, is_new] = transfer_works_.try_emplace({same_node, elements}, -1);
   if (!is_new) return known->second;
-  const bool divided = strategy.sequence_parallel || strategy.divides_messages;
+  const bool divided = strategy.sequence_parallel || strategy.divides_messages || tensor_grid(strategy);
   const double parts = static_cast<double>((divided ? strategy.mesh.tensor : 1) * strategy.sequence_slices);
   const Bytes bytes = into_.execution.activation_element * (into_.tokens * elements / parts);
   return known->second = add_work(into_, TransferWork{bytes, same_node});
