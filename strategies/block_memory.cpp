@@ -14,9 +14,11 @@ struct Sums {
   Bytes kept;
   Bytes attention_core;
   Bytes linear_inputs;
+  Bytes linear_gradients;  // of their outputs
   Bytes attention_output;
   Bytes entry;          // the hidden state that enters the block
   Bytes widest;         // the largest tensor of the block
+  Bytes score_buffer;   // that Megatron's score product names as its addend and never reads (baddbmm with beta 0)
   Bytes logits;         // elements of the loss, in activation bytes
   Bytes gathered_keys;  // keys and values of the whole sequence, where they are gathered
   Bytes blocks;         // double buffers of the blocks that go round for a product on a grid, at most
@@ -45,12 +47,15 @@ Sums sum_up(const LayerProgram& program, const Execution& execution, double toke
     const double rows = tokens * op->row_share;
     sums.kept += saved.kept;
     sums.attention_core += saved.attention_core;
+    sums.widest = std::max(sums.widest, saved.scores);
+    if (execution.style == KernelStyle::megatron_fused) sums.score_buffer = std::max(sums.score_buffer, saved.scores);
     if (op->kind == OperatorKind::norm && sums.entry == Bytes(0)) sums.entry = element * rows * op->width;
     if (op->tensors) sums.widest = std::max(sums.widest, element * tokens * op->tensors->output);
     if (op->kind == OperatorKind::convolution || op->kind == OperatorKind::recurrent) sums.linear_inputs += saved.kept;
     if (op->kind == OperatorKind::linear) {
       sums.linear_inputs += saved.kept;
       sums.blocks = std::max(sums.blocks, block_buffers(*op, rows, element));
+      sums.linear_gradients += element * rows * op->out_features;
       sums.widest = std::max(sums.widest, element * rows * op->out_features);
     }
     if (op->kind == OperatorKind::attention)
@@ -111,16 +116,17 @@ BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Stra
     const LossCopies copies =
         strategy.fused_loss ? LossCopies{0, 0} : loss_copies(execution.style, strategy.mesh.tensor > 1);
     memory.kept = strategy.fused_loss ? sums.linear_inputs * 2 : sums.kept;
-    memory.kept_for_weights = sums.linear_inputs;
+    memory.kept_for_weights = sums.linear_inputs + sums.linear_gradients;
     memory.forward_extra = sums.logits * copies.forward + sums.blocks;
     memory.backward_extra = sums.logits * copies.backward + sums.blocks;
     return memory;
   }
   memory.held = held_bytes(program, strategy, execution, tokens);
   const Bytes in_flight = sums.widest * 2;  // the widest gradient and the one that it makes
-  memory.kept_for_weights = sums.linear_inputs;
-  memory.forward_extra = std::max(sums.widest, sums.gathered_keys) + sums.blocks;
-  memory.backward_extra = std::max(in_flight, sums.gathered_keys * 2) + sums.blocks;  // with their gradients
+  memory.kept_for_weights = sums.linear_inputs + sums.linear_gradients;
+  memory.forward_extra = std::max(sums.widest, sums.gathered_keys) + sums.score_buffer + sums.blocks;
+  // With their gradients.
+  memory.backward_extra = std::max(in_flight, sums.gathered_keys * 2) + sums.score_buffer + sums.blocks;
   switch (recompute) {
     case Recompute::none:
       memory.kept = sums.kept;
@@ -144,7 +150,6 @@ BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Stra
       break;
     }
   }
-  memory.kept_for_weights = std::min(memory.kept_for_weights, memory.kept);
   return memory;
 }
 

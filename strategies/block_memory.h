@@ -10,7 +10,8 @@ namespace echelon {
 
 struct BlockMemory {
   Bytes kept;              // from the forward to the end of the backward pass
-  Bytes kept_for_weights;  // the part that the weight gradient still needs after the input gradient
+  Bytes kept_for_weights;  // what the weight gradient needs after the input gradient: inputs of products and gradients
+                           // of their outputs, 32 sbh of an unfused layer (M_W of arXiv:2401.10241, section 2)
   Bytes forward_extra;     // more than `kept` while the forward runs
   Bytes held;              // full tensors that the forward pass hands to reduce-scatters
   Bytes backward_extra;    // more than `kept` while the backward runs: recomputed activations, gradients in flight

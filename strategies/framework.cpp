@@ -12,7 +12,7 @@ Strategy framework_defaults(FrameworkKind framework) {
     case FrameworkKind::megatron:  // Megatron-LM arguments.py: fused kernels and the asynchronous all-reduce are on
       strategy.kernels = KernelStyle::megatron_fused;
       strategy.overlap_weight_gradient = true;
-      strategy.fused_gradient_accumulation = true;
+      strategy.fused_gradient_accumulation = GradientFusion::any;
       strategy.keeps_input_shards = true;  // arXiv:2205.05198, section 4.2.2
       strategy.divides_messages = true;    // arXiv:2104.04473, section 4.1
       break;

@@ -12,6 +12,7 @@
 #include "sim/base/error.h"
 #include "sim/base/offload_target.h"
 #include "sim/graph/layer_program.h"
+#include "sim/model/cuda_graphs.h"
 #include "sim/model/kernel_style.h"
 #include "sim/model/workload.h"
 #include "strategies/tensor_mode.h"
@@ -63,6 +64,20 @@ inline constexpr auto enum_names<ContextExchange> = std::to_array<EnumName<Conte
     {ContextExchange::all_gather, "all_gather"},
     {ContextExchange::all_to_all, "all_to_all"},
     {ContextExchange::all_to_all_ring, "all_to_all_ring"},
+});
+
+// Which gradient buffers a weight-gradient product adds to by itself, without a kernel of its own for the sum.
+enum class GradientFusion {
+  none,
+  fp32,  // apex's wgrad_gemm_accum_fp32 alone, as first built (NVIDIA/apex pull request 1183, 2021)
+  any    // 16-bit buffers too (its wgrad_gemm_accum_fp16; Transformer Engine)
+};
+
+template <>
+inline constexpr auto enum_names<GradientFusion> = std::to_array<EnumName<GradientFusion>>({
+    {GradientFusion::none, "none"},
+    {GradientFusion::fp32, "fp32"},
+    {GradientFusion::any, "any"},
 });
 
 // How tokens reach their experts.
@@ -289,9 +304,10 @@ struct Strategy {
   KernelStyle kernels = KernelStyle::megatron_fused;
   std::optional<KernelStyle> loss_kernels;  // of the output projection's block; none: as `kernels`
   AttentionKernel attention = AttentionKernel::flash;
-  bool repeats_kv_heads = false;             // keys and values are copied for each query head before fused attention
-  bool fused_gradient_accumulation = false;  // weight-gradient products add to an fp32 gradient buffer themselves
-  bool fused_loss = false;                   // loss in chunks: no full logits kept
+  CudaGraphs cuda_graphs = CudaGraphs::none;
+  bool repeats_kv_heads = false;  // keys and values are copied for each query head before fused attention
+  GradientFusion fused_gradient_accumulation = GradientFusion::none;
+  bool fused_loss = false;  // loss in chunks: no full logits kept
   bool dropout = false;
 
   Offload offload;

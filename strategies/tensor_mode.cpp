@@ -7,7 +7,7 @@
 namespace echelon {
 
 std::optional<TensorGrid> grid_of(std::int64_t ranks, std::int64_t depth) {
-  const TensorGrid grid{std::llround(std::sqrt(static_cast<double>(ranks / depth))), depth};
+  const TensorGrid grid{std::llround(std::sqrt(static_cast<double>(ranks) / static_cast<double>(depth))), depth};
   if (grid.side * grid.side * depth != ranks) return std::nullopt;
   return grid;
 }

@@ -1,11 +1,11 @@
 // What the host spends on launching kernels, by framework.
 #pragma once
 
+#include "sim/config/scenario.h"
 #include "sim/cost/work_cost.h"
-#include "strategies/strategy.h"
 
 namespace echelon {
 
-HostCost host_cost(const Strategy& strategy);
+HostCost host_cost(const Scenario& scenario);
 
 }  // namespace echelon

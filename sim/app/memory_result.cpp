@@ -39,6 +39,14 @@ double communicators(const Strategy& strategy) {
                              (mesh.local_groups > 1) + (mesh.pipeline > 1));
 }
 
+// Forward passes whose collectives' buffers wait for the device at once. In a pipeline every receive makes the host
+// wait for the device, and nothing is held; the first stage receives nothing before its first backward pass, so all its
+// warm-up passes stand in the queue behind the one that runs.
+double queued_passes(const Mesh& mesh, std::size_t rank) {
+  if (mesh.pipeline == 1) return 1;
+  return rank == 0 ? static_cast<double>(mesh.pipeline - 2) : 0;
+}
+
 StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, const Timeline& timeline,
                          std::size_t rank) {
   const MemoryPeak peak = memory_peak(lowering.graph.programs[rank], timeline.tasks[rank], lowering.resident[rank]);
@@ -56,7 +64,7 @@ StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, con
   if (scenario.strategy.peak == PeakKind::allocated) return memory;
   // Short of memory, the allocator waits for the device and takes the held buffers back.
   const Bytes room = std::max(Bytes(0), scenario.profile.device.memory - memory.device);
-  const Bytes held = std::min(lowering.held[rank], room);
+  const Bytes held = std::min(lowering.held[rank] * queued_passes(scenario.strategy.mesh, rank), room);
   memory.peak += fragmentation + held;
   at(MemoryCategory::fragmentation) = fragmentation;
   at(MemoryCategory::communication) = held;

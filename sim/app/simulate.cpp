@@ -32,9 +32,10 @@ Bytes sharding_copies(const Scenario& scenario) {
   return compute * (2 * gathers) + compute + reduced;
 }
 
-// Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Fused products accumulate into an
-// fp32 buffer in place: one more read and the wider write. Elsewhere a kernel of its own reads the product's result and
-// the buffer and writes the buffer. FSDP reduces and frees gradients each micro-batch.
+// Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Fused products accumulate into the
+// buffer in place (apex wgrad_gemm_accum_fp32 and _fp16): one more read, and what the write is wider. Elsewhere a
+// kernel of its own reads the product's result and the buffer and writes the buffer. FSDP reduces and frees gradients
+// each micro-batch.
 Bytes accumulation_bytes(const Scenario& scenario) {
   const Strategy& strategy = scenario.strategy;
   const Sharding sharding = state_sharding(strategy);
@@ -47,7 +48,8 @@ Bytes accumulation_bytes(const Scenario& scenario) {
   }
   const Bytes buffer = state_bytes(scenario.workload).gradient;
   const Bytes written = element_size(scenario.workload.precision.compute);
-  const bool fused = strategy.fused_gradient_accumulation && buffer >= Bytes(4);
+  const GradientFusion fusion = strategy.fused_gradient_accumulation;
+  const bool fused = fusion == GradientFusion::any || (fusion == GradientFusion::fp32 && buffer >= Bytes(4));
   return fused ? buffer * 2 - written : buffer * 2 + written;
 }
 
@@ -61,7 +63,8 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
   context.groups = lowering.groups;
   context.execution = lowering.execution;
   context.precision = scenario.workload.precision;
-  context.host = host_cost(scenario.strategy);
+  context.host = host_cost(scenario);
+  context.graphs = scenario.strategy.cuda_graphs;
   context.tokens = lowering.tokens;
   context.sequence = lowering.sequence;
   context.sequences = lowering.sequences;

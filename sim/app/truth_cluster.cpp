@@ -21,7 +21,6 @@ struct ClusterRule {
 
 constexpr std::string_view same_as_efa = "taken as an AWS p5 instance: 8 H100, EFA of 3,200 Gb/s a node";
 constexpr std::string_view four_adapters = "RoCE bandwidth not stated: four 200 Gb/s adapters a node assumed";
-constexpr std::string_view adapters_unknown = "the named network bandwidth has no profile of its own";
 
 // The special before the general.
 constexpr auto rules = std::to_array<ClusterRule>({
@@ -37,7 +36,7 @@ constexpr auto rules = std::to_array<ClusterRule>({
     {"h100", "", "efa", "aws-p5-h100-efa", "dgx-h100", ""},
     {"h100", "", "aws", "aws-p5-h100-efa", "dgx-h100", ""},
     {"h100", "", "nanotron", "aws-p5-h100-efa", "dgx-h100", same_as_efa},
-    {"h100", "", "800 gbps", "dgx-h100", "", adapters_unknown},
+    {"h100", "", "800 gbps", "hgx-h100-800g", "dgx-h100", "800 Gb/s a node: priced as four 200 Gb/s adapters"},
     {"h100", "pcie", "", "", "", "no profile of an H100 PCIe"},
     {"h100", "", "", "dgx-h100", "", ""},
     {"h800", "", "", "dgx-h100", "", "an H800 is taken as an H100: its NVLink is 400 GB/s, not 900"},

@@ -18,33 +18,48 @@ struct ExpertRecipe {
   int since;                   // container, 2606 = 26.06
   ExpertDispatch dispatch;
   bool overlap;
+  CudaGraphs graphs;
 };
 
 constexpr ExpertDispatch apart = ExpertDispatch::all_to_all;
 constexpr ExpertDispatch once = ExpertDispatch::deduplicated;
+constexpr CudaGraphs none = CudaGraphs::none;
+constexpr CudaGraphs router = CudaGraphs::router;
+constexpr CudaGraphs parts = CudaGraphs::attention_router;
+constexpr CudaGraphs whole = CudaGraphs::iteration;
 
 // NVIDIA-NeMo/Megatron-Bridge scripts/performance/configs/{qwen,gpt_oss,deepseek,kimi}/*_workload_base_configs.py
-// @01b2977e518f, @07eea52d4523, @042641823051: moe_flex_dispatcher_backend (hybridep or deepep, else all-to-all) and
-// moe_a2a_overlap. The newest first. The MXFP8 recipes that overlap came with container 26.06; qwen3's of then were not
-// found and are taken to be as gpt-oss's and deepseek's.
+// @01b2977e518f, @07eea52d4523, @042641823051: moe_flex_dispatcher_backend (hybridep or deepep, else all-to-all),
+// moe_a2a_overlap, cuda_graph_impl and cuda_graph_scope. The newest first. The MXFP8 recipes that overlap and replay
+// whole iterations came with container 26.06; qwen3's of then were not found and are taken to be as gpt-oss's and
+// deepseek's, kimi's as deepseek's. Graphs of a layer's parts are taken to be there from 26.02 on.
 constexpr auto recipes = std::to_array<ExpertRecipe>({
-    {"gpt-oss", "gb", "mxfp8", 2606, once, true},
-    {"gpt-oss", "b300", "", 2604, once, false},
-    {"gpt-oss", "gb200", "bf16", 2602, apart, true},
-    {"gpt-oss", "", "", 0, apart, false},
-    {"deepseek", "gb", "mxfp8", 2606, once, true},
-    {"deepseek", "b300", "mxfp8", 2606, once, true},
-    {"deepseek", "b200", "mxfp8", 2604, once, true},
-    {"deepseek", "", "", 0, once, false},
-    {"kimi", "gb", "mxfp8", 2606, once, true},
-    {"kimi", "", "", 0, once, false},
-    {"qwen3-235b", "gb", "mxfp8", 2606, once, true},
-    {"qwen3-235b", "gb", "", 0, once, false},
-    {"qwen3-235b", "h100", "", 0, apart, true},
-    {"qwen3-30b", "gb", "mxfp8", 2606, once, true},
-    {"qwen3-30b", "b", "mxfp8", 2606, once, true},
-    {"qwen3-30b", "gb", "", 0, once, false},
-    {"qwen3-30b", "", "", 2604, once, false},
+    {"gpt-oss", "gb", "mxfp8", 2606, once, true, whole},
+    {"gpt-oss", "b300", "", 2604, once, false, parts},
+    {"gpt-oss", "b300", "", 2602, apart, false, parts},
+    {"gpt-oss", "gb300", "bf16", 2602, apart, false, parts},
+    {"gpt-oss", "gb200", "bf16", 2602, apart, true, none},
+    {"gpt-oss", "", "", 0, apart, false, none},
+    {"deepseek", "gb", "mxfp8", 2606, once, true, whole},
+    {"deepseek", "b300", "mxfp8", 2606, once, true, whole},
+    {"deepseek", "b200", "mxfp8", 2604, once, true, parts},
+    {"deepseek", "gb", "", 2602, once, false, parts},
+    {"deepseek", "b300", "", 2602, once, false, parts},
+    {"deepseek", "", "", 0, once, false, none},
+    {"kimi", "gb", "mxfp8", 2606, once, true, whole},
+    {"kimi", "gb", "", 2602, once, false, parts},
+    {"kimi", "", "", 0, once, false, none},
+    {"qwen3-235b", "gb", "mxfp8", 2606, once, true, whole},
+    {"qwen3-235b", "gb", "", 2602, once, false, parts},
+    {"qwen3-235b", "gb", "", 0, once, false, none},
+    {"qwen3-235b", "h100", "", 0, apart, true, none},
+    {"qwen3-30b", "gb", "mxfp8", 2606, once, true, whole},
+    {"qwen3-30b", "b", "mxfp8", 2606, once, true, whole},
+    {"qwen3-30b", "gb", "", 2602, once, false, router},
+    {"qwen3-30b", "gb", "", 0, once, false, none},
+    {"qwen3-30b", "b200", "", 2604, once, false, parts},
+    {"qwen3-30b", "b300", "", 2604, once, false, router},
+    {"qwen3-30b", "", "", 2604, once, false, none},
 });
 
 // "container 26.06.01 NeMo Container" -> 2606; 0 where the notes name none.
@@ -71,8 +86,10 @@ void apply_recipe(const TruthRow& row, Strategy& strategy, std::vector<std::stri
     if (!applies(recipe, row, container)) continue;
     strategy.expert_dispatch = recipe.dispatch;
     strategy.overlap_expert = recipe.overlap;
-    assumptions.push_back(fmt::format("Megatron-Bridge's recipe: experts' tokens sent {}, {} compute",
-                                      name_of(recipe.dispatch), recipe.overlap ? "beside" : "between"));
+    strategy.cuda_graphs = recipe.graphs;
+    assumptions.push_back(fmt::format("Megatron-Bridge's recipe: experts' tokens sent {}, {} compute; CUDA graphs: {}",
+                                      name_of(recipe.dispatch), recipe.overlap ? "beside" : "between",
+                                      name_of(recipe.graphs)));
     return;
   }
 }

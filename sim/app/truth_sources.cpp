@@ -29,9 +29,10 @@ constexpr SourceConvention megatron_classic(std::string_view words, std::string_
 }
 
 // The all-reduce of input gradients runs beside weight gradients in Megatron-LM since autumn 2021 (apex PR 1183 took it
-// from there in October); Megatron-DeepSpeed keeps it off (its issue 447).
+// from there in October); Megatron-DeepSpeed keeps it off (its issue 447). Sums into 16-bit buffers were fused later.
 constexpr SourceConvention without_async_reduce(SourceConvention c) {
   c.overlap_weight_gradient = false;
+  c.gradient_fusion = GradientFusion::fp32;
   return c;
 }
 
@@ -292,6 +293,7 @@ Strategy conventional_strategy(const SourceConvention& convention) {
   set(strategy.backward_prefetch, convention.backward_prefetch);
   set(strategy.overlap_tensor, convention.overlap_tensor);
   set(strategy.overlap_weight_gradient, convention.overlap_weight_gradient);
+  set(strategy.fused_gradient_accumulation, convention.gradient_fusion);
   set(strategy.sequence_parallel, convention.sequence_parallel);
   set(strategy.sharding, convention.sharding);
   set(strategy.recompute, convention.recompute);

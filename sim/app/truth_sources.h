@@ -30,6 +30,7 @@ struct SourceConvention {
   std::optional<bool> synchronous_pipeline;
   std::optional<bool> overlap_tensor;
   std::optional<bool> overlap_weight_gradient;
+  std::optional<GradientFusion> gradient_fusion;
   std::optional<bool> sequence_parallel;  // where the row is blank and tensor parallelism is used
   std::optional<Sharding> sharding;       // where the row is blank
   std::optional<Recompute> selective;     // what "selective" means here

@@ -242,14 +242,15 @@ std::vector<StrategyKey> execution_rows() {
       boolean_key<Strategy>("accumulates_unsharded", &Strategy::accumulates_unsharded,
                             "zero3, hybrid, FSDP's shard_grad_op: whole gradients add up and are reduced with the last "
                             "micro-batch alone (FSDP's no_sync)"),
-      boolean_key<Strategy>("fused_gradient_accumulation", &Strategy::fused_gradient_accumulation,
-                            "weight-gradient products add to an fp32 gradient buffer themselves"),
+      enum_key<GradientFusion, Strategy>("fused_gradient_accumulation", &Strategy::fused_gradient_accumulation,
+                                         "gradient buffers that weight-gradient products add to by themselves"),
       boolean_key<Strategy>("fused_loss", &Strategy::fused_loss, "loss in chunks: no full logits kept"),
       enum_key<KernelStyle, Strategy>("kernels", &Strategy::kernels, "how pointwise work is fused"),
       {{"loss_kernels", enum_type<KernelStyle>(),
         "the same for the final norm and the loss; as kernels where left out"},
        [](const Value& value, Strategy& strategy) { strategy.loss_kernels = value.one_of<KernelStyle>(); }},
       enum_key<AttentionKernel, Strategy>("attention", &Strategy::attention, "kernel of the attention core"),
+      enum_key<CudaGraphs, Strategy>("cuda_graphs", &Strategy::cuda_graphs, "what the host replays as CUDA graphs"),
       boolean_key<Strategy>("dropout", &Strategy::dropout, "dropout runs and keeps its masks"),
       enum_key<PeakKind, Strategy>(
           "peak_memory", &Strategy::peak,

@@ -110,7 +110,7 @@ class PassBuilder {
       price.recompute += step.cost.forward * share;
       tally(price, step.cost.forward * share, step.cost.ground);
       price.flops += step.cost.flops.forward * share;
-      price.host += context_.host.forward_kernel * (step.cost.forward_kernels * share);
+      price.host += launch(step, context_.host.forward_kernel, step.cost.forward_kernels, 1) * share;
     }
     return price;
   }
@@ -122,7 +122,8 @@ class PassBuilder {
       if (step.op != nullptr) {
         if (inputs) add_compute(price, step.cost.input_gradient, step.cost.flops.backward_input, step);
         if (weights) add_compute(price, step.cost.weight_gradient, step.cost.flops.backward_weight, step);
-        price.host += context_.host.backward_kernel * (step.cost.backward_kernels * (inputs && weights ? 1 : 0.5));
+        price.host +=
+            launch(step, context_.host.backward_kernel, step.cost.backward_kernels, 2) * (inputs && weights ? 1 : 0.5);
         continue;
       }
       if (step.communication->for_weight_gradient ? weights : inputs)
@@ -184,7 +185,7 @@ class PassBuilder {
   Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
     const double stretch = context_.stretch[static_cast<std::size_t>(communication.axis)];
     const GroupLayout layout = layout_of(communication);
-    const std::int64_t ranks = context_.groups[static_cast<std::size_t>(communication.axis)].ranks;
+    const std::int64_t ranks = ranks_of(communication.axis);
     const double sent =
         share_sent(communication.once, communication.part == GroupPart::inside_node ? ranks : layout.ranks);
     const Bytes bytes =
@@ -211,7 +212,14 @@ class PassBuilder {
     sum += step.cost.forward;
     tally(price, step.cost.forward, step.cost.ground);
     price.flops += step.cost.flops.forward;
-    price.host += context_.host.forward_kernel * step.cost.forward_kernels;
+    price.host += launch(step, context_.host.forward_kernel, step.cost.forward_kernels, 1);
+  }
+
+  // Host time of one direction of an operator; `products` of each expert, where it is a grouped product.
+  Seconds launch(const PricedStep& step, Seconds kernel, double kernels, double products) const {
+    if (is_replayed(context_.graphs, *step.op)) return Seconds(0);
+    const double calls = step.op->experts > 1 ? products * static_cast<double>(step.op->experts) : 0;
+    return kernel * kernels + context_.host.grouped_product * calls;
   }
 
   static void add_compute(Price& price, Seconds time, Flops flops, const PricedStep& step) {
@@ -229,8 +237,13 @@ class PassBuilder {
     const Seconds shown = time - hidden + hidden * (context_.device->overlap_slowdown - 1);
     price.exposed[static_cast<std::size_t>(communication.axis)] += shown;
     tally(price, shown, steps_[i].ground);
+    if (context_.graphs == CudaGraphs::iteration) return;
     price.host += host * (communication.hiding == Hiding::blocks ? communication.repeats : collective_kernels);
+    if (communication.axis == Axis::tensor)
+      price.host += context_.host.tensor_rank * static_cast<double>(ranks_of(communication.axis));
   }
+
+  std::int64_t ranks_of(Axis axis) const { return context_.groups[static_cast<std::size_t>(axis)].ranks; }
 
   const OperatorCost& next_linear(std::size_t i) const {
     for (std::size_t next = i + 1; next < steps_.size(); ++next)
@@ -252,7 +265,7 @@ class PassBuilder {
     if ((reduces && i == 0) || neighbour >= steps_.size() || steps_[neighbour].op == nullptr) return Seconds(0);
     const OperatorCost& cost = steps_[neighbour].cost;
     const Seconds whole = backward ? cost.input_gradient + cost.weight_gradient : cost.forward;
-    const double ranks = static_cast<double>(context_.groups[static_cast<std::size_t>(communication.axis)].ranks);
+    const auto ranks = static_cast<double>(ranks_of(communication.axis));
     return whole * ((ranks - 1) / ranks);
   }
 

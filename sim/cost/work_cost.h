@@ -16,6 +16,7 @@
 #include "sim/cost/compute.h"
 #include "sim/graph/work.h"
 #include "sim/hardware/host.h"
+#include "sim/model/cuda_graphs.h"
 #include "sim/model/kernel_style.h"
 #include "sim/model/workload.h"
 
@@ -26,6 +27,8 @@ struct HostCost {
   Seconds forward_kernel;   // per kernel of a forward pass
   Seconds backward_kernel;  // per kernel of a backward pass (autograd runs in C++)
   Seconds copy;             // per copy that Python launches outside of both
+  Seconds grouped_product;  // per expert and product: Transformer Engine calls cuBLAS for each, from C++
+  Seconds tensor_rank;      // per tensor-parallel collective of a layer and rank of its group, beside its launch
 };
 
 // Everything that the price of a work depends on beside the work.
@@ -39,6 +42,7 @@ struct CostContext {
   Execution execution;
   Precision precision;
   HostCost host;
+  CudaGraphs graphs = CudaGraphs::none;
   double tokens = 0;                             // of one micro-batch on this rank
   double sequence = 0;                           // full length
   double sequences = 0;                          // of one micro-batch

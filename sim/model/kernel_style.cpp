@@ -30,6 +30,10 @@ struct StyleRow {
 // - residual: two inputs and one output; the backward pass adds the two branches' gradients.
 // - cross_entropy: Megatron's vocab-parallel loss walks the fp32 logits (cast, max, subtract, exp, sum, divide), eager
 //   PyTorch casts and runs log_softmax, compiled code reads the logits twice and writes the gradient once.
+// - router: Megatron-Core's has fp32 casts and product, top-k of the scores, and the auxiliary loss: 11 kernels forward
+//   and 9 backward with its fusions (router.py, moe_utils.py: moe_router_fusion), 27 and 16 without.
+// - permute: there, counting tokens for each expert and rank with two copies to the host, and the fused permutation and
+//   sort of chunks make 19 kernels before the exchange and 3 behind it: 11 each (token_dispatcher.py, preprocess).
 // - embedding: gather, and scatter-add into an fp32 gradient.
 constexpr auto style_table = std::to_array<StyleRow>({
     {OperatorKind::embedding, {{{2, 1, 4, 3}, {2, 1, 4, 3}, {3, 6, 4, 4}, {3, 6, 4, 4}, {2, 1, 4, 3}}}},
@@ -40,8 +44,8 @@ constexpr auto style_table = std::to_array<StyleRow>({
     {OperatorKind::attention, {{{0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 7, 0, 2}}}},
     {OperatorKind::activation, {{{2, 1, 3, 1}, {2, 1, 3, 1}, {2, 1, 3, 1}, {2, 1, 3, 1}, {2, 1, 3, 1}}}},
     {OperatorKind::residual, {{{3, 1, 3, 1}, {2, 1, 2, 1}, {3, 1, 3, 1}, {3, 1, 3, 1}, {3, 1, 3, 1}}}},
-    {OperatorKind::router, {{{12, 8, 12, 10}, {6, 4, 6, 5}, {12, 10, 12, 12}, {6, 4, 6, 5}, {12, 8, 12, 10}}}},
-    {OperatorKind::permute, {{{4, 4, 4, 4}, {3, 3, 3, 3}, {3, 3, 3, 3}, {2, 2, 2, 2}, {4, 4, 4, 4}}}},
+    {OperatorKind::router, {{{12, 8, 12, 10}, {6, 4, 6, 5}, {12, 27, 12, 16}, {6, 11, 6, 9}, {12, 8, 12, 10}}}},
+    {OperatorKind::permute, {{{4, 4, 4, 4}, {3, 3, 3, 3}, {3, 11, 3, 3}, {2, 11, 2, 3}, {4, 4, 4, 4}}}},
     {OperatorKind::state_space, {{{14, 6, 28, 10}, {10, 4, 20, 6}, {10, 4, 20, 6}, {10, 4, 20, 6}, {14, 6, 28, 10}}}},
     {OperatorKind::convolution, {{{0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}}}},
     {OperatorKind::cross_entropy, {{{7, 3, 11, 3}, {3, 1, 3, 1}, {19, 10, 11, 4}, {8, 4, 6, 2}, {19, 10, 7, 3}}}},
@@ -212,12 +216,13 @@ SavedActivations saved_attention(const Operator& op, double rows, double sequenc
     kept += Bytes(4) * rows * heads;  // log-sum-exp of each row in fp32
     // The output is also the input that the output projection keeps, unless that keeps an fp8 copy.
     if (execution.linear_input_element < element) kept += element * rows * heads * v;
-    return {kept, Bytes(0)};
+    return {kept};
   }
   const double keys = key_count(shape, sequence);
-  Bytes core = element * rows * heads * keys;                                 // softmax output
+  const Bytes scores = element * rows * heads * keys;
+  Bytes core = scores;                                                        // softmax output
   if (execution.dropout) core += (Bytes(1) + element) * rows * heads * keys;  // mask and dropout output
-  return {kept + core, core};
+  return {kept + core, core, scores};
 }
 
 }  // namespace
@@ -227,29 +232,29 @@ SavedActivations saved_activations(const Operator& op, double tokens, double seq
   const Bytes element = execution.activation_element;
   const bool eager = execution.style == KernelStyle::eager;
   if (op.tensors && op.kind != OperatorKind::attention && op.kind != OperatorKind::cross_entropy)
-    return {element * (tokens * op.tensors->kept) + op.tensors->kept_bytes * tokens, Bytes(0)};
+    return {element * (tokens * op.tensors->kept) + op.tensors->kept_bytes * tokens};
   switch (op.kind) {
     case OperatorKind::norm:
-      return {(eager && op.root_mean_square ? Bytes(6) : element) * rows * op.width, Bytes(0)};
+      return {(eager && op.root_mean_square ? Bytes(6) : element) * rows * op.width};
     case OperatorKind::linear:
-      return {execution.linear_input_element * rows * op.in_features * op.saved_input_share, Bytes(0)};
+      return {execution.linear_input_element * rows * op.in_features * op.saved_input_share};
     case OperatorKind::attention:
       return saved_attention(op, rows, sequence, execution);
     case OperatorKind::activation: {
       // An eager gate keeps the non-linearity's output for the product.
       const double inputs = op.gated ? (eager || execution.style == KernelStyle::nanotron ? 3 : 2) : 1;
-      return {element * rows * op.width * inputs, Bytes(0)};
+      return {element * rows * op.width * inputs};
     }
     case OperatorKind::residual:
-      return {Bytes(execution.dropout ? 1 : 0) * rows * op.width, Bytes(0)};
+      return {Bytes(execution.dropout ? 1 : 0) * rows * op.width};
     case OperatorKind::router:
-      return {Bytes(4) * rows * op.width, Bytes(0)};
+      return {Bytes(4) * rows * op.width};
     case OperatorKind::permute:
-      return {element * rows * op.width * 0.5, Bytes(0)};
+      return {element * rows * op.width * 0.5};
     case OperatorKind::state_space:
-      return {element * rows * op.width * 4, Bytes(0)};
+      return {element * rows * op.width * 4};
     case OperatorKind::cross_entropy:
-      return {(execution.style == KernelStyle::compiled ? element : Bytes(4)) * rows * op.width, Bytes(0)};
+      return {(execution.style == KernelStyle::compiled ? element : Bytes(4)) * rows * op.width};
     default:
       return {};
   }

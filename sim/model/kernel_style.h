@@ -53,10 +53,12 @@ struct OperatorTraffic {
 OperatorTraffic traffic(const Operator& op, double tokens, double sequence, const Execution& execution);
 
 // Bytes that the forward pass keeps for the backward pass, for `tokens` tokens.
-// `attention_core` is the part that selective recompute drops (arXiv:2205.05198, section 5).
+// `attention_core` is the part that selective recompute drops (arXiv:2205.05198, section 5); `scores` one matrix of
+// attention scores, where the kernel writes them out.
 struct SavedActivations {
   Bytes kept;
-  Bytes attention_core;
+  Bytes attention_core{};
+  Bytes scores{};
 };
 SavedActivations saved_activations(const Operator& op, double tokens, double sequence, const Execution& execution);
 

@@ -65,8 +65,9 @@ Lowering describe_ranks(const LoweringInput& input) {
 
 StageShare::StageShare(const LoweringInput& input, const Lowering& described) : input_(input) {
   lay_stages();
-  schedule_ = scheduled(described);
   describe_blocks(described);
+  schedule_ = scheduled(described);
+  copy_tied_table(described);
 }
 
 Schedule StageShare::scheduled(const Lowering& described) const {
@@ -79,6 +80,7 @@ Schedule StageShare::scheduled(const Lowering& described) const {
   shape.slices = strategy.sequence_slices;
   ScheduleCosts costs;
   costs.stages = stage_costs(described);
+  costs.weight_share = weight_share();
   costs.memory_limit =
       strategy.schedule_activations > 0 ? strategy.schedule_activations : static_cast<double>(strategy.mesh.pipeline);
   return build_schedule(strategy.schedule, shape, costs);
@@ -102,6 +104,18 @@ std::vector<StageCost> StageShare::stage_costs(const Lowering& described) const 
   return costs;
 }
 
+// Of the activations of all layers of a micro-batch.
+double StageShare::weight_share() const {
+  Bytes kept;
+  Bytes for_weights;
+  for (const std::int32_t layer : input_.model.layers) {
+    const BlockMemory& memory = facts_[static_cast<std::size_t>(layer)].memory;
+    kept += memory.kept;
+    for_weights += memory.kept_for_weights;
+  }
+  return kept > for_weights ? for_weights / kept : 1;
+}
+
 void StageShare::describe_blocks(const Lowering& described) {
   const Strategy& strategy = input_.strategy;
   for (std::size_t i = 0; i < input_.model.blocks.size(); ++i) {
@@ -118,6 +132,9 @@ void StageShare::describe_blocks(const Lowering& described) {
     facts.memory_without = memory(Recompute::none);
     facts_.push_back(facts);
   }
+}
+
+void StageShare::copy_tied_table(const Lowering& described) {
   if (input_.model.graph || !input_.model.tied_embeddings || !holds_table_twice()) return;
   tied_table_ = table_elements(described.blocks[static_cast<std::size_t>(input_.model.embedding)]);
   facts_[static_cast<std::size_t>(input_.model.head)].dense += tied_table_;

@@ -81,7 +81,9 @@ class StageShare {
   Schedule scheduled(const Lowering& described) const;
   void describe_blocks(const Lowering& described);
   void lay_stages();
+  void copy_tied_table(const Lowering& described);
   std::vector<StageCost> stage_costs(const Lowering& described) const;
+  double weight_share() const;  // as in ScheduleCosts
   bool holds_table_twice() const;
 
   LoweringInput input_;

@@ -50,8 +50,14 @@ RankOrder repeat(const BuildingBlock& block, std::int64_t micro_batches) {
   return order;
 }
 
+bool are_even(const ScheduleCosts& costs) {
+  return std::all_of(costs.stages.begin(), costs.stages.end(),
+                     [&](const StageCost& cost) { return cost == costs.stages.front(); });
+}
+
 // The blocks of all ranks without their idle slots. The paper then reorders warm-up and cool-down without raising the
-// peak: here whatever of filling idle time and list scheduling under that peak ends first.
+// peak: here whatever of filling idle time and list scheduling under that peak ends first. Its peak counts the
+// activations of every chunk as one, so it is left out where chunks differ: an output layer's gradients are larger.
 template <class Block>
 Schedule squeezed(const ScheduleShape& shape, const ScheduleCosts& costs, const Block& block) {
   Schedule best =
@@ -65,6 +71,7 @@ Schedule squeezed(const ScheduleShape& shape, const ScheduleCosts& costs, const 
     best = std::move(candidate);
   };
   offer(with_idle_filled(best, costs));
+  if (!are_even(costs)) return best;
   GreedyRules rules;
   rules.memory_limit = *std::max_element(timing.peak.begin(), timing.peak.end());
   for (const Preference preference : {Preference::backward, Preference::alternate}) {

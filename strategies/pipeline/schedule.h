@@ -77,6 +77,8 @@ struct StageCost {
   double forward = 1;
   double input = 1;
   double weight = 1;
+
+  friend bool operator==(const StageCost&, const StageCost&) = default;
 };
 
 // What a planning schedule plans by, and what timing.h runs it with.

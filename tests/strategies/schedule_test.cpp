@@ -142,8 +142,7 @@ TEST_CASE("makespans, spans and activations by the definitions") {
 }
 
 TEST_CASE("bubble rates of the zero-bubble paper") {
-  // arXiv:2401.10241, table 5, from the times of table 9: four digits for what is defined and for ZB-1p. With twice the
-  // activations the paper's heuristic comes to 0.001 to 0.043, ours to no more than 0.065 above it.
+  // arXiv:2401.10241, table 5, from the times of table 9.
   const DataTable table("zero_bubble_rates.csv");
   CHECK(table.rows() == 12);
   for (std::size_t row = 0; row < table.rows(); ++row) {
@@ -161,8 +160,7 @@ TEST_CASE("bubble rates of the zero-bubble paper") {
     CHECK(std::abs(rate(ScheduleKind::zb_h1) - number("rate_ZBH1")) < 0.00006);
     CHECK(std::abs(rate(ScheduleKind::zb_h2) - number("rate_ZBH2")) < 0.00006);
     CHECK(std::abs(rate(ScheduleKind::zb_1p) - number("rate_ZB1p")) < 0.00006);
-    CHECK(rate(ScheduleKind::zb_2p) <= rate(ScheduleKind::zb_h2));
-    CHECK(rate(ScheduleKind::zb_2p) - number("rate_ZB2p") < 0.065);
+    CHECK(std::abs(rate(ScheduleKind::zb_2p) - number("rate_ZB2p")) < 0.00006);
   }
 }
 

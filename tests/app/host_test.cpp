@@ -1,0 +1,101 @@
+// What the host's launches cost, from scenario to result.
+#include "sim/app/simulate.h"
+#include "sim/config/profile_config.h"
+#include "sim/model/transformer.h"
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+TransformerSpec small_llama() {
+  TransformerSpec spec;
+  spec.layers = 8;
+  spec.hidden = 1024;
+  spec.heads = 16;
+  spec.ffn = 4096;
+  spec.gated = true;
+  spec.vocabulary = 32000;
+  return spec;
+}
+
+Scenario on_h100(const TransformerSpec& spec, FrameworkKind framework, std::int64_t gpus) {
+  Scenario scenario;
+  scenario.model = build_transformer(spec);
+  scenario.profile = load_profile(ECHELON_SOURCE_DIR "/hardware_profiles/dgx-h100.yaml");
+  scenario.gpus = gpus;
+  scenario.workload.sequence_length = 512;
+  scenario.strategy = framework_defaults(framework);
+  return scenario;
+}
+
+Result result_of(const Scenario& scenario) {
+  auto outcome = simulate(scenario);
+  REQUIRE(std::holds_alternative<Result>(outcome));
+  return std::get<Result>(std::move(outcome));
+}
+
+// Eight experts on as many GPUs, so few tokens that launches set the pace.
+double launch_bound_seconds(CudaGraphs graphs) {
+  TransformerSpec spec = small_llama();
+  spec.mixture = MixtureOfExperts{};
+  spec.mixture->experts = 8;
+  spec.mixture->top_k = 2;
+  spec.mixture->ffn = 1024;
+  Scenario scenario = on_h100(spec, FrameworkKind::megatron, 8);
+  scenario.workload.global_batch = 64;
+  scenario.strategy.kernels = KernelStyle::transformer_engine;
+  scenario.strategy.mesh.data = scenario.strategy.mesh.expert = 8;
+  scenario.strategy.cuda_graphs = graphs;
+  return result_of(scenario).iteration.value();
+}
+
+// Two stages with tensor parallelism of 4: on one node, or with two replicas on two.
+Scenario pipeline_of(std::int64_t nodes, std::int64_t stages) {
+  Scenario scenario = on_h100(small_llama(), FrameworkKind::nanotron, 8 * nodes);
+  scenario.strategy.mesh.pipeline = stages;
+  scenario.strategy.mesh.tensor = 4;
+  scenario.strategy.mesh.data = 8 * nodes / 4 / stages;
+  scenario.workload.global_batch = 16 * scenario.strategy.mesh.data;
+  return scenario;
+}
+
+double held_gib(const StageMemory& stage) {
+  return stage.by_category[static_cast<std::size_t>(MemoryCategory::communication)] / gibibytes(1);
+}
+
+}  // namespace
+
+TEST_CASE("each wider CUDA graph takes launches off the host") {
+  const double none = launch_bound_seconds(CudaGraphs::none);
+  const double router = launch_bound_seconds(CudaGraphs::router);
+  const double parts = launch_bound_seconds(CudaGraphs::attention_router);
+  const double whole = launch_bound_seconds(CudaGraphs::iteration);
+  CHECK(router < none);
+  CHECK(parts < router);
+  CHECK(whole < parts);
+}
+
+TEST_CASE("a nanotron pipeline over nodes is held up by its tensor-parallel collectives") {
+  // Per micro-batch the same layers, and launch-bound both; hardware_profiles/aws-p5-h100-efa.yaml names the rows.
+  const double inside = result_of(pipeline_of(1, 2)).iteration.value();
+  const double across = result_of(pipeline_of(2, 2)).iteration.value();
+  CHECK(across > 1.5 * inside);
+  // Without a pipeline nothing of it.
+  const double one = result_of(pipeline_of(1, 1)).iteration.value();
+  const double two = result_of(pipeline_of(2, 1)).iteration.value();
+  CHECK(two < 1.2 * one);
+}
+
+TEST_CASE("buffers of collectives pile up on a pipeline's first stage alone") {
+  Scenario scenario = pipeline_of(2, 4);
+  scenario.strategy.peak = PeakKind::reserved;
+  const Result four = result_of(scenario);
+  const double held = held_gib(four.memory.per_stage[0]);
+  CHECK(held > 0);
+  for (std::size_t stage = 1; stage < 4; ++stage) CHECK(held_gib(four.memory.per_stage[stage]) == 0);
+  // Two warm-up passes wait behind the first of four stages, none behind the first of two.
+  scenario = pipeline_of(2, 2);
+  scenario.strategy.peak = PeakKind::reserved;
+  CHECK(held_gib(result_of(scenario).memory.per_stage[0]) == 0);
+}
