@@ -52,6 +52,8 @@ Refusal check_grid(const Model& model, const Strategy& strategy) {
   };
   if (!fits(tensor)) {
     const std::int64_t would_do = std::max(depth, largest_below(tensor, fits));
+    if (!grid_of(tensor, depth) && depth == 1)
+      return refuse("tensor_parallel {} is no square of ranks; tensor_parallel {} would do", tensor, would_do);
     if (!grid_of(tensor, depth))
       return refuse("tensor_parallel {} is not tensor_depth {} times a square; tensor_parallel {} would do", tensor,
                     depth, would_do);

@@ -204,8 +204,7 @@ TEST_CASE("what makes no grid is refused with what would") {
   const Model model = gpt();
   Strategy strategy = grid(2, 1);
   strategy.mesh.tensor = 8;
-  CHECK(refusal_of(model, strategy) ==
-        "tensor_parallel 8 is not tensor_depth 1 times a square; tensor_parallel 4 would do");
+  CHECK(refusal_of(model, strategy) == "tensor_parallel 8 is no square of ranks; tensor_parallel 4 would do");
   strategy.tensor_mode = TensorMode::two_and_a_half_d;
   strategy.tensor_depth = 2;
   strategy.micro_batch = 4;
