@@ -1,13 +1,17 @@
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "strategies/grid_check.h"
 #include "strategies/intra/intra.h"
 #include "strategies/local_check.h"
 #include "strategies/lower.h"
+#include "strategies/lowering/rank_kinds.h"
 #include "strategies/mesh.h"
 #include "strategies/pipeline/schedule.h"
 #include "strategies/placement/stages.h"
 #include "strategies/refusal.h"
+#include "strategies/stage_degrees.h"
 #include "strategies/state.h"
 
 namespace echelon {
@@ -18,6 +22,9 @@ Refusal check_mesh(const Strategy& strategy, const Placement& placement) {
   const Mesh& mesh = strategy.mesh;
   const std::int64_t ranks = mesh.ranks();
   if (ranks == placement.gpus) return std::nullopt;
+  if (!mesh.stage_tensor.empty())
+    return refuse("data {} x context {} x tensor [{}] = {} ranks, but the cluster has {} GPUs; gpus {} would do",
+                  mesh.data, mesh.context, fmt::join(mesh.stage_tensor, ", "), ranks, placement.gpus, ranks);
   const std::int64_t replica = mesh.tensor * mesh.pipeline * mesh.context;
   const std::int64_t replicas = std::max<std::int64_t>(1, placement.gpus / replica);
   const std::string remedy = placement.gpus == replica * replicas
@@ -237,7 +244,7 @@ Refusal check_graph(const Model& model, const Strategy& strategy) {
 
 // Every stage takes a layer at least: there is no embedding or head beside them.
 Refusal check_graph_stages(const Model& model, const Strategy& strategy) {
-  if (!model.graph) return std::nullopt;
+  if (!model.graph || !strategy.rank_layers.empty()) return std::nullopt;
   const auto layers = static_cast<std::int64_t>(model.layers.size());
   const std::int64_t stages = stage_count(strategy);
   if (stages > layers)
@@ -311,6 +318,22 @@ Refusal check_schedule(const Workload& workload, const Strategy& strategy) {
                 name_of(strategy.schedule), shape.ranks, shape.micro_batches, fitting, fitting * all_replicas);
 }
 
+// What a stage's tensor degree must fit.
+Refusal check_degrees(const Model& model, const Strategy& strategy, const Placement& placement) {
+  if (auto refusal = check_heads(model, strategy)) return refusal;
+  if (auto refusal = check_context(model, strategy)) return refusal;
+  if (auto refusal = check_experts(model, strategy)) return refusal;
+  return check_sharding(strategy, placement);
+}
+
+// The same for stages of unlike degrees, and on unlike machines.
+Refusal check_unlike_stages(const Model& model, const Strategy& strategy, const Placement& placement) {
+  for (std::int64_t stage = 0; stage < std::ssize(strategy.mesh.stage_tensor); ++stage)
+    if (auto refusal = check_degrees(model, strategy_of_stage(strategy, stage), placement)) return refusal;
+  if (auto reason = unlike_stages_refusal(strategy, placement)) return Infeasible{*reason};
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<Infeasible> check_strategy(const Model& model, const Workload& workload, const Strategy& strategy,
@@ -319,6 +342,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   // good.
   if (auto refusal = check_graph(model, strategy)) return refusal;
   if (auto refusal = check_grid(model, strategy)) return refusal;
+  if (auto refusal = check_unlike_stages(model, strategy, placement)) return refusal;
   if (auto refusal = check_heads(model, strategy)) return refusal;
   if (auto refusal = check_graph_stages(model, strategy)) return refusal;
   if (auto refusal = check_stages(model, strategy)) return refusal;

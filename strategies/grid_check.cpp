@@ -22,6 +22,8 @@ Refusal check_company(const Model& model, const Strategy& strategy) {
   if (const Operator* op = stranger(model))
     return refuse("tensor_mode {} divides the layers of dense transformers, not {}; tensor_mode 1d would do", mode,
                   op->name);
+  if (!strategy.mesh.stage_tensor.empty())
+    return refuse("tensor_mode {} with tensor_parallel by pipeline rank; tensor_mode 1d would do", mode);
   if (strategy.sequence_parallel)
     return refuse("tensor_mode {} divides tokens already; sequence_parallel false would do", mode);
   if (strategy.mesh.context > 1)

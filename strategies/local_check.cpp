@@ -16,6 +16,10 @@ Refusal check_local_steps(const Strategy& strategy) {
         "synchronize_every {} with one group, which meets nobody; synchronize_every 1 or local_groups {} would do",
         strategy.local_steps.every, mesh.data);
   }
+  if (!mesh.stage_tensor.empty())
+    return refuse(
+        "local_groups {} with tensor_parallel by pipeline rank; local_groups 1 and synchronize_every 1 would do",
+        groups);
   // A group is so many neighbours of the data axis with all of their context ranks.
   if (mesh.context > 1 && axis_stride(mesh, Axis::context) > axis_stride(mesh, Axis::data))
     return refuse("local_groups {} with cp outside dp in mesh_order; mesh_order [tp, cp, ep, dp, pp] would do", groups);

@@ -20,7 +20,7 @@ class Lowerer {
       : strategy_(input.strategy),
         lowering_(describe_ranks(input)),
         share_(input, lowering_),
-        sharding_(input, share_.schedule()),
+        sharding_(input, share_.schedule(), lowering_),
         passes_(input, share_, lowering_),
         offload_(input, share_, sharding_, lowering_),
         traffic_(input, share_, sharding_, offload_, lowering_),
@@ -32,6 +32,7 @@ class Lowerer {
     lowering_.graph.programs.resize(ranks);
     for (std::size_t rank = 0; rank < ranks; ++rank) write_rank(rank);
     messages_.resolve();
+    lowering_.ends = {share_.first_rank(), share_.last_rank()};
     for (std::size_t rank = 0; rank < ranks; ++rank) {
       step_.append(rank, traffic_.last_reduction(rank));
       lowering_.held.push_back(share_.held(rank));
@@ -50,6 +51,7 @@ class Lowerer {
     turns_.assign(static_cast<std::size_t>(share_.schedule().shape.chunks), {});
     for (const Action& action : share_.schedule().ranks[rank]) {
       const std::size_t stage = share_.stage_of(rank, action.chunk);
+      if (share_.is_empty(stage)) continue;
       const MicroBatchTurn turn = turn_of(action);
       offload_.begin_action(rank);
       if (action.pass == Pass::forward)
@@ -138,9 +140,11 @@ class Lowerer {
   }
 
   TaskId write_pass(std::size_t rank, const Action& action, const UnitRange& units, std::optional<TaskId> gather) {
+    const bool opens = passes_.opens(action, units);
+    const bool assembled = opens && messages_.assemble(rank, units.stage, action);
     const TaskId id = passes_.append(rank, action, units);
     if (gather) lowering_.graph.programs[rank].depend(reference(rank, *gather));
-    if (passes_.opens(action, units)) messages_.await(rank, units.stage, action);
+    if (opens && !assembled) messages_.await(rank, units.stage, action);
     return id;
   }
 

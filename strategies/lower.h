@@ -19,9 +19,25 @@ namespace echelon {
 
 using MemoryByCategory = std::array<Bytes, memory_category_count>;
 
+// Ranks of pipeline stages that have the same degrees on the same machines.
+struct RankKind {
+  std::int64_t tensor = 1;
+  std::array<GroupLayout, 5> groups;   // by Axis
+  std::vector<std::int32_t> machines;  // groups of the cluster that hold any of them, ascending
+  std::int64_t program = 0;            // the first of this kind
+};
+
+// Who does a work: ranks of a kind, and of a message or of what both ends of the model do those at the other end.
+struct WorkSite {
+  std::int32_t kind = 0;
+  std::int32_t other = 0;  // as `kind` where nobody else takes part
+};
+
 struct Lowering {
-  std::vector<LayerProgram> blocks;   // one rank's share of each block of the model, by block index
-  std::array<GroupLayout, 5> groups;  // by Axis
+  std::vector<LayerProgram> blocks;   // one rank's share of each block of the model, for each kind after the other
+  std::vector<RankKind> kinds;        // one at least
+  std::vector<std::int32_t> kind_of;  // by program
+  std::vector<WorkSite> sites;        // by work
   Execution execution;
   double tokens = 0;               // of one micro-batch on one rank
   double sequence = 0;             // full sequence length
@@ -34,13 +50,16 @@ struct Lowering {
   // By program: buffers of one forward pass that the allocator cannot use again until the device has passed them
   // (Strategy::holds_collective_buffers); beside what the ledger counts.
   std::vector<Bytes> held;
-  std::vector<Bytes> host_memory;  // by program: what one rank fills of its node's, at most
+  std::vector<Bytes> host_memory;     // by program: what one rank fills of its node's, at most
+  std::array<std::size_t, 2> ends{};  // programs that hold the model's first and last layer
 };
 
 // What the lowering needs to know of the machine.
 struct Placement {
   std::int64_t gpus = 1;
   std::int64_t gpus_per_node = 8;
+  // GPUs of each group of unlike machines, in the order of the ranks; whole nodes. Empty: all are alike.
+  std::vector<std::int64_t> groups{};
 };
 
 // Refuses what cannot be (degrees that do not divide, more stages than layers, ...) with the number that would do.

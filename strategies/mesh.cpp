@@ -31,6 +31,30 @@ GroupLayout strided(std::int64_t ranks, std::int64_t stride, std::int64_t gpus_p
   return {ranks, std::min(ranks, on_node)};
 }
 
+// Ranks of a pipeline rank, and those before it, where stages have degrees of their own: pipeline is then outermost.
+std::int64_t width_of(const Mesh& mesh, std::int64_t pipeline_rank) {
+  return mesh.data * mesh.context * mesh.stage_tensor[static_cast<std::size_t>(pipeline_rank)];
+}
+
+std::int64_t first_rank(const Mesh& mesh, std::int64_t pipeline_rank) {
+  std::int64_t first = 0;
+  for (std::int64_t before = 0; before < pipeline_rank; ++before) first += width_of(mesh, before);
+  return first;
+}
+
+// One pipeline rank alone, and its groups moved to where its ranks are.
+Mesh alone(const Mesh& mesh, std::int64_t pipeline_rank) {
+  Mesh stage = stage_mesh(mesh, pipeline_rank);
+  stage.pipeline = 1;
+  return stage;
+}
+
+std::vector<std::vector<std::int64_t>> moved(std::vector<std::vector<std::int64_t>> groups, std::int64_t by) {
+  for (auto& group : groups)
+    for (std::int64_t& rank : group) rank += by;
+  return groups;
+}
+
 // Ranks with equal keys together, groups by key.
 template <class KeyOf>
 std::vector<std::vector<std::int64_t>> grouped(const std::vector<std::int64_t>& ranks, const KeyOf& key_of) {
@@ -111,7 +135,20 @@ GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node) {
   return strided(std::max<std::int64_t>(1, stage_ranks / inside), inside, gpus_per_node);
 }
 
+Mesh stage_mesh(const Mesh& mesh, std::int64_t pipeline_rank) {
+  if (mesh.stage_tensor.empty()) return mesh;
+  Mesh stage = mesh;
+  stage.tensor = mesh.stage_tensor[static_cast<std::size_t>(pipeline_rank)];
+  stage.stage_tensor.clear();
+  return stage;
+}
+
 std::vector<std::int64_t> stage_ranks(const Mesh& mesh, std::int64_t pipeline_rank) {
+  if (!mesh.stage_tensor.empty()) {
+    std::vector<std::int64_t> ranks(static_cast<std::size_t>(width_of(mesh, pipeline_rank)));
+    std::iota(ranks.begin(), ranks.end(), first_rank(mesh, pipeline_rank));
+    return ranks;
+  }
   const std::int64_t stride = axis_stride(mesh, Axis::pipeline);
   std::vector<std::int64_t> ranks;
   for (std::int64_t rank = 0; rank < mesh.ranks(); ++rank)
@@ -120,6 +157,8 @@ std::vector<std::int64_t> stage_ranks(const Mesh& mesh, std::int64_t pipeline_ra
 }
 
 std::vector<std::vector<std::int64_t>> axis_groups(const Mesh& mesh, Axis axis, std::int64_t pipeline_rank) {
+  if (!mesh.stage_tensor.empty())
+    return moved(axis_groups(alone(mesh, pipeline_rank), axis, 0), first_rank(mesh, pipeline_rank));
   const std::vector<std::int64_t> ranks = stage_ranks(mesh, pipeline_rank);
   if (axis == Axis::expert) {
     const GroupLayout whole{mesh.data * mesh.context, 1, Communicator::data};
@@ -131,6 +170,8 @@ std::vector<std::vector<std::int64_t>> axis_groups(const Mesh& mesh, Axis axis, 
 
 std::vector<std::vector<std::int64_t>> communicator_groups(const Mesh& mesh, const GroupLayout& layout,
                                                            std::int64_t pipeline_rank) {
+  if (!mesh.stage_tensor.empty())
+    return moved(communicator_groups(alone(mesh, pipeline_rank), layout, 0), first_rank(mesh, pipeline_rank));
   const std::vector<std::int64_t> ranks = stage_ranks(mesh, pipeline_rank);
   const std::int64_t tensor_stride = axis_stride(mesh, Axis::tensor);
   const auto all_replicas = [&] {
@@ -157,10 +198,14 @@ std::vector<std::vector<std::int64_t>> communicator_groups(const Mesh& mesh, con
     case Communicator::tied_ends:
       break;
   }
+  return stage_pairs(mesh, 0, mesh.pipeline - 1);
+}
+
+std::vector<std::vector<std::int64_t>> stage_pairs(const Mesh& mesh, std::int64_t one, std::int64_t other) {
   std::vector<std::vector<std::int64_t>> pairs;
-  const std::vector<std::int64_t> last = stage_ranks(mesh, mesh.pipeline - 1);
-  const std::vector<std::int64_t> first = stage_ranks(mesh, 0);
-  for (std::size_t i = 0; i < first.size(); ++i) pairs.push_back({first[i], last[i]});
+  const std::vector<std::int64_t> ours = stage_ranks(mesh, one);
+  const std::vector<std::int64_t> theirs = stage_ranks(mesh, other);
+  for (std::size_t i = 0; i < ours.size(); ++i) pairs.push_back({ours[i], theirs[i]});
   return pairs;
 }
 
@@ -182,6 +227,11 @@ std::int64_t data_ranks_sharing_experts(const Mesh& mesh) {
 }
 
 bool pipeline_ranks_share_node(const Mesh& mesh, std::int64_t one, std::int64_t other, std::int64_t gpus_per_node) {
+  if (!mesh.stage_tensor.empty()) {
+    const auto [earlier, later] = std::minmax(one, other);
+    return first_rank(mesh, earlier) / gpus_per_node ==
+           (first_rank(mesh, later) + width_of(mesh, later) - 1) / gpus_per_node;
+  }
   const std::int64_t stride = axis_stride(mesh, Axis::pipeline);
   return (one * stride) / gpus_per_node == (other * stride) / gpus_per_node;
 }

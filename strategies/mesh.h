@@ -23,6 +23,9 @@ GroupLayout outer_layout(const Mesh& mesh, std::int64_t gpus_per_node);
 // local group.
 GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node);
 
+// The mesh as the ranks of one pipeline rank see it: its tensor degree is everybody's.
+Mesh stage_mesh(const Mesh& mesh, std::int64_t pipeline_rank);
+
 // Degree of tensor parallelism inside an expert.
 std::int64_t expert_tensor_degree(const Mesh& mesh);
 
@@ -32,7 +35,11 @@ std::vector<std::int64_t> stage_ranks(const Mesh& mesh, std::int64_t pipeline_ra
 // Every group along an axis among a stage's ranks; along the expert axis, neighbours of the data * context group.
 std::vector<std::vector<std::int64_t>> axis_groups(const Mesh& mesh, Axis axis, std::int64_t pipeline_rank);
 
-// Every group of that kind whose members `pipeline_rank` has a part in; `layout` says how many ranks each has.
+// Each rank of one pipeline rank with the one of the same place in another.
+std::vector<std::vector<std::int64_t>> stage_pairs(const Mesh& mesh, std::int64_t one, std::int64_t other);
+
+// Every group of that kind whose members `pipeline_rank` has a part in; `layout` says how many ranks each has. Tied
+// ends are taken to lie on the first and the last pipeline rank.
 std::vector<std::vector<std::int64_t>> communicator_groups(const Mesh& mesh, const GroupLayout& layout,
                                                            std::int64_t pipeline_rank);
 

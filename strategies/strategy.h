@@ -27,10 +27,18 @@ struct Mesh {
   std::int64_t context = 1;
   std::int64_t expert = 1;
   std::int64_t expert_tensor = 0;  // tensor degree inside an expert; 0 = `tensor` without expert parallelism, 1 with it
+  // By pipeline rank, instead of `tensor`, which is then the largest of them (strategies/stage_degrees.h); empty = all
+  // alike.
+  std::vector<std::int64_t> stage_tensor;
   std::vector<Axis> order = {Axis::tensor, Axis::context, Axis::expert, Axis::data, Axis::pipeline};  // innermost first
   std::int64_t local_groups = 1;  // of data-parallel ranks, that meet only every so many steps (LocalSteps)
 
-  std::int64_t ranks() const { return data * tensor * pipeline * context; }
+  std::int64_t ranks() const {
+    if (stage_tensor.empty()) return data * tensor * pipeline * context;
+    std::int64_t sum = 0;
+    for (const std::int64_t degree : stage_tensor) sum += data * degree * context;
+    return sum;
+  }
 };
 
 enum class Sharding {  // of data-parallel state
@@ -242,12 +250,14 @@ struct Strategy {
   std::int64_t first_stage_layers = 0;  // layers of the first pipeline stage; 0 = even
   std::int64_t last_stage_layers = 0;
   std::vector<std::int64_t> stage_layers;  // of every stage, in the order of the model; empty = as the two above say
-  bool balances_stages = false;            // whoever simulates fills stage_layers by predicted time
-  bool thresholds_stages = false;          // or, where nothing else is said, by nanotron's thresholds on weights
-  bool overlap_pipeline = false;           // sends and receives run beside compute
-  bool synchronous_pipeline = false;       // the host waits for the device at every pipeline send or receive
-  bool keeps_stage_outputs = false;        // what a stage sent on stays until its backward pass
-  bool divides_messages = false;  // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
+  std::vector<std::vector<std::int64_t>> rank_layers;  // or, by pipeline rank, the layers that it holds, from 0 and in
+                                                       // any order (strategies/placement/rank_layers.h)
+  bool balances_stages = false;                        // whoever simulates fills stage_layers by predicted time
+  bool thresholds_stages = false;     // or, where nothing else is said, by nanotron's thresholds on weights
+  bool overlap_pipeline = false;      // sends and receives run beside compute
+  bool synchronous_pipeline = false;  // the host waits for the device at every pipeline send or receive
+  bool keeps_stage_outputs = false;   // what a stage sent on stays until its backward pass
+  bool divides_messages = false;      // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
 
   // Tensor and sequence parallelism.
   TensorMode tensor_mode = TensorMode::one_d;

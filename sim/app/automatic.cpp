@@ -8,6 +8,7 @@
 
 #include "sim/app/simulate.h"
 #include "sim/interop/pipeline_csv.h"
+#include "strategies/pipeline/schedule.h"
 #include "strategies/placement/stages.h"
 
 namespace echelon {
@@ -28,25 +29,45 @@ std::vector<std::int64_t> even_layers(std::int64_t layers, std::int64_t stages) 
   return counts;
 }
 
-// Forward and backward time of one layer of each block.
+// What the model's layers and ends cost on ranks of each kind.
+std::vector<LayerCosts> layer_costs(const Model& model, const BlockTimes& times) {
+  std::vector<LayerCosts> costs;
+  for (const std::vector<Seconds>& by_block : times.by_kind) {
+    const auto time_of = [&](std::int32_t block) {
+      return block < 0 ? 0 : by_block[static_cast<std::size_t>(block)].value();
+    };
+    LayerCosts& of_kind = costs.emplace_back();
+    for (const std::int32_t layer : model.layers) of_kind.layers.push_back(time_of(layer));
+    of_kind.first = time_of(model.embedding);
+    of_kind.last = time_of(model.head);
+  }
+  return costs;
+}
+
+// By stage. Copies of a stage lie on ranks of one kind.
+std::vector<std::int32_t> kinds_of_stages(const Strategy& strategy, const BlockTimes& times) {
+  ScheduleShape shape;
+  shape.ranks = strategy.mesh.pipeline;
+  shape.chunks = strategy.virtual_stages;
+  std::vector<std::int32_t> kinds;
+  for (std::int64_t stage = 0; stage < stage_count(strategy); ++stage)
+    kinds.push_back(times.kind_of[static_cast<std::size_t>(place_of(layout_of(strategy), shape, stage).rank)]);
+  return kinds;
+}
+
+// By forward and backward time of one layer of each block on the ranks that would hold it.
 std::optional<Infeasible> balance_stages(Decided& decided) {
   Scenario& scenario = decided.scenario;
   Strategy& strategy = scenario.strategy;
-  const Model& model = scenario.model;
   strategy.balances_stages = false;
   const std::int64_t stages = stage_count(strategy);
-  const auto layers = static_cast<std::int64_t>(model.layers.size());
+  const auto layers = static_cast<std::int64_t>(scenario.model.layers.size());
   if (stages > layers) return std::nullopt;  // which simulate() refuses in its own words
   strategy.stage_layers = even_layers(layers, stages);
-  const auto times = block_times(scenario);
-  if (const auto* refusal = std::get_if<Infeasible>(&times)) return *refusal;
-  const auto& by_block = std::get<std::vector<Seconds>>(times);
-  const auto time_of = [&](std::int32_t block) {
-    return block < 0 ? 0 : by_block[static_cast<std::size_t>(block)].value();
-  };
-  std::vector<double> costs;
-  for (const std::int32_t layer : model.layers) costs.push_back(time_of(layer));
-  strategy.stage_layers = balanced_layers(costs, time_of(model.embedding), time_of(model.head), stages);
+  const auto outcome = block_times(scenario);
+  if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
+  const auto& times = std::get<BlockTimes>(outcome);
+  strategy.stage_layers = balanced_layers(layer_costs(scenario.model, times), kinds_of_stages(strategy, times));
   decided.choices.push_back(
       fmt::format("layers on stages, balanced by predicted time: [{}]", fmt::join(strategy.stage_layers, ", ")));
   return std::nullopt;
@@ -63,7 +84,8 @@ double product_weights(const Model& model, std::int32_t block) {
 
 bool leaves_thresholds(const Strategy& strategy) {
   return strategy.thresholds_stages && strategy.mesh.pipeline > 1 && strategy.virtual_stages == 1 &&
-         strategy.stage_layers.empty() && strategy.first_stage_layers == 0 && strategy.last_stage_layers == 0;
+         strategy.stage_layers.empty() && strategy.rank_layers.empty() && strategy.first_stage_layers == 0 &&
+         strategy.last_stage_layers == 0;
 }
 
 void threshold_stages(Decided& decided) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "sim/app/automatic.h"
+#include "sim/app/machines.h"
 #include "sim/app/memory_result.h"
 #include "sim/app/simulate.h"
 #include "strategies/lower.h"
@@ -121,8 +122,7 @@ bool has_bound(const Strategy& strategy) {
 }
 
 std::variant<Result, Infeasible> bound(const Scenario& scenario) {
-  if (auto refusal = check_strategy(scenario.model, scenario.workload, scenario.strategy,
-                                    {scenario.gpus, scenario.profile.network.gpus_per_node}))
+  if (auto refusal = check_strategy(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario)))
     return *refusal;
   const std::int64_t all = micro_batches(scenario);
   const std::int64_t few = std::min(all, replayed_micro_batches(scenario.strategy));

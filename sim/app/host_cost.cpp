@@ -14,6 +14,12 @@ namespace echelon {
 //             one do not show it. The cause is not known.
 // The rest are the usual cost of a PyTorch operator, 5-10 us of dispatch and launch, and of a cuBLAS call from C++,
 // about 5 us; not tuned.
+bool collectives_hold_up_hosts(const Scenario& scenario) {
+  const Mesh& mesh = scenario.strategy.mesh;
+  return scenario.strategy.framework == FrameworkKind::nanotron && mesh.pipeline > 1 && mesh.tensor > 1 &&
+         scenario.gpus > scenario.profile.network.gpus_per_node;
+}
+
 HostCost host_cost(const Scenario& scenario) {
   constexpr Seconds operator_cost = microseconds(8);
   constexpr Seconds call = microseconds(5);
@@ -22,11 +28,9 @@ HostCost host_cost(const Scenario& scenario) {
     case FrameworkKind::megatron:
     case FrameworkKind::deepspeed:
       return {microseconds(50), microseconds(41.5), operator_cost, call, none};
-    case FrameworkKind::nanotron: {
-      const bool spans_nodes =
-          scenario.strategy.mesh.pipeline > 1 && scenario.gpus > scenario.profile.network.gpus_per_node;
-      return {microseconds(100), microseconds(75), operator_cost, call, spans_nodes ? microseconds(185) : none};
-    }
+    case FrameworkKind::nanotron:
+      return {microseconds(100), microseconds(75), operator_cost, call,
+              collectives_hold_up_hosts(scenario) ? microseconds(185) : none};
     case FrameworkKind::fsdp:
     case FrameworkKind::torchtitan:
       return {operator_cost, microseconds(6), operator_cost, call, none};

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "sim/app/alignment.h"
 #include "sim/app/memory_result.h"
 
 namespace echelon {
@@ -40,8 +41,11 @@ std::variant<Result, Infeasible> simulate_round(const Scenario& scenario, Detail
   result.round = round;
   MemoryResult memory = memory_result(scenario, lowering, timeline);
   if (memory.peak > result.memory.peak) result.memory = std::move(memory);
+  result.energy = Joules(0);
   add_money_and_energy(scenario, result);
   add_words(scenario, result);
+  if (detail == Detail::operators)
+    for (std::string& warning : alignment_warnings(lowering)) result.warnings.push_back(std::move(warning));
   return outcome;
 }
 

@@ -31,12 +31,28 @@ constexpr Bytes communicator_bytes = mebibytes(16 * (4 + 0.5 + 4.7));
 // allocated).
 constexpr double reserved_over_allocated = 1.04;
 
-double communicators(const Strategy& strategy) {
+double communicators(const Strategy& strategy, const RankKind& kind) {
   const Mesh& mesh = strategy.mesh;
   const auto grid = tensor_grid(strategy);
-  const int tensor = grid ? 2 + (grid->depth > 1) : (mesh.tensor > 1);  // rows, columns and layers of a grid
+  const int tensor = grid ? 2 + (grid->depth > 1) : (kind.tensor > 1);  // rows, columns and layers of a grid
   return static_cast<double>(tensor + (mesh.context > 1) + (mesh.expert > 1) + (mesh.data > mesh.local_groups) +
                              (mesh.local_groups > 1) + (mesh.pipeline > 1));
+}
+
+// Of the machines that hold ranks of the kind the one that `least` is smallest of.
+template <class Of>
+const Profile& tightest(const Scenario& scenario, const RankKind& kind, const Of& least) {
+  const Profile* found = nullptr;
+  for (const std::int32_t machine : kind.machines) {
+    const Profile& profile = scenario.machine(static_cast<std::size_t>(machine));
+    if (found == nullptr || least(profile) < least(*found)) found = &profile;
+  }
+  return *found;
+}
+
+// Whether `one` of a capacity is tighter than `other` of another.
+bool is_tighter(Bytes one, Bytes capacity, Bytes other, Bytes other_capacity) {
+  return capacity == other_capacity ? one > other : one / capacity > other / other_capacity;
 }
 
 // Forward passes whose collectives' buffers wait for the device at once. In a pipeline every receive makes the host
@@ -49,21 +65,24 @@ double queued_passes(const Mesh& mesh, std::size_t rank) {
 
 StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, const Timeline& timeline,
                          std::size_t rank) {
+  const RankKind& kind = lowering.kinds[static_cast<std::size_t>(lowering.kind_of[rank])];
+  const Device& device = tightest(scenario, kind, [](const Profile& profile) { return profile.device.memory; }).device;
   const MemoryPeak peak = memory_peak(lowering.graph.programs[rank], timeline.tasks[rank], lowering.resident[rank]);
   StageMemory memory;
   memory.by_category = peak.by_category;
   const auto at = [&memory](MemoryCategory category) -> Bytes& {
     return memory.by_category[static_cast<std::size_t>(category)];
   };
-  at(MemoryCategory::workspace) += cublas_workspace(scenario.profile.device);
-  const Bytes allocated = peak.total() + cublas_workspace(scenario.profile.device);
+  at(MemoryCategory::workspace) += cublas_workspace(device);
+  const Bytes allocated = peak.total() + cublas_workspace(device);
   const Bytes fragmentation = allocated * (reserved_over_allocated - 1);
-  const Bytes communication = communicator_bytes * communicators(scenario.strategy);
+  const Bytes communication = communicator_bytes * communicators(scenario.strategy, kind);
   memory.device = allocated + fragmentation + communication + context_bytes;
   memory.peak = allocated;
+  memory.capacity = device.memory;
   if (scenario.strategy.peak == PeakKind::allocated) return memory;
   // Short of memory, the allocator waits for the device and takes the held buffers back.
-  const Bytes room = std::max(Bytes(0), scenario.profile.device.memory - memory.device);
+  const Bytes room = std::max(Bytes(0), device.memory - memory.device);
   const Bytes held = std::min(lowering.held[rank] * queued_passes(scenario.strategy.mesh, rank), room);
   memory.peak += fragmentation + held;
   at(MemoryCategory::fragmentation) = fragmentation;
@@ -75,21 +94,34 @@ StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, con
   return memory;
 }
 
+// What a node's host must hold where all its ranks fill as much as the fullest; of several machines the tightest.
+void add_host_memory(const Scenario& scenario, const Lowering& lowering, MemoryResult& result) {
+  result.host_capacity = scenario.profile.host.memory;
+  for (std::size_t rank = 0; rank < lowering.host_memory.size(); ++rank) {
+    const RankKind& kind = lowering.kinds[static_cast<std::size_t>(lowering.kind_of[rank])];
+    const Bytes capacity =
+        tightest(scenario, kind, [](const Profile& profile) { return profile.host.memory; }).host.memory;
+    const Bytes filled = lowering.host_memory[rank] * host_sharers(scenario);
+    if (filled > capacity) result.fits = false;
+    if (filled <= Bytes(0) || !is_tighter(filled, capacity, result.host, result.host_capacity)) continue;
+    result.host = filled;
+    result.host_capacity = capacity;
+  }
+}
+
 }  // namespace
 
 MemoryResult memory_result(const Scenario& scenario, const Lowering& lowering, const Timeline& timeline) {
   MemoryResult result;
-  result.capacity = scenario.profile.device.memory;
-  result.host_capacity = scenario.profile.host.memory;
-  for (const Bytes& filled : lowering.host_memory) result.host = std::max(result.host, filled * host_sharers(scenario));
-  if (result.host > result.host_capacity) result.fits = false;
+  add_host_memory(scenario, lowering, result);
   for (std::size_t rank = 0; rank < lowering.graph.programs.size(); ++rank) {
     result.per_stage.push_back(stage_memory(scenario, lowering, timeline, rank));
     const StageMemory& stage = result.per_stage.back();
-    if (stage.device > result.capacity) result.fits = false;
-    if (rank > 0 && stage.peak <= result.peak) continue;
+    if (stage.device > stage.capacity) result.fits = false;
+    if (rank > 0 && !is_tighter(stage.peak, stage.capacity, result.peak, result.capacity)) continue;
     result.peak = stage.peak;
     result.by_category = stage.by_category;
+    result.capacity = stage.capacity;
   }
   return result;
 }

@@ -137,7 +137,7 @@ class TrafficBuilder {
     GroupCall group{call.kind, {}, moved, price.algorithm, std::nullopt};
     group.latency = Time::from_seconds(fixed_part(network, call.kind, call.group, call.bytes) * call.count);
     std::vector<Flow> flows;
-    for (const auto& ranks : communicator_groups(mesh_, call.group, static_cast<std::int64_t>(program))) {
+    for (const auto& ranks : groups_of(program, call.group)) {
       group.gpus.clear();
       for (const std::int64_t rank : ranks) group.gpus.push_back(gpu(rank));
       if (!flows_.applies(group, *group.algorithm)) group.algorithm = CollectiveAlgorithm::ring;
@@ -145,6 +145,13 @@ class TrafficBuilder {
       flows.insert(flows.end(), more.begin(), more.end());
     }
     return flows;
+  }
+
+  std::vector<std::vector<std::int64_t>> groups_of(std::size_t program, const GroupLayout& layout) const {
+    if (layout.members != Communicator::tied_ends)
+      return communicator_groups(mesh_, layout, static_cast<std::int64_t>(program));
+    const auto [first, last] = lowering_.ends;
+    return stage_pairs(mesh_, static_cast<std::int64_t>(first), static_cast<std::int64_t>(last));
   }
 
   VertexId gpu(std::int64_t rank) const { return cluster_.gpu_of[static_cast<std::size_t>(rank)]; }
@@ -222,10 +229,11 @@ std::array<double, 5> axis_stretch(const Scenario& scenario, const Lowering& low
   std::array<double, 5> stretch{1, 1, 1, 1, 1};
   for (const Axis axis : {Axis::tensor, Axis::context, Axis::expert}) {
     const auto i = static_cast<std::size_t>(axis);
-    if (lowering.groups[i].ranks <= 1) continue;
+    const GroupLayout& group = lowering.kinds.front().groups[i];
+    if (group.ranks <= 1) continue;
     const auto grid = axis == Axis::tensor ? tensor_grid(scenario.strategy) : std::nullopt;
     stretch[i] = grid ? grid_stretch(scenario, *grid, cluster)
-                      : stretch_of(scenario, lowering.groups[i], cluster, kind_inside_layers(axis),
+                      : stretch_of(scenario, group, cluster, kind_inside_layers(axis),
                                    axis_groups(scenario.strategy.mesh, axis, 0));
   }
   return stretch;

@@ -28,8 +28,8 @@ struct Cluster {
 // Throws InputError where the profile's topology makes no cluster of that size or the placement does not fit.
 Cluster cluster_of(const Scenario& scenario);
 
-// Tasks that keep their fixed times: compute, collectives of one rank, and those of schedules that hold two copies of
-// the model, whose groups join ranks of several stages.
+// Of stages that are all alike. Tasks that keep their fixed times: compute, collectives of one rank, and those of
+// schedules that hold two copies of the model, whose groups join ranks of several stages.
 LinkTraffic link_traffic(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster);
 
 // By Axis, 1 or more: the longest that a collective of the axis takes on the cluster over what the analytic model says,

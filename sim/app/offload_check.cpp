@@ -11,9 +11,10 @@ double host_sharers(const Scenario& scenario) {
   return static_cast<double>(std::min(scenario.gpus, scenario.profile.network.gpus_per_node));
 }
 
-std::optional<Infeasible> check_host(const Scenario& scenario) {
-  const Offload& offload = scenario.strategy.offload;
-  const Host& host = scenario.profile.host;
+namespace {
+
+std::optional<Infeasible> check_machine(const Offload& offload, const Profile& profile) {
+  const Host& host = profile.host;
   const bool steps = offload.optimizer != OffloadTarget::none;
   const bool drives = offload.optimizer == OffloadTarget::nvme || offload.parameters == OffloadTarget::nvme;
   struct Need {
@@ -31,7 +32,15 @@ std::optional<Infeasible> check_host(const Scenario& scenario) {
       return Infeasible{
           fmt::format("offload needs 'host.{}', which hardware profile {} does not give; a profile with "
                       "it would do",
-                      need.key, scenario.profile.name)};
+                      need.key, profile.name)};
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Infeasible> check_host(const Scenario& scenario) {
+  for (std::size_t machine = 0; machine < scenario.machines(); ++machine)
+    if (auto refusal = check_machine(scenario.strategy.offload, scenario.machine(machine))) return refusal;
   return std::nullopt;
 }
 

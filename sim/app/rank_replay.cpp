@@ -4,6 +4,7 @@
 #include <map>
 #include <thread>
 
+#include "sim/app/machines.h"
 #include "sim/app/statistics.h"
 #include "sim/engine/full_replay.h"
 #include "strategies/mesh.h"
@@ -43,30 +44,41 @@ bool spans_nodes(const GroupLayout& group) {
 // compute hid of them stays hidden. Copies around collectives and transfers inside a node take as long everywhere.
 class PartsOfWork {
  public:
-  PartsOfWork(const Lowering& lowering, const Network& network) : groups_(lowering.groups), network_(network) {}
+  PartsOfWork(const Scenario& scenario, const PricedLowering& priced) : priced_(priced) {
+    for (std::size_t machine = 0; machine < scenario.machines(); ++machine) {
+      networks_.push_back(scenario.machine(machine).network);
+      bridges_.push_back(bridge_network(scenario, machine));
+    }
+  }
 
-  WorkParts of(const Work& work, const Price& price) const {
+  WorkParts of(std::size_t index) const {
+    const Work& work = priced_.lowering.works[index];
+    const Price& price = priced_.prices.by_work[index];
+    const auto kind = static_cast<std::size_t>(priced_.lowering.sites[index].kind);
+    const std::array<GroupLayout, 5>& groups = priced_.lowering.kinds[kind].groups;
     Seconds links;
     if (const auto* chain = std::get_if<CollectiveChain>(&work)) {
+      const auto machine = static_cast<std::size_t>(priced_.prices.machines[index]);
       for (const CollectiveWork& call : chain->calls)
-        if (spans_nodes(call.group)) links += time_of(call);
+        if (spans_nodes(call.group)) links += time_of(call, (call.group.bridges ? bridges_ : networks_)[machine]);
     } else if (const auto* transfer = std::get_if<TransferWork>(&work)) {
       if (!transfer->same_node) links = price.device();
     } else {
-      for (std::size_t axis = 0; axis < groups_.size(); ++axis)
-        if (spans_nodes(groups_[axis])) links += price.exposed[axis];
+      for (std::size_t axis = 0; axis < groups.size(); ++axis)
+        if (spans_nodes(groups[axis])) links += price.exposed[axis];
     }
     return {Time::from_seconds(price.compute + price.recompute), Time::from_seconds(links)};
   }
 
  private:
-  Seconds time_of(const CollectiveWork& call) const {
-    return collective_time(network_, {call.kind, {call.group.ranks, call.group.ranks_per_node}, call.bytes}).time *
+  static Seconds time_of(const CollectiveWork& call, const Network& network) {
+    return collective_time(network, {call.kind, {call.group.ranks, call.group.ranks_per_node}, call.bytes}).time *
            call.count;
   }
 
-  const std::array<GroupLayout, 5>& groups_;
-  const Network& network_;
+  const PricedLowering& priced_;
+  std::vector<Network> networks_;  // by machine
+  std::vector<Network> bridges_;
 };
 
 RankLayout layout_of(const Mesh& mesh) {
@@ -132,13 +144,12 @@ std::optional<Pace> pace_of(const std::vector<RunSummary>& runs, const TaskGraph
 RankReplay replay_ranks(const Scenario& scenario, const PricedLowering& priced, int threads) {
   const Lowering& lowering = priced.lowering;
   const Mesh& mesh = scenario.strategy.mesh;
-  const ReplayOptions options{scenario.profile.device.overlap_slowdown};
-  const PartsOfWork stretched(lowering, scenario.profile.network);
+  const ReplayOptions options = replay_options(scenario, lowering);
+  const PartsOfWork stretched(scenario, priced);
   std::vector<WorkParts> parts;
-  for (std::size_t i = 0; i < lowering.works.size(); ++i)
-    parts.push_back(stretched.of(lowering.works[i], priced.prices[i]));
+  for (std::size_t i = 0; i < lowering.works.size(); ++i) parts.push_back(stretched.of(i));
   const auto plan = std::get<ReplayPlan>(plan_replay(lowering.graph, options));
-  const FullReplay replay(lowering.graph, plan, priced.times, parts, layout_of(mesh), options);
+  const FullReplay replay(lowering.graph, plan, priced.prices.times, parts, layout_of(mesh), options);
   const std::vector<RunSummary> runs = all_runs(replay, variation_of(scenario), threads);
 
   RankReplay result;

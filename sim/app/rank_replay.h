@@ -3,23 +3,22 @@
 
 #include <vector>
 
+#include "sim/app/pricing.h"
 #include "sim/config/scenario.h"
-#include "sim/cost/work_cost.h"
 #include "sim/engine/replay.h"
 #include "sim/metrics/rank_replay.h"
 #include "strategies/lower.h"
 
 namespace echelon {
 
-// A lowered and priced scenario; `prices` and `times` by work, `alike` the iteration of folded replay.
+// A lowered and priced scenario; `alike` the iteration of folded replay.
 struct PricedLowering {
   const Lowering& lowering;
-  const std::vector<Price>& prices;
-  const std::vector<WorkTime>& times;
+  const WorkPrices& prices;
   Time alike;
 };
 
-// The same for any number of threads (>= 1).
+// The same for any number of threads (>= 1). Every stage has as many ranks.
 RankReplay replay_ranks(const Scenario& scenario, const PricedLowering& priced, int threads);
 
 }  // namespace echelon

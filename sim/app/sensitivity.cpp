@@ -55,7 +55,9 @@ void scale_network_latency(Profile& profile, double factor) {
 
 Seconds time_with(const Scenario& scenario, const HardwareNumber& number, double factor, Seconds as_is) {
   Scenario changed = scenario;
-  number.scale(changed.profile, factor);
+  for (std::size_t machine = 0; machine < changed.machines(); ++machine) number.scale(changed.machine(machine), factor);
+  if (number.scale == scale_adapters) changed.link.node_rate *= factor;
+  if (number.scale == scale_network_latency) changed.link.latency *= factor;
   const auto outcome = simulate(changed);
   const Result* result = std::get_if<Result>(&outcome);
   return result != nullptr ? result->iteration : as_is;

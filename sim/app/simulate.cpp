@@ -4,91 +4,20 @@
 
 #include <algorithm>
 
+#include "sim/app/alignment.h"
 #include "sim/app/automatic.h"
 #include "sim/app/host_cost.h"
 #include "sim/app/local_round.h"
+#include "sim/app/machines.h"
 #include "sim/app/memory_result.h"
 #include "sim/app/network_traffic.h"
 #include "sim/app/offload_check.h"
 #include "sim/app/rank_replay.h"
-#include "sim/cost/work_cost.h"
 #include "strategies/lower.h"
-#include "strategies/state.h"
 
 namespace echelon {
 
 namespace {
-
-// Bytes moved for each weight element and micro-batch around FSDP's collectives, on the compute stream. FSDP1 joins the
-// gradients of its flat parameter's views and casts them where the reduction is wider; FSDP2 copies each gathered
-// parameter out of the gather's buffer and its gradient into the reduction's (PyTorch _fsdp_collectives.py).
-Bytes sharding_copies(const Scenario& scenario) {
-  const Bytes compute = element_size(scenario.workload.precision.compute);
-  const Bytes reduced = element_size(scenario.workload.precision.gradient_reduce);
-  if (!scenario.strategy.per_parameter_sharding)
-    return compute * 2 + (reduced > compute ? compute + reduced : Bytes(0));
-  const bool once = !scenario.strategy.reshard_after_forward || scenario.strategy.sharding == Sharding::zero2;
-  const double gathers = once ? 1 : 2;
-  return compute * (2 * gathers) + compute + reduced;
-}
-
-// Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Fused products accumulate into the
-// buffer in place (apex wgrad_gemm_accum_fp32 and _fp16): one more read, and what the write is wider. Elsewhere a
-// kernel of its own reads the product's result and the buffer and writes the buffer. FSDP reduces and frees gradients
-// each micro-batch.
-Bytes accumulation_bytes(const Scenario& scenario) {
-  const Strategy& strategy = scenario.strategy;
-  const Sharding sharding = state_sharding(strategy);
-  const bool by_layer = sharding == Sharding::zero3 || sharding == Sharding::hybrid;
-  if (by_layer && strategy.mesh.pipeline == 1) {
-    // Unreduced gradients are added to a buffer in the format of the reduction (PyTorch _fsdp_param.py,
-    // accumulate_unsharded_grad_if_needed).
-    const Bytes reduced = element_size(scenario.workload.precision.gradient_reduce);
-    return sharding_copies(scenario) + (strategy.accumulates_unsharded ? reduced * 2 : Bytes(0));
-  }
-  const Bytes buffer = state_bytes(scenario.workload).gradient;
-  const Bytes written = element_size(scenario.workload.precision.compute);
-  const GradientFusion fusion = strategy.fused_gradient_accumulation;
-  const bool fused = fusion == GradientFusion::any || (fusion == GradientFusion::fp32 && buffer >= Bytes(4));
-  return fused ? buffer * 2 - written : buffer * 2 + written;
-}
-
-CostContext cost_context(const Scenario& scenario, const Lowering& lowering) {
-  CostContext context;
-  context.device = &scenario.profile.device;
-  context.network = &scenario.profile.network;
-  context.node_host = &scenario.profile.host;
-  context.host_sharers = host_sharers(scenario);
-  context.blocks = &lowering.blocks;
-  context.groups = lowering.groups;
-  context.execution = lowering.execution;
-  context.precision = scenario.workload.precision;
-  context.host = host_cost(scenario);
-  context.graphs = scenario.strategy.cuda_graphs;
-  context.tokens = lowering.tokens;
-  context.sequence = lowering.sequence;
-  context.sequences = lowering.sequences;
-  context.tensor_overlap_share = scenario.strategy.overlap_tensor_share;
-  context.reorders_sequence_shards = scenario.strategy.reorders_sequence_shards && scenario.strategy.micro_batch > 1;
-  context.recomputed = scenario.strategy.recompute_operators;
-  context.accumulation = accumulation_bytes(scenario);
-  // Transformer Engine quantises weights for the first micro-batch and keeps them for the others (its modules'
-  // is_first_microbatch, which Megatron-Core sets).
-  if (scenario.strategy.kernels == KernelStyle::transformer_engine)
-    context.weight_cast_share = 1 / static_cast<double>(std::max<std::int64_t>(1, scenario.micro_batches()));
-  return context;
-}
-
-WorkPrices price_all(WorkPricer& pricer, const Lowering& lowering) {
-  WorkPrices prices;
-  for (const Work& work : lowering.works) {
-    const Price price = pricer.price(work);
-    prices.by_work.push_back(price);
-    prices.times.push_back({Time::from_seconds(price.device()), Time::from_seconds(price.host)});
-    prices.shares.push_back({price.compute, price.recompute, price.exposed, price.host_copy});
-  }
-  return prices;
-}
 
 Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& times, const ReplayOptions& options) {
   auto outcome = replay(lowering.graph, times, options);
@@ -105,8 +34,7 @@ Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& t
 // their own.
 void tally_work(const Scenario& scenario, const Replayed& replayed, Result& result) {
   const auto& mesh = scenario.strategy.mesh;
-  const double replicas = static_cast<double>(mesh.data * mesh.tensor * mesh.context);
-  Flops flops;
+  std::vector<Flops> flops(replayed.lowering.kinds.size());
   std::array<Seconds, 3> by_ground{};
   const auto& programs = replayed.lowering.graph.programs;
   std::vector<std::int64_t> runs(replayed.prices.by_work.size(), 0);
@@ -119,25 +47,44 @@ void tally_work(const Scenario& scenario, const Replayed& replayed, Result& resu
   for (std::size_t work = 0; work < runs.size(); ++work) {
     const Price& price = replayed.prices.by_work[work];
     const auto times = static_cast<double>(runs[work]);
-    flops += price.flops * times;
+    flops[static_cast<std::size_t>(replayed.lowering.sites[work].kind)] += price.flops * times;
     for (std::size_t g = 0; g < by_ground.size(); ++g) by_ground[g] += price.by_ground[g] * times;
   }
-  result.executed_flops = flops * replicas;
+  for (std::size_t kind = 0; kind < flops.size(); ++kind)
+    result.executed_flops +=
+        flops[kind] * static_cast<double>(mesh.data * replayed.lowering.kinds[kind].tensor * mesh.context);
   const Seconds sum = by_ground[0] + by_ground[1] + by_ground[2];
   for (std::size_t g = 0; g < by_ground.size(); ++g) result.coverage[g] = sum > Seconds(0) ? by_ground[g] / sum : 0;
 }
 
-// Relative error to expect by ground: the held-out 95th percentile of the device's product curve where it is measured,
-// and twice and three times that for scaled curves and datasheet rates, for want of anything better.
-double expected_error(const Scenario& scenario, const std::array<double, 3>& coverage) {
+double curve_error(const Device& device) {
   constexpr double unfitted = 0.1;
-  double measured = unfitted;
-  for (const GemmCurve& curve : scenario.profile.device.gemm)
-    if (curve.provenance.p95_error > 0) {
-      measured = curve.provenance.p95_error;
-      break;
-    }
+  for (const GemmCurve& curve : device.gemm)
+    if (curve.provenance.p95_error > 0) return curve.provenance.p95_error;
+  return unfitted;
+}
+
+// Relative error to expect by ground: the held-out 95th percentile of the device's product curve where it is measured
+// (of several devices the largest), and twice and three times that for scaled curves and datasheet rates, for want of
+// anything better.
+double expected_error(const Scenario& scenario, const std::array<double, 3>& coverage) {
+  double measured = 0;
+  for (std::size_t machine = 0; machine < scenario.machines(); ++machine)
+    measured = std::max(measured, curve_error(scenario.machine(machine).device));
   return measured * (coverage[0] + 2 * coverage[1] + 3 * coverage[2]);
+}
+
+// Every machine's sources, each once.
+void add_provenance(const Scenario& scenario, Result& result) {
+  result.profile = profile_names(scenario);
+  const auto add = [&](const std::string& source) {
+    if (std::find(result.sources.begin(), result.sources.end(), source) == result.sources.end())
+      result.sources.push_back(source);
+  };
+  for (std::size_t machine = 0; machine < scenario.machines(); ++machine) {
+    for (const std::string& source : scenario.machine(machine).sources) add(source);
+    if (scenario.strategy.offload.any()) add(scenario.machine(machine).host.source);
+  }
 }
 
 std::string bottleneck_sentence(const Result& result) {
@@ -173,16 +120,23 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
   if (memory.host > memory.host_capacity)
     warnings.push_back(fmt::format("does not fit: {:.1f} GiB of host memory needed on a node, {:.1f} GiB there are",
                                    memory.host / gibibytes(1), memory.host_capacity / gibibytes(1)));
-  Bytes worst;
-  for (const StageMemory& stage : memory.per_stage) worst = std::max(worst, stage.device);
-  if (worst > memory.capacity) {
+  const StageMemory* worst = nullptr;
+  for (const StageMemory& stage : memory.per_stage)
+    if (stage.device > stage.capacity &&
+        (worst == nullptr || stage.device - stage.capacity > worst->device - worst->capacity))
+      worst = &stage;
+  if (worst != nullptr)
     warnings.push_back(fmt::format("does not fit: {:.1f} GiB needed on the fullest rank, {:.1f} GiB there are",
-                                   worst / gibibytes(1), result.memory.capacity / gibibytes(1)));
-  }
+                                   worst->device / gibibytes(1), worst->capacity / gibibytes(1)));
   if (scenario.strategy.offload.optimizer != OffloadTarget::none)
     warnings.emplace_back(
         "the step on the host is priced at the datasheet bandwidth of its memory, which takes all its cores: with a "
         "thread a rank (torchrun's default) expect many times as long");
+  if (collectives_hold_up_hosts(scenario))
+    warnings.emplace_back(
+        "tensor-parallel collectives hold their hosts up, as nanotron's pipelines over nodes of AWS p5 did; the cause "
+        "is "
+        "not known, other clusters may be faster");
   const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
   if (ungrounded > 0.05)
     warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));
@@ -199,47 +153,47 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
 
 void list_operators(const Scenario& scenario, const Replayed& replayed, Result& result) {
   const Lowering& lowering = replayed.lowering;
-  WorkPricer pricer(cost_context(scenario, lowering));
-  std::vector<double> times(scenario.model.blocks.size(), 0);
+  Pricers pricers(scenario, lowering);
+  const std::size_t blocks = scenario.model.blocks.size();
+  const std::int32_t kind = lowering.kind_of[result.critical_stage];
+  std::vector<double> times(blocks, 0);
   const auto& tasks = lowering.graph.programs[result.critical_stage].tasks;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     if (tasks[i].kind != TaskKind::forward) continue;
     const bool repeats = replayed.repetition.covers(result.critical_stage, i);
     const auto count = static_cast<double>(repeats ? replayed.repetition.times + 1 : 1);
     for (const LayerRun& run : std::get<ComputeWork>(lowering.works[static_cast<std::size_t>(tasks[i].work)]).runs)
-      times[static_cast<std::size_t>(run.block)] += run.count * count;
+      times[static_cast<std::size_t>(run.block) % blocks] += run.count * count;
   }
   for (std::size_t block = 0; block < times.size(); ++block) {
     if (times[block] == 0) continue;
-    for (const OperatorPrice& price : pricer.explain(static_cast<std::int32_t>(block)))
+    for (const OperatorPrice& price : pricers.explain(kind, static_cast<std::int32_t>(block)))
       result.operators.push_back(
           {scenario.model.blocks[block].name, price.name, price.forward, price.backward, times[block], price.ground});
   }
 }
 
 std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const Workload& workload) {
-  auto lowered =
-      lower(scenario.model, workload, scenario.strategy, {scenario.gpus, scenario.profile.network.gpus_per_node});
+  auto lowered = lower(scenario.model, workload, scenario.strategy, placement_of(scenario));
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
   Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}, {}};
-  CostContext context = cost_context(scenario, replayed.lowering);
-  ReplayOptions options{scenario.profile.device.overlap_slowdown, nullptr};
+  ReplayOptions options = replay_options(scenario, replayed.lowering);
+  std::array<double, 5> stretch{1, 1, 1, 1, 1};
   LinkTraffic traffic;
   if (scenario.network == NetworkModel::flow) {
     const Cluster cluster = cluster_of(scenario);
-    context.stretch = axis_stretch(scenario, replayed.lowering, cluster);
+    stretch = axis_stretch(scenario, replayed.lowering, cluster);
     traffic = link_traffic(scenario, replayed.lowering, cluster);
     options.traffic = &traffic;
   }
-  WorkPricer pricer(context);
-  replayed.prices = price_all(pricer, replayed.lowering);
+  replayed.prices = Pricers(scenario, replayed.lowering, stretch).price_all();
   replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, options);
   return replayed;
 }
 
 // Schedules of one forward and one backward pass in turn, whose steady state repetition.h describes.
 bool alternates(const Strategy& strategy) {
-  if (strategy.given_schedule) return false;
+  if (strategy.given_schedule || !strategy.rank_layers.empty()) return false;
   return strategy.schedule == ScheduleKind::one_f_one_b || strategy.schedule == ScheduleKind::interleaved;
 }
 
@@ -274,10 +228,13 @@ std::optional<Replayed> replay_until_steady(const Scenario& scenario) {
 }  // namespace
 
 void add_money_and_energy(const Scenario& scenario, Result& result) {
-  const double gpus = static_cast<double>(scenario.gpus);
-  result.energy = scenario.profile.device.tdp * result.iteration * gpus;
-  if (scenario.profile.price_usd_per_gpu_hour > 0)
-    result.cost_usd = scenario.profile.price_usd_per_gpu_hour * gpus * result.iteration.value() / 3600;
+  double usd_per_hour = 0;
+  for (std::size_t machine = 0; machine < scenario.machines(); ++machine) {
+    const double gpus = static_cast<double>(scenario.machine_gpus(machine));
+    result.energy += scenario.machine(machine).device.tdp * result.iteration * gpus;
+    usd_per_hour += scenario.machine(machine).price_usd_per_gpu_hour * gpus;
+  }
+  if (mean_price(scenario) > 0) result.cost_usd = usd_per_hour * result.iteration.value() / 3600;
 }
 
 void add_words(const Scenario& scenario, Result& result) {
@@ -285,17 +242,22 @@ void add_words(const Scenario& scenario, Result& result) {
   result.warnings = warnings_of(scenario, result);
 }
 
-std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scenario) {
-  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy,
-                       {scenario.gpus, scenario.profile.network.gpus_per_node});
+std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario) {
+  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario));
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
-  WorkPricer pricer(cost_context(scenario, std::get<Lowering>(lowered)));
-  std::vector<Seconds> times;
-  for (std::size_t block = 0; block < scenario.model.blocks.size(); ++block) {
-    Seconds sum;
-    for (const OperatorPrice& price : pricer.explain(static_cast<std::int32_t>(block)))
-      sum += price.forward + price.backward;
-    times.push_back(sum);
+  const auto& lowering = std::get<Lowering>(lowered);
+  Pricers pricers(scenario, lowering);
+  BlockTimes times;
+  times.kind_of = lowering.kind_of;
+  for (std::size_t kind = 0; kind < lowering.kinds.size(); ++kind) {
+    times.by_kind.emplace_back();
+    for (std::size_t block = 0; block < scenario.model.blocks.size(); ++block) {
+      Seconds sum;
+      for (const OperatorPrice& price :
+           pricers.explain(static_cast<std::int32_t>(kind), static_cast<std::int32_t>(block)))
+        sum += price.forward + price.backward;
+      times.by_kind.back().push_back(sum);
+    }
   }
   return times;
 }
@@ -309,9 +271,11 @@ bool replays_all(const Scenario& scenario, const ReplayChoice& choice) {
 
 std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario, SteadyState steady_state) {
   if (const auto refusal = check_host(scenario)) return *refusal;
+  const bool alike = scenario.machines() == 1 && scenario.strategy.mesh.stage_tensor.empty();
+  if (!alike && scenario.network == NetworkModel::flow)
+    return Infeasible{"network flow knows stages of alike ranks on one topology; network analytic would do"};
   if (steady_state == SteadyState::once && alternates(scenario.strategy)) {
-    if (auto refusal = check_strategy(scenario.model, scenario.workload, scenario.strategy,
-                                      {scenario.gpus, scenario.profile.network.gpus_per_node}))
+    if (auto refusal = check_strategy(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario)))
       return *refusal;
     if (auto replayed = replay_until_steady(scenario)) return std::move(*replayed);
   }
@@ -327,6 +291,9 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
       for (const std::string& made : std::get<Decided>(decided).choices) result->warnings.push_back(made);
     return outcome;
   }
+  if (choice.kind == ReplayKind::full && !scenario.strategy.mesh.stage_tensor.empty())
+    return Infeasible{
+        "full replay knows stages of as many ranks each; folded replay or one tensor_parallel for all would do"};
   if (trains_apart(scenario)) return simulate_round(scenario, detail, choice);
   auto outcome = replay_iteration(scenario, replays_all(scenario, choice) ? SteadyState::whole : SteadyState::once);
   if (auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
@@ -338,11 +305,11 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.tokens = result.samples * static_cast<double>(scenario.workload.sequence_length);
   result.gpus = scenario.gpus;
   result.model_flops = model_flops(scenario.model, scenario.workload);
-  result.peak = scenario.profile.device.peak_of(scenario.workload.precision.compute);
+  result.peak = mean_peak(scenario, scenario.workload.precision.compute);
   result.critical_stage = critical_program(lowering.graph, timeline, repetition);
   result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage, repetition);
   if (choice.kind == ReplayKind::full) {
-    result.ranks = replay_ranks(scenario, {lowering, prices.by_work, prices.times, timeline.end}, choice.threads);
+    result.ranks = replay_ranks(scenario, {lowering, prices, timeline.end}, choice.threads);
     result.breakdown.stragglers = result.ranks->p50 - result.iteration;
     result.iteration = result.ranks->p50;
   }
@@ -352,12 +319,13 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.iteration_low = result.iteration * std::max(0.0, 1 - error);
   result.iteration_high = result.iteration * (1 + error);
   result.memory = memory_result(scenario, lowering, timeline);
-  result.profile = scenario.profile.name;
-  result.sources = scenario.profile.sources;
-  if (scenario.strategy.offload.any()) result.sources.push_back(scenario.profile.host.source);
+  add_provenance(scenario, result);
   add_money_and_energy(scenario, result);
   add_words(scenario, result);
-  if (detail == Detail::operators) list_operators(scenario, std::get<Replayed>(outcome), result);
+  if (detail == Detail::operators) {
+    list_operators(scenario, std::get<Replayed>(outcome), result);
+    for (std::string& warning : alignment_warnings(lowering)) result.warnings.push_back(std::move(warning));
+  }
   return result;
 }
 

@@ -4,9 +4,9 @@
 #include <variant>
 #include <vector>
 
+#include "sim/app/pricing.h"
 #include "sim/base/error.h"
 #include "sim/config/scenario.h"
-#include "sim/cost/work_cost.h"
 #include "sim/engine/repetition.h"
 #include "sim/engine/replay.h"
 #include "sim/metrics/breakdown.h"
@@ -43,11 +43,6 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
                                           const ReplayChoice& choice = {});
 
 // One iteration as the engine ran it.
-struct WorkPrices {  // by work of the lowering
-  std::vector<Price> by_work;
-  std::vector<WorkTime> times;
-  std::vector<WorkShare> shares;
-};
 struct Replayed {
   Lowering lowering;
   WorkPrices prices;
@@ -65,7 +60,11 @@ void add_money_and_energy(const Scenario& scenario, Result& result);
 // Fills the sentence on the bottleneck and the warnings from the rest of the result.
 void add_words(const Scenario& scenario, Result& result);
 
-// Time of one layer of each block, forward and backward, by block of the model.
-std::variant<std::vector<Seconds>, Infeasible> block_times(const Scenario& scenario);
+// Time of one layer of each block, forward and backward.
+struct BlockTimes {
+  std::vector<std::vector<Seconds>> by_kind;  // of rank (Lowering::kinds), by block of the model
+  std::vector<std::int32_t> kind_of;          // by pipeline rank
+};
+std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario);
 
 }  // namespace echelon

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -7,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "sim/app/machines.h"
 #include "sim/app/sensitivity.h"
 #include "sim/app/simulate.h"
 #include "sim/cli/command.h"
@@ -44,15 +46,21 @@ ReplayChoice replay_choice(const Scenario& scenario, const RunOptions& options) 
   return {kind, options.threads > 0 ? options.threads : cores};
 }
 
+// "8", or by pipeline rank "[4, 4, 8, 8]".
+std::string tensor_degrees(const Mesh& mesh) {
+  if (mesh.stage_tensor.empty()) return std::to_string(mesh.tensor);
+  return fmt::format("[{}]", fmt::join(mesh.stage_tensor, ", "));
+}
+
 TextHeading heading_of(const Scenario& scenario) {
   const Mesh& mesh = scenario.strategy.mesh;
   TextHeading heading;
   heading.title = scenario.name;
-  heading.subtitle =
-      fmt::format("{} on {} GPUs ({}): dp {} tp {} pp {} cp {} ep {}, micro-batch {}, global batch {}{}",
-                  scenario.model.name, scenario.gpus, scenario.profile.title, mesh.data, mesh.tensor, mesh.pipeline,
-                  mesh.context, mesh.expert, scenario.strategy.micro_batch, scenario.workload.global_batch,
-                  scenario.model.graph ? "" : fmt::format(", sequence {}", scenario.workload.sequence_length));
+  heading.subtitle = fmt::format(
+      "{} on {} GPUs ({}): dp {} tp {} pp {} cp {} ep {}, micro-batch {}, global batch {}{}", scenario.model.name,
+      scenario.gpus, profile_titles(scenario), mesh.data, tensor_degrees(mesh), mesh.pipeline, mesh.context,
+      mesh.expert, scenario.strategy.micro_batch, scenario.workload.global_batch,
+      scenario.model.graph ? "" : fmt::format(", sequence {}", scenario.workload.sequence_length));
   if (scenario.network == NetworkModel::flow)
     heading.subtitle += fmt::format(", {} ranks on shared links", name_of(scenario.placement.kind));
   heading.measured_iteration_s = scenario.measured.iteration_time_s.value_or(0);
@@ -86,11 +94,10 @@ int print_infeasible(const Scenario& scenario, const Infeasible& refusal, const 
 
 std::optional<Forecast> whole_run(const Scenario& scenario, const Result& result) {
   if (!scenario.training_run) return std::nullopt;
-  const Profile& profile = scenario.profile;
   const double nodes =
-      std::ceil(static_cast<double>(scenario.gpus) / static_cast<double>(profile.network.gpus_per_node));
+      std::ceil(static_cast<double>(scenario.gpus) / static_cast<double>(scenario.profile.network.gpus_per_node));
   return forecast(*scenario.training_run, result,
-                  {parameter_count(scenario.model), nodes, profile.device.tdp, profile.price_usd_per_gpu_hour});
+                  {parameter_count(scenario.model), nodes, mean_tdp(scenario), mean_price(scenario)});
 }
 
 int run_one(const std::string& file, const RunOptions& options) {

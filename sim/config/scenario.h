@@ -38,13 +38,27 @@ struct Measured {
   std::optional<double> peak_memory_gib;
 };
 
+// Whole nodes of one machine, part of a cluster.
+struct MachineGroup {
+  Profile profile;
+  std::int64_t gpus = 0;
+};
+
+// What joins the groups of a mixed cluster; nothing known: as the network of the slower end.
+struct GroupLink {
+  ByteRate node_rate;  // of one node to those of other groups, one direction, achieved; 0 = as its adapters
+  Seconds latency;     // of one message; at least that of the adapters
+};
+
 struct Scenario {
   std::string file;
   std::string name;  // the file's stem where the document gives none
   std::string source;
   Model model;
-  Profile profile;
-  std::int64_t gpus = 0;
+  Profile profile;                           // of the machine, of a mixed cluster its first group's
+  std::vector<MachineGroup> further_groups;  // of a mixed cluster, whose ranks follow; nodes as wide as the first's
+  GroupLink link;                            // between the groups
+  std::int64_t gpus = 0;                     // all
   NetworkModel network = NetworkModel::analytic;
   RankPlacement placement;        // flow: where the ranks sit
   std::int64_t cluster_gpus = 0;  // flow: of the cluster that the job is placed in; 0 = as many as the job has
@@ -60,6 +74,15 @@ struct Scenario {
   // Of one data-parallel rank and iteration.
   std::int64_t micro_batches() const {
     return (whole_batch > 0 ? whole_batch : workload.global_batch) / (strategy.mesh.data * strategy.micro_batch);
+  }
+  std::size_t machines() const { return 1 + further_groups.size(); }
+  const Profile& machine(std::size_t group) const { return group == 0 ? profile : further_groups[group - 1].profile; }
+  Profile& machine(std::size_t group) { return group == 0 ? profile : further_groups[group - 1].profile; }
+  std::int64_t machine_gpus(std::size_t group) const {
+    if (group > 0) return further_groups[group - 1].gpus;
+    std::int64_t first = gpus;
+    for (const MachineGroup& further : further_groups) first -= further.gpus;
+    return first;
   }
   bool tells_ranks_apart() const { return !faults.empty() || variability.compute_cv > 0 || variability.link_cv > 0; }
 };

@@ -15,9 +15,17 @@
 
 namespace echelon {
 
+// `{profile: NAME or PATH, nodes: N}` of `cluster: {groups: [...]}`.
+struct GroupDocument {
+  std::string profile;
+  std::int64_t nodes = 0;
+};
+
 // `cluster: {profile: NAME or PATH, nodes: N | gpus: N, gpus_per_node: N}` as it is written; 0 = absent.
 struct ClusterDocument {
   std::string profile;
+  std::vector<GroupDocument> groups;  // instead of profile, nodes and gpus
+  GroupLink link;
   std::int64_t nodes = 0;
   std::int64_t gpus = 0;
   std::int64_t gpus_per_node = 0;
@@ -44,8 +52,10 @@ struct ScenarioReading {
 };
 
 const std::vector<Key<ClusterDocument>>& cluster_keys();
-// The file of the profile that a `cluster` mapping names, relative paths taken from `folder`. Throws InputError.
-std::filesystem::path profile_file(const Value& cluster, const std::filesystem::path& folder);
+// PATH as written in a document that lies in `folder`. Throws InputError for an empty one.
+std::filesystem::path path_in(const std::string& path, const std::filesystem::path& folder, const Value& value);
+// The files of the profiles that a `cluster` mapping names, relative paths taken from `folder`. Throws InputError.
+std::vector<std::filesystem::path> profile_files(const Value& cluster, const std::filesystem::path& folder);
 const std::vector<Key<Measured>>& measured_keys();
 // What a sample of the model is.
 SampleTokens tokens_of(const Model& model);

@@ -100,7 +100,7 @@ void ScenarioReader::check(const std::vector<Assignment>& changes) {
   update(cluster_, changes);
   ClusterDocument cluster;
   read_keys(cluster_.current, cluster_keys(), cluster);
-  profile_file(cluster_.current, reading_.folder);
+  profile_files(cluster_.current, reading_.folder);
   update(strategy_, changes);
   const Strategy strategy = strategy_from_yaml(strategy_.current);
   update(workload_, changes);

@@ -1,9 +1,12 @@
 #include "sim/config/strategy_config.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <string>
 
 #include "strategies/pipeline/schedule.h"
+#include "strategies/placement/rank_layers.h"
 
 namespace echelon {
 
@@ -66,9 +69,76 @@ void read_stage_layers(const Value& value, Strategy& strategy) {
   for (const Value& item : value.items()) strategy.stage_layers.push_back(item.integer(0, most_layers));
 }
 
+// 7, or the first and the last of a run: 4-7.
+void read_layer_run(const Value& value, std::vector<std::int64_t>& layers) {
+  const std::string text = value.text();
+  const std::size_t dash = text.find('-', 1);
+  const auto number = [&](const std::string& part) {
+    const bool digits = !part.empty() && part.size() <= 6 && part.find_first_not_of("0123456789") == std::string::npos;
+    const std::int64_t layer = digits ? std::stoll(part) : most_layers;
+    if (layer >= most_layers)
+      value.fail(fmt::format("{} is '{}'", value.path(), text), "expected a layer, such as 7, or a run, such as 4-7");
+    return layer;
+  };
+  const std::int64_t first = number(text.substr(0, dash));
+  const std::int64_t last = dash == std::string::npos ? first : number(text.substr(dash + 1));
+  if (last < first)
+    value.fail(fmt::format("{} is '{}'", value.path(), text), fmt::format("expected {}-{}", last, first));
+  for (std::int64_t layer = first; layer <= last; ++layer) layers.push_back(layer);
+}
+
+void read_rank_layers(const Value& value, Strategy& strategy) {
+  strategy.rank_layers.clear();
+  std::size_t listed = 0;
+  for (const Value& rank : value.items()) {
+    strategy.rank_layers.emplace_back();
+    for (const Value& run : rank.items()) {
+      const std::size_t before = strategy.rank_layers.back().size();
+      read_layer_run(run, strategy.rank_layers.back());
+      listed += strategy.rank_layers.back().size() - before;
+      if (listed > static_cast<std::size_t>(most_layers))
+        run.fail(fmt::format("{} lists more than {} layers", value.path(), most_layers), "expected each layer once");
+    }
+  }
+  if (strategy.rank_layers.empty()) value.fail(value.path() + " is empty", "expected the layers of each pipeline rank");
+}
+
+// The rank's item of `rank_layers` that lists its `layer`-th layer.
+Value layer_run(const Value& rank, std::size_t layer) {
+  for (const Value& run : rank.items()) {
+    std::vector<std::int64_t> layers;
+    read_layer_run(run, layers);
+    if (layer < layers.size()) return run;
+    layer -= layers.size();
+  }
+  return rank;
+}
+
+// Chunks where the scenario gives none: the fewest with which the schedule has a place for all that is listed.
+std::int64_t chunks_of(const Strategy& strategy) {
+  const ScheduleRow& row = schedule_row(strategy.schedule);
+  std::int64_t chunks = row.least_chunks;
+  if (strategy.rank_layers.empty() || row.layout == StageLayout::bidirectional || row.most_chunks != 0) return chunks;
+  chunks = std::max(chunks, fewest_chunks(strategy, row.layout));
+  while (chunk_refusal(strategy.schedule, chunks)) ++chunks;
+  return chunks;
+}
+
 void read_data_parallel(const Value& value, Strategy& strategy) {
   const bool automatic = value.is_scalar() && value.text() == "auto";
   strategy.mesh.data = automatic ? 0 : value.integer(1, most_ranks);
+}
+
+void read_tensor_parallel(const Value& value, Strategy& strategy) {
+  Mesh& mesh = strategy.mesh;
+  mesh.stage_tensor.clear();
+  if (!value.is_sequence()) {
+    mesh.tensor = value.integer(1, most_degree);
+    return;
+  }
+  for (const Value& item : value.items()) mesh.stage_tensor.push_back(item.integer(1, most_degree));
+  if (mesh.stage_tensor.empty()) value.fail(value.path() + " is empty", "expected a degree for each pipeline rank");
+  mesh.tensor = *std::max_element(mesh.stage_tensor.begin(), mesh.stage_tensor.end());
 }
 
 void read_mesh_order(const Value& value, Strategy& strategy) {
@@ -101,7 +171,9 @@ std::vector<StrategyKey> mesh_rows() {
       {{"data_parallel", any_of({choice_type({"auto"}), integer_type(1, most_ranks)}),
         "replicas of the model; auto (the default) = GPUs / (tensor * pipeline * context)"},
        read_data_parallel},
-      degree("tensor_parallel", &Mesh::tensor, "ranks that share each matrix product"),
+      {{"tensor_parallel", any_of({integer_type(1, most_degree), list_type(integer_type(1, most_degree))}),
+        "ranks that share each matrix product, of all stages or a list by pipeline rank"},
+       read_tensor_parallel},
       enum_key<TensorMode, Strategy>("tensor_mode", &Strategy::tensor_mode,
                                      "how they do: 1d by columns and rows (Megatron), 2d in blocks of a square of "
                                      "ranks (Optimus), 2.5d of tensor_depth squares (Tesseract)"),
@@ -141,6 +213,12 @@ std::vector<StrategyKey> schedule_rows() {
             {choice_type({"balanced"}), fmt::format(R"({{"type":"array","items":{}}})", integer_type(0, most_layers))}),
         "layers of every stage, in the order of the model; balanced: by predicted time"},
        read_stage_layers},
+      {{"rank_layers",
+        list_type(
+            list_type(any_of({integer_type(0, most_layers), R"({"type":"string","pattern":"^[0-9]+-[0-9]+$"})"}))),
+        "layers of every pipeline rank, from 0 and in any order, such as [0-3, 9-11]: runs that are not next to each "
+        "other lie in chunks of their own"},
+       read_rank_layers},
   };
 }
 
@@ -290,9 +368,16 @@ Strategy strategy_from_yaml(const Value& value) {
   Strategy strategy = framework_defaults(framework ? framework->one_of<FrameworkKind>() : FrameworkKind::megatron);
   strategy.mesh.data = 0;
   read_keys(value, strategy_keys(), strategy);
-  if (strategy.virtual_stages > 1 && !value.find("schedule")) strategy.schedule = ScheduleKind::interleaved;
-  if (!value.find("virtual_stages")) strategy.virtual_stages = schedule_row(strategy.schedule).least_chunks;
+  const bool loops =
+      strategy.virtual_stages > 1 || (!strategy.rank_layers.empty() && fewest_chunks(strategy, StageLayout::loop) > 1);
+  if (loops && !value.find("schedule")) strategy.schedule = ScheduleKind::interleaved;
+  if (!value.find("virtual_stages")) strategy.virtual_stages = chunks_of(strategy);
   const Mesh& mesh = strategy.mesh;
+  if (!mesh.stage_tensor.empty() && std::ssize(mesh.stage_tensor) != mesh.pipeline)
+    value.at("tensor_parallel")
+        .fail(fmt::format("tensor_parallel lists {} pipeline ranks, not pipeline_parallel {}", mesh.stage_tensor.size(),
+                          mesh.pipeline),
+              fmt::format("pipeline_parallel {} would do", mesh.stage_tensor.size()));
   const double ranks = static_cast<double>(std::max<std::int64_t>(mesh.data, 1)) * static_cast<double>(mesh.tensor) *
                        static_cast<double>(mesh.pipeline) * static_cast<double>(mesh.context);
   if (ranks > static_cast<double>(most_ranks))
@@ -300,12 +385,26 @@ Strategy strategy_from_yaml(const Value& value) {
   return strategy;
 }
 
+void check_rank_layers(const Value& value, std::int64_t layers, const Strategy& strategy) {
+  const auto list = value.find("rank_layers");
+  if (!list || !strategy.schedule_file.empty()) return;
+  const auto fault = rank_layers_fault(layers, strategy);
+  if (!fault) return;
+  const Value place = fault->rank ? layer_run(list->items()[*fault->rank], fault->item) : *list;
+  place.fail(fault->wrong, fault->right);
+}
+
 void resolve_data_parallel(const Value& value, std::int64_t gpus, Strategy& strategy) {
   Mesh& mesh = strategy.mesh;
-  const std::int64_t replica = mesh.tensor * mesh.pipeline * mesh.context;
+  Mesh one = mesh;
+  one.data = 1;
+  const std::int64_t replica = one.ranks();
   const Value place = value.find("data_parallel").value_or(value);
-  const std::string product = fmt::format("tensor_parallel {} x pipeline_parallel {} x context_parallel {} = {}",
-                                          mesh.tensor, mesh.pipeline, mesh.context, replica);
+  const std::string product = mesh.stage_tensor.empty()
+                                  ? fmt::format("tensor_parallel {} x pipeline_parallel {} x context_parallel {} = {}",
+                                                mesh.tensor, mesh.pipeline, mesh.context, replica)
+                                  : fmt::format("tensor_parallel [{}] x context_parallel {} = {}",
+                                                fmt::join(mesh.stage_tensor, ", "), mesh.context, replica);
   if (gpus % replica != 0) {
     const std::int64_t multiple = gpus / replica * replica;
     const std::string counts =

@@ -21,6 +21,10 @@ const std::vector<Key<Strategy>>& strategy_keys();
 // not divide the heads, more stages than layers) is for the strategies room to find.
 Strategy strategy_from_yaml(const Value& value);
 
+// Throws InputError where `rank_layers` does not lay a model of so many layers, at the layer that is wrong. A schedule
+// from a file is not read yet: what it has no place for is for the strategies room to find.
+void check_rank_layers(const Value& value, std::int64_t layers, const Strategy& strategy);
+
 // Sets an automatic mesh.data to gpus / (tensor * pipeline * context). Throws InputError, naming numbers that would
 // work, where that does not divide or where a given mesh does not have as many ranks as there are GPUs.
 void resolve_data_parallel(const Value& value, std::int64_t gpus, Strategy& strategy);

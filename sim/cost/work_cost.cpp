@@ -176,15 +176,18 @@ class PassBuilder {
   GroupLayout layout_of(const Communication& communication) const {
     const GroupLayout& all = context_.groups[static_cast<std::size_t>(communication.axis)];
     if (communication.part == GroupPart::inside_node) return {all.ranks_per_node, all.ranks_per_node};
-    if (communication.part == GroupPart::across_nodes) return {all.ranks / all.ranks_per_node, 1};
+    if (communication.part == GroupPart::across_nodes)
+      return {all.ranks / all.ranks_per_node, 1, all.members, all.bridges};
     if (communication.ranks <= 0) return all;
     const std::int64_t on_node = std::max<std::int64_t>(1, all.ranks_per_node / communication.stride);
-    return {communication.ranks, std::min(communication.ranks, on_node)};
+    const std::int64_t here = std::min(communication.ranks, on_node);
+    return {communication.ranks, here, all.members, all.bridges && communication.ranks > here};
   }
 
   Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
     const double stretch = context_.stretch[static_cast<std::size_t>(communication.axis)];
     const GroupLayout layout = layout_of(communication);
+    const Network& network = context_.network_of(layout.bridges);
     const std::int64_t ranks = ranks_of(communication.axis);
     const double sent =
         share_sent(communication.once, communication.part == GroupPart::inside_node ? ranks : layout.ranks);
@@ -193,10 +196,10 @@ class PassBuilder {
                    communication.weight_elements);
     if (kind == CollectiveKind::send_receive) {
       ground = Ground::measured;
-      const double sharers = static_cast<double>(context_.network->gpus_per_node);
-      return point_to_point_time(*context_.network, layout.ranks_per_node >= layout.ranks, bytes, sharers) * stretch;
+      const double sharers = static_cast<double>(network.gpus_per_node);
+      return point_to_point_time(network, layout.ranks_per_node >= layout.ranks, bytes, sharers) * stretch;
     }
-    const CollectivePrice price = collective_time(*context_.network, {kind, shape_of(layout), bytes});
+    const CollectivePrice price = collective_time(network, {kind, shape_of(layout), bytes});
     ground = price.ground;
     const bool reorders =
         context_.reorders_sequence_shards && communication.axis == Axis::tensor && kind != CollectiveKind::all_reduce;
@@ -383,15 +386,16 @@ Price WorkPricer::price_compute(const ComputeWork& work) {
 Price WorkPricer::price_collectives(const CollectiveChain& chain) const {
   Price price;
   for (const CollectiveWork& call : chain.calls) {
-    const CollectivePrice one = collective_time(*context_.network, {call.kind, shape_of(call.group), call.bytes});
+    const CollectivePrice one =
+        collective_time(context_.network_of(call.group.bridges), {call.kind, shape_of(call.group), call.bytes});
     const Seconds time = one.time * call.count;
-    price.exposed[static_cast<std::size_t>(Axis::data)] += time;
+    price.exposed[static_cast<std::size_t>(chain.axis)] += time;
     price.by_ground[static_cast<std::size_t>(one.ground)] += time;
   }
   if (chain.copies.moved > Bytes(0)) {
     const Priced moved = memory_bound_time(*context_.device, chain.copies.moved, 1);
     const Seconds time = std::max(moved.time, context_.host.copy * chain.copies.launches);
-    price.exposed[static_cast<std::size_t>(Axis::data)] += time;
+    price.exposed[static_cast<std::size_t>(chain.axis)] += time;
     price.by_ground[static_cast<std::size_t>(moved.ground)] += time;
   }
   return price;
@@ -399,8 +403,9 @@ Price WorkPricer::price_collectives(const CollectiveChain& chain) const {
 
 Price WorkPricer::price_transfer(const TransferWork& work) const {
   Price price;
-  const double sharers = static_cast<double>(context_.network->gpus_per_node);
-  const Seconds time = point_to_point_time(*context_.network, work.same_node, work.bytes, sharers);
+  const Network& network = context_.network_of(work.bridges);
+  const double sharers = static_cast<double>(network.gpus_per_node);
+  const Seconds time = point_to_point_time(network, work.same_node, work.bytes, sharers);
   price.exposed[static_cast<std::size_t>(Axis::pipeline)] = time;
   price.by_ground[static_cast<std::size_t>(Ground::measured)] = time;
   return price;

@@ -35,10 +35,14 @@ struct HostCost {
 struct CostContext {
   const Device* device = nullptr;
   const Network* network = nullptr;
+  const Network* bridge = nullptr;  // what joins several groups of a cluster as this machine sees it; absent: network
   const Host* node_host = nullptr;  // where anything is offloaded
   double host_sharers = 1;          // GPUs of the job on a node
   const std::vector<LayerProgram>* blocks = nullptr;
   std::array<GroupLayout, 5> groups;  // by Axis
+
+  // That communicators of this layout, or messages between such groups, use.
+  const Network& network_of(bool bridges) const { return bridges && bridge != nullptr ? *bridge : *network; }
   Execution execution;
   Precision precision;
   HostCost host;

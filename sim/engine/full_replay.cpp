@@ -59,7 +59,8 @@ struct StageState {
 class Run {
  public:
   Run(const TaskGraph& graph, const ReplayPlan& plan, const std::vector<WorkTime>& times,
-      const std::vector<WorkParts>& parts, const RankLayout& layout, double slowdown, const RankSpeed& speed)
+      const std::vector<WorkParts>& parts, const RankLayout& layout, const ReplayOptions& options,
+      const RankSpeed& speed)
       : graph_(graph),
         plan_(plan),
         times_(times),
@@ -67,11 +68,11 @@ class Run {
         tensor_(static_cast<std::size_t>(layout.tensor)),
         lockstep_(static_cast<std::size_t>(layout.tensor * layout.context * layout.lockstep_data)),
         width_(static_cast<std::size_t>(layout.stage_ranks())),
-        slowdown_(slowdown),
+        options_(options),
         speed_(speed),
         stages_(graph.programs.size()),
         slots_(static_cast<std::size_t>(plan.slots)) {
-    for (std::size_t p = 0; p < stages_.size(); ++p) prepare(stages_[p], static_cast<std::size_t>(plan.data_tasks[p]));
+    for (std::size_t p = 0; p < stages_.size(); ++p) prepare(p);
     for (auto& slot : slots_) slot.resize(width_);
   }
 
@@ -81,11 +82,13 @@ class Run {
   }
 
  private:
-  void prepare(StageState& stage, std::size_t data_tasks) const {
+  void prepare(std::size_t program) {
+    StageState& stage = stages_[program];
+    const auto data_tasks = static_cast<std::size_t>(plan_.data_tasks[program]);
     for (auto& ends : stage.ends) ends.resize(width_);
     stage.hosts.resize(width_);
     stage.busy.resize(width_);
-    if (slowdown_ <= 1 || data_tasks == 0) return;
+    if (options_.slowdown(program) <= 1 || data_tasks == 0) return;
     stage.data.resize(data_tasks * tensor_);
     stage.cursor.resize(width_);
   }
@@ -199,6 +202,7 @@ class Run {
   Time beside_data(std::size_t rank, Time start, Time own) {
     const Time host = stage_->hosts[rank];
     if (stage_->data.empty()) return std::max(start + own, host);
+    const double slowdown = options_.slowdown(static_cast<std::size_t>(step_->task.program));
     const auto data_end = [&](std::int32_t task) { return interval(task, rank).end; };
     std::int32_t& cursor = stage_->cursor[rank];
     while (cursor < step_->data_tasks && data_end(cursor) <= start) ++cursor;
@@ -215,9 +219,9 @@ class Run {
         remaining = std::max(0.0, remaining - static_cast<double>((data.start - now).picoseconds()));
         now = data.start;
       }
-      end = end_at(slowdown_);
+      end = end_at(slowdown);
       if (data.end >= end) break;
-      remaining = std::max(0.0, remaining - static_cast<double>((data.end - now).picoseconds()) / slowdown_);
+      remaining = std::max(0.0, remaining - static_cast<double>((data.end - now).picoseconds()) / slowdown);
       now = data.end;
       end = end_at(1);
     }
@@ -254,7 +258,7 @@ class Run {
   std::size_t tensor_;
   std::size_t lockstep_;
   std::size_t width_;
-  double slowdown_;
+  const ReplayOptions& options_;
   const RankSpeed& speed_;
   std::vector<StageState> stages_;
   std::vector<std::vector<ChainMark>> slots_;
@@ -284,7 +288,7 @@ FullReplay::FullReplay(const TaskGraph& graph, const ReplayPlan& plan, const std
 FullTimeline FullReplay::run(const RankVariation& variation, std::int64_t number) const {
   const auto programs = static_cast<std::int64_t>(graph_->programs.size());
   const RankSpeed speed(variation, number, programs * layout_.stage_ranks());
-  return Run(*graph_, *plan_, *times_, *parts_, layout_, options_.overlap_slowdown, speed).walk();
+  return Run(*graph_, *plan_, *times_, *parts_, layout_, options_, speed).walk();
 }
 
 }  // namespace echelon

@@ -183,12 +183,12 @@ class Replay {
   }
 
   bool slowed(std::size_t p) const {
-    return options_.overlap_slowdown > 1 && states_[p].streams[static_cast<std::size_t>(Stream::data)].running;
+    return options_.slowdown(p) > 1 && states_[p].streams[static_cast<std::size_t>(Stream::data)].running;
   }
 
   void schedule_end(std::size_t p, Stream which) {
     StreamState& stream = states_[p].streams[static_cast<std::size_t>(which)];
-    const double stretch = which == Stream::compute && slowed(p) ? options_.overlap_slowdown : 1;
+    const double stretch = which == Stream::compute && slowed(p) ? options_.slowdown(p) : 1;
     Time end = now_ + Time::from_picoseconds(std::llround(stream.remaining * stretch));
     if (which == Stream::compute) end = std::max(end, stream.host_end);
     stream.end = end;
@@ -201,7 +201,7 @@ class Replay {
   void change_speed(std::size_t p, Change change, bool was_idle) {
     ProgramState& state = states_[p];
     StreamState& compute = state.streams[static_cast<std::size_t>(Stream::compute)];
-    const double stretch = was_idle ? 1 : options_.overlap_slowdown;
+    const double stretch = was_idle ? 1 : options_.slowdown(p);
     const bool affected = compute.running && !compute.on_links && compute.end > now_;
     if (affected) {
       const double passed = static_cast<double>((now_ - compute.updated).picoseconds());
@@ -209,7 +209,7 @@ class Replay {
       compute.updated = now_;
     }
     change(state.streams[static_cast<std::size_t>(Stream::data)]);
-    if (affected && options_.overlap_slowdown > 1) schedule_end(p, Stream::compute);
+    if (affected && options_.slowdown(p) > 1) schedule_end(p, Stream::compute);
   }
 
   void handle(const Event& event) {

@@ -182,7 +182,9 @@ class Planner {
 }  // namespace
 
 std::variant<ReplayPlan, Deadlock> plan_replay(const TaskGraph& graph, const ReplayOptions& options) {
-  return Planner(graph).plan(options.overlap_slowdown > 1);
+  bool slows = false;
+  for (std::size_t program = 0; program < graph.programs.size(); ++program) slows |= options.slowdown(program) > 1;
+  return Planner(graph).plan(slows);
 }
 
 }  // namespace echelon

@@ -28,6 +28,9 @@ struct GroupLayout {
   std::int64_t ranks = 1;
   std::int64_t ranks_per_node = 1;
   Communicator members = Communicator::data;  // of data-parallel traffic
+  bool bridges = false;  // members lie in several groups of a cluster, beyond the link that joins those
+
+  friend bool operator==(const GroupLayout&, const GroupLayout&) = default;
 };
 
 enum class Pass : std::uint8_t { forward, backward, input_gradient, weight_gradient };
@@ -64,16 +67,18 @@ struct BufferCopies {
   double launches = 0;  // kernels that the host launches one by one from Python
 };
 
-// Several collectives of one task, one after another.
+// Several collectives of one task, one after another. What waits for them waits for this axis.
 struct CollectiveChain {
   std::vector<CollectiveWork> calls;
   BufferCopies copies;
+  Axis axis = Axis::data;
 };
 
 // A message to a neighbouring pipeline rank.
 struct TransferWork {
   Bytes bytes;
   bool same_node = true;
+  bool bridges = false;  // between groups of a cluster
 };
 
 // One optimizer step over the elements that a rank owns, with gradient norm and clipping; memory-bound. Off the device

@@ -20,14 +20,15 @@ namespace echelon {
 struct StageMemory {
   Bytes peak;  // of the kind that the scenario asks for: allocated, reserved or device
   std::array<Bytes, memory_category_count> by_category{};
-  Bytes device;  // all that the device must hold: what `fits` compares with the capacity
+  Bytes device;    // all that the device must hold: what `fits` compares with
+  Bytes capacity;  // of the rank's GPU; of GPUs of several types the smallest
 };
 
 struct MemoryResult {
-  Bytes peak;                                              // of the worst rank
+  Bytes peak;                                              // of the worst rank, the fullest for its capacity
   std::array<Bytes, memory_category_count> by_category{};  // of that rank
   std::vector<StageMemory> per_stage;
-  Bytes capacity;
+  Bytes capacity;       // of that rank's GPU
   Bytes host;           // that offload needs on a node, as if all its ranks were the one that fills the most
   Bytes host_capacity;  // of a node; 0 = not known
   bool fits = true;     // on the device and on the host
@@ -52,7 +53,7 @@ struct Result {
   std::int64_t gpus = 0;
   Flops model_flops;  // of one iteration over all ranks
   Flops executed_flops;
-  FlopRate peak;  // dense, of one GPU, in the compute type
+  FlopRate peak;  // dense, of one GPU, in the compute type; of GPUs of several types the mean
   double bubble_fraction = 0;
   Breakdown breakdown;
   std::size_t critical_stage = 0;
@@ -64,7 +65,7 @@ struct Result {
   std::optional<RankReplay> ranks;  // full replay alone
   std::optional<LocalRound> round;  // of groups that train apart: `iteration` and `breakdown` are its mean
   std::vector<std::string> warnings;
-  std::string profile;
+  std::string profile;  // names of several joined by " + "
   std::vector<std::string> sources;
   std::string bottleneck;  // one sentence
 

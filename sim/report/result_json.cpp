@@ -24,7 +24,8 @@ Json memory_to_json(const MemoryResult& memory) {
   for (const StageMemory& stage : memory.per_stage)
     stages.push_back({{"peak_bytes", stage.peak.value()},
                       {"by_category", categories_to_json(stage.by_category)},
-                      {"device_bytes", stage.device.value()}});
+                      {"device_bytes", stage.device.value()},
+                      {"capacity_bytes", stage.capacity.value()}});
   return {{"peak_bytes", memory.peak.value()},
           {"by_category", categories_to_json(memory.by_category)},
           {"per_stage", stages},

@@ -2,36 +2,50 @@
 
 #include <algorithm>
 
+#include "strategies/lowering/rank_kinds.h"
 #include "strategies/mesh.h"
 #include "strategies/state.h"
 
 namespace echelon {
 
-DataSharding::DataSharding(const LoweringInput& input, const Schedule& schedule)
+DataSharding::DataSharding(const LoweringInput& input, const Schedule& schedule, const Lowering& described)
     : strategy_(input.strategy),
       workload_(input.workload),
       sharding_(state_sharding(input.strategy)),
       updates_every_micro_batch_(schedule.versions == WeightVersions::in_flight) {
+  for (const RankKind& kind : described.kinds) groups_.push_back(groups_of(input, schedule, kind));
+}
+
+DataSharding::Groups DataSharding::groups_of(const LoweringInput& input, const Schedule& schedule,
+                                             const RankKind& kind) const {
   const std::int64_t gpus_per_node = input.placement.gpus_per_node;
-  data_ = data_with_context_layout(strategy_.mesh, gpus_per_node);
-  expert_ = expert_data_layout(strategy_.mesh, gpus_per_node);
-  expert_.members = Communicator::expert_data;
+  const Mesh mesh = stage_mesh(strategy_.mesh, kind.program);
+  Groups groups;
+  groups.data = data_with_context_layout(mesh, gpus_per_node);
+  groups.expert = expert_data_layout(mesh, gpus_per_node);
+  groups.expert.members = Communicator::expert_data;
   if (schedule.layout == StageLayout::bidirectional) {
-    data_.ranks *= schedule.shape.chunks;
-    expert_.ranks *= schedule.shape.chunks;
+    groups.data.ranks *= schedule.shape.chunks;
+    groups.expert.ranks *= schedule.shape.chunks;
   }
-  shard_ = data_;
-  if (sharding_ != Sharding::hybrid) return;
-  const std::int64_t wanted = strategy_.shard_ranks > 0 ? strategy_.shard_ranks : gpus_per_node;
-  shard_.members = Communicator::shard;
-  shard_.ranks = std::min(data_.ranks, wanted);
-  shard_.ranks_per_node = std::min(shard_.ranks, data_.ranks_per_node);
-  replica_ = {data_.ranks / shard_.ranks, std::max<std::int64_t>(1, data_.ranks_per_node / shard_.ranks_per_node),
-              Communicator::replica};
+  groups.shard = groups.data;
+  if (sharding_ == Sharding::hybrid) {
+    const std::int64_t wanted = strategy_.shard_ranks > 0 ? strategy_.shard_ranks : gpus_per_node;
+    groups.shard.members = Communicator::shard;
+    groups.shard.ranks = std::min(groups.data.ranks, wanted);
+    groups.shard.ranks_per_node = std::min(groups.shard.ranks, groups.data.ranks_per_node);
+    groups.replica = {groups.data.ranks / groups.shard.ranks,
+                      std::max<std::int64_t>(1, groups.data.ranks_per_node / groups.shard.ranks_per_node),
+                      Communicator::replica};
+  }
+  if (kind.machines.size() > 1)
+    for (GroupLayout* group : {&groups.data, &groups.expert, &groups.shard, &groups.replica})
+      group->bridges = joins_groups(communicator_groups(strategy_.mesh, *group, kind.program), input.placement);
+  return groups;
 }
 
 bool DataSharding::gathers_by_layer() const {
-  const bool kept_elsewhere = shard_.ranks > 1 || strategy_.offload.parameters != OffloadTarget::none;
+  const bool kept_elsewhere = shares_parameters() || strategy_.offload.parameters != OffloadTarget::none;
   return (sharding_ == Sharding::zero3 || sharding_ == Sharding::hybrid) && kept_elsewhere;
 }
 
@@ -44,7 +58,7 @@ bool DataSharding::keeps_gathered() const {
 }
 
 bool DataSharding::updates_sharded_weights() const {
-  return (sharding_ == Sharding::zero1 || sharding_ == Sharding::zero2) && data_.ranks > 1;
+  return (sharding_ == Sharding::zero1 || sharding_ == Sharding::zero2) && replicas() > 1;
 }
 
 bool DataSharding::gathers_in_forward(const MicroBatchTurn& turn) const {
@@ -53,7 +67,7 @@ bool DataSharding::gathers_in_forward(const MicroBatchTurn& turn) const {
 
 bool DataSharding::reduces_every_micro_batch() const {
   return updates_every_micro_batch_ || (gathers_by_layer() && !accumulates_whole() && !gathers_once()) ||
-         (sharding_ == Sharding::zero2 && data_.ranks > 1);
+         (sharding_ == Sharding::zero2 && replicas() > 1);
 }
 
 // nanotron's trainer.py leaves the reduction to DistributedDataParallel where the optimizer is whole; where it is
@@ -64,11 +78,11 @@ bool DataSharding::overlaps_reduction() const {
 }
 
 bool DataSharding::reduces_after_each_backward() const {
-  return data_.ranks > 1 && !overlaps_reduction() && reduces_every_micro_batch();
+  return replicas() > 1 && !overlaps_reduction() && reduces_every_micro_batch();
 }
 
 bool DataSharding::reduces_at_the_end() const {
-  return data_.ranks > 1 && !overlaps_reduction() && !reduces_every_micro_batch();
+  return replicas() > 1 && !overlaps_reduction() && !reduces_every_micro_batch();
 }
 
 Bytes DataSharding::unsharded_gradients(double elements) const {
@@ -76,29 +90,31 @@ Bytes DataSharding::unsharded_gradients(double elements) const {
 }
 
 bool DataSharding::reduces_by_layer(const MicroBatchTurn& turn) const {
-  if (data_.ranks <= 1 || !overlaps_reduction()) return false;
+  if (replicas() <= 1 || !overlaps_reduction()) return false;
   return reduces_every_micro_batch() || turn.last;
 }
 
-CollectiveChain DataSharding::chain(CollectiveKind kind, Bytes element, const GroupLayout& group, double dense,
-                                    double routed) const {
+CollectiveChain DataSharding::chain(CollectiveKind kind, Bytes element, const GroupLayout& dense_group,
+                                    const StageState& state) const {
   CollectiveChain result;
-  if (dense > 0 && group.ranks > 1) result.calls.push_back({kind, group, element * dense, 1});
-  if (routed > 0 && expert_.ranks > 1) result.calls.push_back({kind, expert_, element * routed, 1});
+  const GroupLayout& expert = of(state).expert;
+  if (state.dense > 0 && dense_group.ranks > 1) result.calls.push_back({kind, dense_group, element * state.dense, 1});
+  if (state.routed > 0 && expert.ranks > 1) result.calls.push_back({kind, expert, element * state.routed, 1});
   return result;
 }
 
-CollectiveChain DataSharding::gather_chain(double dense, double routed) const {
-  return chain(CollectiveKind::all_gather, gathered_weight(workload_), shard_, dense, routed);
+CollectiveChain DataSharding::gather_chain(const StageState& state) const {
+  return chain(CollectiveKind::all_gather, gathered_weight(workload_), of(state).shard, state);
 }
 
-CollectiveChain DataSharding::reduce_chain(double dense, double routed) const {
+CollectiveChain DataSharding::reduce_chain(const StageState& state) const {
   const Bytes element = element_size(workload_.precision.gradient_reduce);
-  if (sharding_ == Sharding::none) return chain(CollectiveKind::all_reduce, element, data_, dense, routed);
-  CollectiveChain result = chain(CollectiveKind::reduce_scatter, element, shard_, dense, routed);
-  if (sharding_ == Sharding::hybrid && replica_.ranks > 1)
+  const auto& [data, expert, shard, replica] = of(state);
+  if (sharding_ == Sharding::none) return chain(CollectiveKind::all_reduce, element, data, state);
+  CollectiveChain result = chain(CollectiveKind::reduce_scatter, element, shard, state);
+  if (sharding_ == Sharding::hybrid && replica.ranks > 1)
     result.calls.push_back(
-        {CollectiveKind::all_reduce, replica_, element * (dense / static_cast<double>(shard_.ranks)), 1});
+        {CollectiveKind::all_reduce, replica, element * (state.dense / static_cast<double>(shard.ranks)), 1});
   return result;
 }
 
@@ -106,7 +122,7 @@ CollectiveChain DataSharding::reduce_chain(double dense, double routed) const {
 // buffer, and back the same way: each copy reads and writes the whole. What was reduced leaves one tensor at a time,
 // what was gathered one rank's part of one tensor at a time.
 CollectiveChain DataSharding::closing_reduction(const StageState& state) const {
-  CollectiveChain result = reduce_chain(state.dense, state.routed);
+  CollectiveChain result = reduce_chain(state);
   if (!strategy_.copies_list_by_tensor || sharding_ == Sharding::none) return result;
   const Bytes whole = element_size(workload_.precision.gradient_reduce) * (state.dense + state.routed);
   result.copies = {whole * 4, state.tensors};
@@ -114,20 +130,20 @@ CollectiveChain DataSharding::closing_reduction(const StageState& state) const {
 }
 
 CollectiveChain DataSharding::closing_gather(const StageState& state) const {
-  CollectiveChain result = gather_chain(state.dense, state.routed);
+  CollectiveChain result = gather_chain(state);
   if (!strategy_.copies_list_by_tensor) return result;
   const Bytes whole = gathered_weight(workload_) * (state.dense + state.routed);
-  result.copies = {whole * 6, state.tensors * static_cast<double>(shard_.ranks)};
+  result.copies = {whole * 6, state.tensors * static_cast<double>(of(state).shard.ranks)};
   return result;
 }
 
-double DataSharding::expert_shards() const {
-  return static_cast<double>(std::max<std::int64_t>(1, expert_.ranks));
+double DataSharding::expert_shards(const StageState& state) const {
+  return static_cast<double>(std::max<std::int64_t>(1, of(state).expert.ranks));
 }
 
 double DataSharding::owned_elements(const StageState& state) const {
   if (sharding_ == Sharding::none) return state.dense + state.routed;
-  return state.dense / static_cast<double>(shard_.ranks) + state.routed / expert_shards();
+  return state.dense / static_cast<double>(of(state).shard.ranks) + state.routed / expert_shards(state);
 }
 
 Bytes DataSharding::owned_gradients(const StageState& state) const {
@@ -146,11 +162,11 @@ bool DataSharding::keeps_narrow_gradients() const {
 }
 
 ShardedState DataSharding::dense_part(const StageState& state) const {
-  return sharded_state(state.dense, state_bytes(workload_), sharding_, static_cast<double>(shard_.ranks));
+  return sharded_state(state.dense, state_bytes(workload_), sharding_, static_cast<double>(of(state).shard.ranks));
 }
 
 ShardedState DataSharding::routed_part(const StageState& state) const {
-  return sharded_state(state.routed, state_bytes(workload_), sharding_, expert_shards());
+  return sharded_state(state.routed, state_bytes(workload_), sharding_, expert_shards(state));
 }
 
 Bytes DataSharding::step_memory(const StageState& state) const {

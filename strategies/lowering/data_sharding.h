@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "strategies/lowering/stage_share.h"
 #include "strategies/state.h"
@@ -24,8 +25,9 @@ struct MicroBatchTurn {
 
 class DataSharding {
  public:
-  // A bidirectional schedule's copies of the model are replicas too.
-  DataSharding(const LoweringInput& input, const Schedule& schedule);
+  // A bidirectional schedule's copies of the model are replicas too. `described`: what describe_ranks() made of the
+  // same input.
+  DataSharding(const LoweringInput& input, const Schedule& schedule, const Lowering& described);
 
   bool gathers_by_layer() const;
   // A pipeline keeps the gathered parameters and the unreduced gradients through all its micro-batches (torchtitan and
@@ -35,15 +37,15 @@ class DataSharding {
   // Whether whole gradients add up over the micro-batches until they are reduced: in a pipeline, and where the strategy
   // says so. Else each micro-batch's are reduced at once.
   bool accumulates_whole() const {
-    return gathers_by_layer() && (gathers_once() || strategy_.accumulates_unsharded) && data_.ranks > 1;
+    return gathers_by_layer() && (gathers_once() || strategy_.accumulates_unsharded) && replicas() > 1;
   }
   Bytes unsharded_gradients(double elements) const;  // in the format that they are reduced in
   // Whether several ranks share one copy of the dense parameters.
-  bool shares_parameters() const { return shard_.ranks > 1; }
+  bool shares_parameters() const { return groups_.front().shard.ranks > 1; }
   // Whether gradients leave for the host as soon as they are reduced, or made where nobody shares them: for a step
   // there, but where the device keeps them for all micro-batches (none, zero1).
   bool sheds_gradients() const;
-  bool sheds_unreduced() const { return sheds_gradients() && data_.ranks <= 1; }
+  bool sheds_unreduced() const { return sheds_gradients() && replicas() <= 1; }
   // ZeRO-1 and ZeRO-2 gather the weights that the optimizer updated, once an iteration.
   bool updates_sharded_weights() const;
   // Whether a forward pass waits for parameter gathers layer by layer.
@@ -55,9 +57,9 @@ class DataSharding {
   bool reduces_after_each_backward() const;
   bool reduces_at_the_end() const;
 
-  // Elements of one rank before sharding -> the collectives that gather their parameters or reduce their gradients.
-  CollectiveChain gather_chain(double dense, double routed) const;
-  CollectiveChain reduce_chain(double dense, double routed) const;
+  // State of one rank before sharding -> the collectives that gather its parameters or reduce its gradients.
+  CollectiveChain gather_chain(const StageState& state) const;
+  CollectiveChain reduce_chain(const StageState& state) const;
   // The same for a whole rank once its last backward pass is over, with what the framework copies around them.
   CollectiveChain closing_reduction(const StageState& state) const;
   CollectiveChain closing_gather(const StageState& state) const;
@@ -74,21 +76,30 @@ class DataSharding {
  private:
   ShardedState dense_part(const StageState& state) const;
   ShardedState routed_part(const StageState& state) const;
-  CollectiveChain chain(CollectiveKind kind, Bytes element, const GroupLayout& group, double dense,
-                        double routed) const;
+  // The groups of one kind of rank.
+  struct Groups {
+    GroupLayout data;     // replicas of a dense parameter
+    GroupLayout expert;   // replicas of a routed expert's parameter
+    GroupLayout shard;    // ranks that share one copy of the dense state
+    GroupLayout replica;  // hybrid: ranks that hold the same shard
+  };
+
+  Groups groups_of(const LoweringInput& input, const Schedule& schedule, const RankKind& kind) const;
+  const Groups& of(const StageState& state) const { return groups_[static_cast<std::size_t>(state.kind)]; }
+  // Of a dense parameter: as many for every kind of rank.
+  std::int64_t replicas() const { return groups_.front().data.ranks; }
+  CollectiveChain chain(CollectiveKind kind, Bytes element, const GroupLayout& dense_group,
+                        const StageState& state) const;
   bool overlaps_reduction() const;
   bool reduces_every_micro_batch() const;
   bool keeps_narrow_gradients() const;
-  double expert_shards() const;
+  double expert_shards(const StageState& state) const;
 
   const Strategy& strategy_;
   const Workload& workload_;
   Sharding sharding_ = Sharding::none;  // of the state
   bool updates_every_micro_batch_ = false;
-  GroupLayout data_;     // replicas of a dense parameter
-  GroupLayout expert_;   // replicas of a routed expert's parameter
-  GroupLayout shard_;    // ranks that share one copy of the dense state
-  GroupLayout replica_;  // hybrid: ranks that hold the same shard
+  std::vector<Groups> groups_;  // by kind of rank
 };
 
 }  // namespace echelon

@@ -41,7 +41,7 @@ std::optional<TaskId> DataTraffic::gather(std::size_t rank, std::size_t stage, s
     return brought;
   }
   Task task = task_of(action, TaskKind::parameter_gather,
-                      strategy_.overlap_parameter_gather ? Stream::data : Stream::compute, gather_work(unit));
+                      strategy_.overlap_parameter_gather ? Stream::data : Stream::compute, gather_work(rank, unit));
   task.layer = static_cast<std::int32_t>(index);
   const TaskId id = program.append(task);
   if (brought) {
@@ -54,11 +54,12 @@ std::optional<TaskId> DataTraffic::gather(std::size_t rank, std::size_t stage, s
   return id;
 }
 
-WorkId DataTraffic::gather_work(const StageUnit& unit) {
+WorkId DataTraffic::gather_work(std::size_t rank, const StageUnit& unit) {
   const auto found = gather_works_.find(unit.block);
   if (found != gather_works_.end()) return found->second;
   const BlockFacts& facts = share_.facts(unit);
-  return gather_works_[unit.block] = add_work(into_, sharding_.gather_chain(facts.dense, facts.routed));
+  return gather_works_[unit.block] =
+             add_work(into_, rank, sharding_.gather_chain({facts.dense, facts.routed, 0, kind_of(rank)}));
 }
 
 Bytes DataTraffic::gathered_bytes(const StageUnit& unit) const {
@@ -91,25 +92,26 @@ void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const Stag
   const double open = open_dense_ + open_routed_;
   if (!last && !sharding_.gathers_by_layer() && open < strategy_.reduce_bucket_elements) return;
   Program& program = into_.graph.programs[rank];
-  const TaskId id =
-      program.append(task_of(action, TaskKind::gradient_reduce, Stream::data, reduce_work(open_dense_, open_routed_)));
+  const TaskId id = program.append(
+      task_of(action, TaskKind::gradient_reduce, Stream::data, reduce_work(rank, open_dense_, open_routed_)));
   program.depend(reference(rank, pass));
   hold_until_reduced(program, open);
   last_reduction_[rank] = id;
-  offload_.shed_gradients(rank, action, {open_dense_, open_routed_, 0});
+  offload_.shed_gradients(rank, action, {open_dense_, open_routed_, 0, kind_of(rank)});
   open_dense_ = open_routed_ = 0;
 }
 
-WorkId DataTraffic::reduce_work(double dense, double routed) {
-  const auto key = std::make_pair(dense, routed);
+WorkId DataTraffic::reduce_work(std::size_t rank, double dense, double routed) {
+  const auto key = std::make_tuple(kind_of(rank), dense, routed);
   if (const auto found = reduce_works_.find(key); found != reduce_works_.end()) return found->second;
-  return reduce_works_[key] = add_work(into_, sharding_.reduce_chain(dense, routed));
+  return reduce_works_[key] = add_work(into_, rank, sharding_.reduce_chain({dense, routed, 0, kind_of(rank)}));
 }
 
 void DataTraffic::reduce_stage(std::size_t rank, std::size_t stage, const Action& action) {
   const StageState state = share_.stage_state(stage);
   Program& program = into_.graph.programs[rank];
-  program.append(task_of(action, TaskKind::gradient_reduce, Stream::compute, reduce_work(state.dense, state.routed)));
+  program.append(
+      task_of(action, TaskKind::gradient_reduce, Stream::compute, reduce_work(rank, state.dense, state.routed)));
   hold_until_reduced(program, state.dense + state.routed);
   offload_.shed_gradients(rank, action, state);
 }

@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -46,8 +47,9 @@ class DataTraffic {
   std::optional<TaskId> last_reduction(std::size_t rank) const;
 
  private:
-  WorkId gather_work(const StageUnit& unit);
-  WorkId reduce_work(double dense, double routed);
+  std::int32_t kind_of(std::size_t rank) const { return into_.kind_of[rank]; }
+  WorkId gather_work(std::size_t rank, const StageUnit& unit);
+  WorkId reduce_work(std::size_t rank, double dense, double routed);
   Bytes gathered_bytes(const StageUnit& unit) const;
   void hold_until_reduced(Program& program, double elements) const;
 
@@ -57,8 +59,8 @@ class DataTraffic {
   const DataSharding& sharding_;
   OffloadTraffic& offload_;
   Lowering& into_;
-  std::map<std::int32_t, WorkId> gather_works_;  // by block
-  std::map<std::pair<double, double>, WorkId> reduce_works_;
+  std::map<std::int32_t, WorkId> gather_works_;                              // by block
+  std::map<std::tuple<std::int32_t, double, double>, WorkId> reduce_works_;  // by kind of rank and elements
   // Of this rank, by stage and unit.
   std::set<std::pair<std::size_t, std::size_t>> gathered_;
   std::set<std::pair<std::size_t, std::size_t>> accumulated_;

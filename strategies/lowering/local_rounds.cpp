@@ -1,5 +1,6 @@
 #include "strategies/lowering/local_rounds.h"
 
+#include "strategies/lowering/rank_kinds.h"
 #include "strategies/mesh.h"
 #include "strategies/state.h"
 
@@ -19,14 +20,19 @@ Bytes step_traffic(OuterOptimizer optimizer, Bytes delta, Bytes weight) {
 }  // namespace
 
 LocalRounds::LocalRounds(const LoweringInput& input)
-    : steps_(input.strategy.local_steps),
+    : input_(input),
+      steps_(input.strategy.local_steps),
       delta_(element_size(input.workload.precision.gradient_reduce)),
       weight_(compute_weight(input.workload)),
       outer_(outer_layout(input.strategy.mesh, input.placement.gpus_per_node)) {}
 
-CollectiveChain LocalRounds::synchronisation(double elements) const {
+CollectiveChain LocalRounds::synchronisation(std::size_t rank, double elements) const {
+  GroupLayout group = outer_;
+  if (input_.placement.groups.size() > 1)
+    group.bridges = joins_groups(communicator_groups(input_.strategy.mesh, outer_, static_cast<std::int64_t>(rank)),
+                                 input_.placement);
   CollectiveChain chain;
-  chain.calls.push_back({CollectiveKind::all_reduce, outer_, delta_ * elements, 1});
+  chain.calls.push_back({CollectiveKind::all_reduce, group, delta_ * elements, 1});
   chain.copies.moved = step_traffic(steps_.optimizer, delta_, weight_) * elements;
   return chain;
 }

@@ -19,13 +19,15 @@ class LocalRounds {
 
   // Whether this iteration's end synchronises the groups.
   bool closes() const { return outer_.ranks > 1 && !steps_.between; }
-  // All-reduce and outer step of a rank whose inner optimizer updates `elements`. Neither hides behind anything.
-  CollectiveChain synchronisation(double elements) const;
+  // All-reduce and outer step of a pipeline rank whose inner optimizer updates `elements`. Neither hides behind
+  // anything.
+  CollectiveChain synchronisation(std::size_t rank, double elements) const;
   // Held all through training, and while the synchronisation runs.
   Bytes kept(double elements) const;
   Bytes deltas(double elements) const;
 
  private:
+  const LoweringInput input_;
   const LocalSteps& steps_;
   Bytes delta_;   // of an element as it travels
   Bytes weight_;  // of an element as layers use it

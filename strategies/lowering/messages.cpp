@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "strategies/lowering/rank_kinds.h"
 #include "strategies/lowering/tasks.h"
 #include "strategies/mesh.h"
 
@@ -30,14 +31,14 @@ std::optional<std::size_t> StageMessages::sender(std::size_t rank, std::size_t s
   const bool forward = action.pass == Pass::forward;
   if (action.pass == Pass::weight_gradient || (forward ? share_.is_first(stage) : share_.is_last(stage)))
     return std::nullopt;
-  return elsewhere(rank, forward ? stage - 1 : stage + 1);
+  return elsewhere(rank, forward ? share_.before(stage) : share_.after(stage));
 }
 
 std::optional<std::size_t> StageMessages::receiver(std::size_t rank, std::size_t stage, const Action& action) const {
   const bool forward = action.pass == Pass::forward;
   if (action.pass == Pass::weight_gradient || (forward ? share_.is_last(stage) : share_.is_first(stage)))
     return std::nullopt;
-  return elsewhere(rank, forward ? stage + 1 : stage - 1);
+  return elsewhere(rank, forward ? share_.after(stage) : share_.before(stage));
 }
 
 void StageMessages::await(std::size_t rank, std::size_t stage, const Action& action) {
@@ -75,20 +76,56 @@ void StageMessages::send(std::size_t rank, std::size_t stage, const Action& acti
   (forward ? sent_forward_ : sent_backward_)[slot_of(stage, action)] = reference(rank, id);
 }
 
-// Hidden states of one micro-batch; sequence parallelism sends each rank's share, and so does Megatron's
-// scatter-gather optimisation (arXiv:2104.04473, section 4.1).
-WorkId StageMessages::transfer_work(std::size_t rank, std::size_t stage, std::size_t to) {
-  const Strategy& strategy = input_.strategy;
-  const bool same_node =
-      pipeline_ranks_share_node(strategy.mesh, static_cast<std::int64_t>(rank),
-                                static_cast<std::int64_t>(share_.rank_of(to)), input_.placement.gpus_per_node);
+const RankKind& StageMessages::kind_of(std::size_t rank) const {
+  return into_.kinds[static_cast<std::size_t>(into_.kind_of[rank])];
+}
+
+Bytes StageMessages::message(std::size_t stage, std::size_t to, std::int64_t parts) const {
   const double elements = share_.handed_on(std::min(stage, to));
-  const auto [known, is_new] = transfer_works_.try_emplace({same_node, elements}, -1);
+  return into_.execution.activation_element *
+         (into_.tokens * elements / static_cast<double>(parts * input_.strategy.sequence_slices));
+}
+
+// Sequence parallelism sends each rank's share, and so does Megatron's scatter-gather optimisation (arXiv:2104.04473,
+// section 4.1). Between unlike degrees every rank sends and gets an even part of the whole, and the busier end is that
+// of fewer ranks (cross-mesh resharding with local all-gather: Alpa, arXiv:2201.12023, section 6).
+WorkId StageMessages::transfer_work(std::size_t rank, std::size_t stage, std::size_t to) {
+  const std::size_t receiver = share_.rank_of(to);
+  const auto ours = static_cast<std::int64_t>(rank);
+  const auto theirs = static_cast<std::int64_t>(receiver);
+  const Mesh& mesh = input_.strategy.mesh;
+  const bool same_node = pipeline_ranks_share_node(mesh, ours, theirs, input_.placement.gpus_per_node);
+  const auto [bridge, is_unknown] = bridges_.try_emplace({rank, receiver}, false);
+  if (is_unknown) bridge->second = stages_bridge(mesh, input_.placement, rank, receiver);
+  const double elements = share_.handed_on(std::min(stage, to));
+  const auto key = std::make_tuple(same_node, bridge->second, elements, into_.kind_of[rank], into_.kind_of[receiver]);
+  const auto [known, is_new] = transfer_works_.try_emplace(key, -1);
   if (!is_new) return known->second;
-  const bool divided = strategy.sequence_parallel || strategy.divides_messages || tensor_grid(strategy);
-  const double parts = static_cast<double>((divided ? strategy.mesh.tensor : 1) * strategy.sequence_slices);
-  const Bytes bytes = into_.execution.activation_element * (into_.tokens * elements / parts);
-  return known->second = add_work(into_, TransferWork{bytes, same_node});
+  const std::int64_t fewer = std::min(kind_of(rank).tensor, kind_of(receiver).tensor);
+  const bool in_parts = divides() || kind_of(rank).tensor != kind_of(receiver).tensor;
+  const Bytes bytes = message(stage, to, in_parts ? fewer : 1);
+  return known->second = add_work(into_, rank, TransferWork{bytes, same_node, bridge->second}, receiver);
+}
+
+bool StageMessages::assemble(std::size_t rank, std::size_t stage, const Action& action) {
+  const auto from = sender(rank, stage, action);
+  if (!from || input_.strategy.sequence_parallel) return false;
+  const std::int64_t tensor = kind_of(rank).tensor;
+  if (tensor == 1 || tensor == kind_of(share_.rank_of(*from)).tensor) return false;
+  const bool forward = action.pass == Pass::forward;
+  into_.graph.programs[rank].append(task_of(action, forward ? TaskKind::send_activation : TaskKind::send_gradient,
+                                            Stream::compute, assembly_work(rank, stage, *from)));
+  await(rank, stage, action);
+  return true;
+}
+
+WorkId StageMessages::assembly_work(std::size_t rank, std::size_t stage, std::size_t from) {
+  const auto [known, is_new] =
+      assembly_works_.try_emplace({into_.kind_of[rank], share_.handed_on(std::min(stage, from))}, -1);
+  if (!is_new) return known->second;
+  const GroupLayout& group = kind_of(rank).groups[static_cast<std::size_t>(Axis::tensor)];
+  const CollectiveWork gather{CollectiveKind::all_gather, group, message(stage, from, 1), 1};
+  return known->second = add_work(into_, rank, CollectiveChain{{gather}, {}, Axis::pipeline});
 }
 
 }  // namespace echelon

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,9 @@ class StageMessages {
  public:
   StageMessages(const LoweringInput& input, const StageShare& share, Lowering& into);
 
+  // Between stages of unlike tensor degrees, appends what puts the message together on the rank: true if `action` on
+  // `stage` needs it, whose task comes next and then waits for nothing else.
+  bool assemble(std::size_t rank, std::size_t stage, const Action& action);
   // The task that was appended last to the rank's program waits for the message that `action` on `stage` needs, if any.
   // A pipeline that never empties has it.
   void await(std::size_t rank, std::size_t stage, const Action& action);
@@ -36,16 +40,28 @@ class StageMessages {
   std::optional<std::size_t> sender(std::size_t rank, std::size_t stage, const Action& action) const;
   std::optional<std::size_t> receiver(std::size_t rank, std::size_t stage, const Action& action) const;
   std::optional<std::size_t> elsewhere(std::size_t rank, std::size_t stage) const;
+  // Bytes of the hidden states of one micro-batch, or slice of it, that pass between two stages, in one of so many
+  // parts.
+  Bytes message(std::size_t stage, std::size_t to, std::int64_t parts) const;
   // Of what `stage`, on `rank`, sends to the stage `to` before or after it.
   WorkId transfer_work(std::size_t rank, std::size_t stage, std::size_t to);
+  WorkId assembly_work(std::size_t rank, std::size_t stage, std::size_t from);
+  const RankKind& kind_of(std::size_t rank) const;
+  // Whether the message is a rank's own share alone.
+  bool divides() const {
+    return input_.strategy.sequence_parallel || input_.strategy.divides_messages || tensor_grid(input_.strategy);
+  }
 
   LoweringInput input_;
   const StageShare& share_;
   Lowering& into_;
   std::vector<TaskReference> sent_forward_;  // by slot
   std::vector<TaskReference> sent_backward_;
-  std::vector<std::pair<Slot, bool>> awaited_;                // slot and whether forward
-  std::map<std::pair<bool, double>, WorkId> transfer_works_;  // by same_node and elements of a token
+  std::vector<std::pair<Slot, bool>> awaited_;  // slot and whether forward
+  // By same_node, bridges, elements of a token and the kinds of both ends.
+  std::map<std::tuple<bool, bool, double, std::int32_t, std::int32_t>, WorkId> transfer_works_;
+  std::map<std::pair<std::int32_t, double>, WorkId> assembly_works_;  // by kind of rank and elements of a token
+  std::map<std::pair<std::size_t, std::size_t>, bool> bridges_;       // by rank
 };
 
 }  // namespace echelon

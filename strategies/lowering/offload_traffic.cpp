@@ -51,7 +51,7 @@ OffloadTraffic::Slot OffloadTraffic::slot_of(const UnitPass& pass) {
 
 StageState OffloadTraffic::unit_state(const UnitPass& pass) const {
   const BlockFacts& facts = share_.facts(share_.units(pass.stage)[pass.index]);
-  return {facts.dense, facts.routed, facts.tensors};
+  return {facts.dense, facts.routed, facts.tensors, into_.kind_of[pass.rank]};
 }
 
 bool OffloadTraffic::takes(const UnitPass& pass) const {
@@ -67,10 +67,10 @@ Bytes OffloadTraffic::shard_bytes(const UnitPass& pass) const {
   return state_bytes(workload_).weight * sharding_.owned_elements(unit_state(pass));
 }
 
-WorkId OffloadTraffic::copy_work(Bytes bytes, CopyDirection direction, OffloadTarget target) {
-  const auto key = std::make_tuple(bytes.value(), direction, target);
+WorkId OffloadTraffic::copy_work(std::size_t rank, Bytes bytes, CopyDirection direction, OffloadTarget target) {
+  const auto key = std::make_tuple(into_.kind_of[rank], bytes.value(), direction, target);
   if (const auto found = works_.find(key); found != works_.end()) return found->second;
-  return works_[key] = add_work(into_, HostCopy{bytes, direction, target});
+  return works_[key] = add_work(into_, rank, HostCopy{bytes, direction, target});
 }
 
 TaskId OffloadTraffic::append_copy(std::size_t rank, const Action& action, Stream stream, WorkId work) {
@@ -85,7 +85,7 @@ std::optional<TaskId> OffloadTraffic::bring_activations(const UnitPass& pass) {
   Program& program = into_.graph.programs[pass.rank];
   const Bytes bytes = activation_bytes(pass);
   const TaskId id = append_copy(pass.rank, pass.action, Stream::from_host,
-                                copy_work(bytes, CopyDirection::from_host, OffloadTarget::host));
+                                copy_work(pass.rank, bytes, CopyDirection::from_host, OffloadTarget::host));
   program.depend(reference(pass.rank, taken_.at(slot_of(pass))));
   if (bringing_.size() >= buffers)
     wait_for_room(program, pass.rank, bringing_, buffers);
@@ -109,7 +109,7 @@ void OffloadTraffic::take_activations(const UnitPass& pass, TaskId task) {
   Program& program = into_.graph.programs[pass.rank];
   const Bytes bytes = activation_bytes(pass);
   const TaskId id = append_copy(pass.rank, pass.action, Stream::to_host,
-                                copy_work(bytes, CopyDirection::to_host, OffloadTarget::host));
+                                copy_work(pass.rank, bytes, CopyDirection::to_host, OffloadTarget::host));
   program.depend(reference(pass.rank, task));
   program.effect({MemoryCategory::activations, Bytes(0), Bytes(0), -bytes});
   taken_[slot_of(pass)] = id;
@@ -123,8 +123,8 @@ std::optional<TaskId> OffloadTraffic::bring_parameters(const UnitPass& pass, con
   const OffloadTarget target = strategy_.offload.parameters;
   if (target == OffloadTarget::none) return std::nullopt;
   const Bytes bytes = shard_bytes(pass);
-  const TaskId id =
-      append_copy(pass.rank, pass.action, Stream::from_host, copy_work(bytes, CopyDirection::from_host, target));
+  const TaskId id = append_copy(pass.rank, pass.action, Stream::from_host,
+                                copy_work(pass.rank, bytes, CopyDirection::from_host, target));
   Program& program = into_.graph.programs[pass.rank];
   wait_for_room(program, pass.rank, passes, sharding_.shares_parameters() ? shards_in_flight : layers_in_flight);
   if (sharding_.shares_parameters()) program.effect({MemoryCategory::parameters, Bytes(0), bytes, Bytes(0)});
@@ -143,7 +143,7 @@ void OffloadTraffic::shed_gradients(std::size_t rank, const Action& action, cons
   program.effect({MemoryCategory::gradients, Bytes(0), bytes, Bytes(0)});
   wait_for_room(program, rank, gradients_down_, buffers);
   const TaskId id =
-      append_copy(rank, action, Stream::to_host, copy_work(bytes, CopyDirection::to_host, OffloadTarget::host));
+      append_copy(rank, action, Stream::to_host, copy_work(rank, bytes, CopyDirection::to_host, OffloadTarget::host));
   program.depend(reference(rank, producer));
   program.effect({MemoryCategory::gradients, Bytes(0), Bytes(0), -bytes});
   gradients_down_.push_back(id);
@@ -158,7 +158,7 @@ void OffloadTraffic::shed_unreduced(const UnitPass& pass) {
 void OffloadTraffic::close_gradients(std::size_t rank, const Action& closing, const StageState& state) {
   if (strategy_.offload.optimizer == OffloadTarget::none || last_shed_.count(rank) > 0) return;
   const Bytes bytes = sharding_.owned_gradients(state);
-  append_copy(rank, closing, Stream::compute, copy_work(bytes, CopyDirection::to_host, OffloadTarget::host));
+  append_copy(rank, closing, Stream::compute, copy_work(rank, bytes, CopyDirection::to_host, OffloadTarget::host));
   if (sharding_.sheds_gradients())
     into_.graph.programs[rank].effect({MemoryCategory::gradients, bytes, Bytes(0), Bytes(0)});
 }
@@ -182,8 +182,8 @@ void OffloadTraffic::move_weights(std::size_t rank, const Action& closing, const
   if (on_host != (home == OffloadTarget::none)) return;
   const Bytes bytes = state_bytes(workload_).weight * sharding_.owned_elements(state);
   append_copy(rank, closing, Stream::compute,
-              on_host ? copy_work(bytes, CopyDirection::from_host, OffloadTarget::host)
-                      : copy_work(bytes, CopyDirection::to_host, home));
+              on_host ? copy_work(rank, bytes, CopyDirection::from_host, OffloadTarget::host)
+                      : copy_work(rank, bytes, CopyDirection::to_host, home));
 }
 
 // Gradients wait for the step in memory even where the states lie on drives. Weights that are fp32 are part of the

@@ -74,7 +74,7 @@ class OffloadTraffic {
   bool takes(const UnitPass& pass) const;
   Bytes activation_bytes(const UnitPass& pass) const;
   Bytes shard_bytes(const UnitPass& pass) const;
-  WorkId copy_work(Bytes bytes, CopyDirection direction, OffloadTarget target);
+  WorkId copy_work(std::size_t rank, Bytes bytes, CopyDirection direction, OffloadTarget target);
   TaskId append_copy(std::size_t rank, const Action& action, Stream stream, WorkId work);
 
   const Strategy& strategy_;
@@ -82,7 +82,7 @@ class OffloadTraffic {
   const StageShare& share_;
   const DataSharding& sharding_;
   Lowering& into_;
-  std::map<std::tuple<double, CopyDirection, OffloadTarget>, WorkId> works_;
+  std::map<std::tuple<std::int32_t, double, CopyDirection, OffloadTarget>, WorkId> works_;  // by kind of rank
   // Of this rank.
   std::map<Slot, TaskId> taken_;
   std::vector<TaskId> activations_down_;

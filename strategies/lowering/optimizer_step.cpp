@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "strategies/lowering/rank_kinds.h"
 #include "strategies/lowering/tasks.h"
 #include "strategies/mesh.h"
 
@@ -27,7 +28,7 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   const Action closing{Pass::backward, 0, static_cast<std::int32_t>(into_.micro_batches - 1)};
   if (sharding_.reduces_at_the_end()) {
     program.append(task_of(closing, TaskKind::gradient_reduce, Stream::compute,
-                           add_work(into_, sharding_.closing_reduction(state))));
+                           add_work(into_, rank, sharding_.closing_reduction(state))));
     if (sharding_.accumulates_whole())
       program.effect(
           {MemoryCategory::gradients, Bytes(0), Bytes(0), -sharding_.unsharded_gradients(state.dense + state.routed)});
@@ -37,7 +38,7 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   OptimizerWork update = offload_.step(state);
   if (share_.schedule().versions == WeightVersions::in_flight)
     update.elements *= static_cast<double>(into_.micro_batches);
-  program.append(task_of(closing, TaskKind::optimizer, Stream::compute, add_work(into_, update)));
+  program.append(task_of(closing, TaskKind::optimizer, Stream::compute, add_work(into_, rank, update)));
   if (input_.strategy.offload.optimizer == OffloadTarget::none)
     program.effect({MemoryCategory::optimizer, sharding_.step_memory(state), Bytes(0), Bytes(0)});
   if (last_reduction) program.depend(reference(rank, *last_reduction));
@@ -47,7 +48,7 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   offload_.move_weights(rank, closing, state);
   if (sharding_.updates_sharded_weights() && !input_.strategy.overlap_parameter_gather)
     program.append(task_of(closing, TaskKind::parameter_gather, Stream::compute,
-                           add_work(into_, sharding_.closing_gather(state))));
+                           add_work(into_, rank, sharding_.closing_gather(state))));
   into_.parameters.push_back(state.dense + state.routed);
   into_.resident.push_back(sharding_.resident_memory(state));
   into_.resident.back()[static_cast<std::size_t>(MemoryCategory::parameters)] += older_weights(rank, state);
@@ -83,21 +84,24 @@ void OptimizerStep::synchronise_groups(std::size_t rank, const Action& closing, 
   if (!rounds_.closes()) return;
   const double elements = sharding_.owned_elements(state);
   Program& program = into_.graph.programs[rank];
-  program.append(
-      task_of(closing, TaskKind::gradient_reduce, Stream::compute, add_work(into_, rounds_.synchronisation(elements))));
+  program.append(task_of(closing, TaskKind::gradient_reduce, Stream::compute,
+                         add_work(into_, rank, rounds_.synchronisation(rank, elements))));
   program.effect({MemoryCategory::communication, rounds_.deltas(elements), Bytes(0), Bytes(0)});
 }
 
 // First and last stage hold copies of a tied table and add up their gradients.
 void OptimizerStep::add_tied_gradients(std::size_t rank, const Action& closing) {
-  const auto ranks = into_.graph.programs.size();
-  if (share_.tied_table() == 0 || (rank != 0 && rank + 1 != ranks)) return;
+  if (share_.tied_table() == 0) return;
+  const std::size_t first = share_.first_rank();
+  const std::size_t last = share_.last_rank();
+  if (rank != first && rank != last) return;
   if (tied_work_ < 0) {
-    const Mesh& mesh = input_.strategy.mesh;
-    const bool same_node = axis_stride(mesh, Axis::pipeline) * mesh.pipeline <= input_.placement.gpus_per_node;
-    const GroupLayout pair{2, same_node ? 2 : 1, Communicator::tied_ends};
+    const bool same_node = pipeline_ranks_share_node(input_.strategy.mesh, static_cast<std::int64_t>(first),
+                                                     static_cast<std::int64_t>(last), input_.placement.gpus_per_node);
+    const bool bridges = stages_bridge(input_.strategy.mesh, input_.placement, first, last);
+    const GroupLayout pair{2, same_node ? 2 : 1, Communicator::tied_ends, bridges};
     const Bytes bytes = element_size(input_.workload.precision.gradient_reduce) * share_.tied_table();
-    tied_work_ = add_work(into_, CollectiveChain{{{CollectiveKind::all_reduce, pair, bytes, 1}}, {}});
+    tied_work_ = add_work(into_, first, CollectiveChain{{{CollectiveKind::all_reduce, pair, bytes, 1}}, {}}, last);
   }
   into_.graph.programs[rank].append(task_of(closing, TaskKind::gradient_reduce, Stream::compute, tied_work_));
 }

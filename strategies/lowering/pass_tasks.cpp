@@ -50,7 +50,7 @@ bool PassTasks::opens(const Action& action, const UnitRange& units) const {
 
 TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange& units) {
   Program& program = into_.graph.programs[rank];
-  Task task = task_of(action, kind_of(action.pass), Stream::compute, work(units, action));
+  Task task = task_of(action, kind_of(action.pass), Stream::compute, work(rank, units, action));
   const bool whole_stage = units.last - units.first == share_.units(units.stage).size();
   task.layer = whole_stage ? -1 : static_cast<std::int32_t>(units.first);
   task.syncs_host = opens(action, units) && strategy_.synchronous_pipeline && strategy_.mesh.pipeline > 1;
@@ -60,7 +60,7 @@ TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange
 }
 
 // The same id for the same question. Neighbouring units that run alike are one run.
-WorkId PassTasks::work(const UnitRange& units, const Action& action) {
+WorkId PassTasks::work(std::size_t rank, const UnitRange& units, const Action& action) {
   const Pass pass = action.pass;
   const auto key = std::make_tuple(units.stage, units.first, units.last, pass, action.slice);
   if (const auto found = works_.find(key); found != works_.end()) return found->second;
@@ -74,7 +74,7 @@ WorkId PassTasks::work(const UnitRange& units, const Action& action) {
     else
       work.runs.push_back(run);
   }
-  return works_[key] = add_work(into_, std::move(work));
+  return works_[key] = add_work(into_, rank, std::move(work));
 }
 
 // Activations are kept from the forward pass to the end of the backward pass; the input gradient leaves behind what the

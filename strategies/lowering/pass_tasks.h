@@ -28,7 +28,7 @@ class PassTasks {
   bool opens(const Action& action, const UnitRange& units) const;
 
  private:
-  WorkId work(const UnitRange& units, const Action& action);
+  WorkId work(std::size_t rank, const UnitRange& units, const Action& action);
   void add_memory_effect(Program& program, const UnitRange& units, Pass pass) const;
 
   const Strategy& strategy_;

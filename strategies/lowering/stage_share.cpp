@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "strategies/intra/intra.h"
+#include "strategies/lowering/rank_kinds.h"
 #include "strategies/mesh.h"
 #include "strategies/placement/stages.h"
 
@@ -42,9 +43,7 @@ Lowering describe_ranks(const LoweringInput& input) {
   const Mesh& mesh = strategy.mesh;
   const Precision& precision = input.workload.precision;
   Lowering lowering;
-  for (const auto& axis : enum_names<Axis>)
-    lowering.groups[static_cast<std::size_t>(axis.value)] =
-        axis_layout(mesh, axis.value, input.placement.gpus_per_node);
+  describe_kinds(mesh, input.placement, lowering);
   Execution& execution = lowering.execution;
   execution.style = strategy.kernels;
   execution.attention = strategy.attention;
@@ -56,15 +55,19 @@ Lowering describe_ranks(const LoweringInput& input) {
   lowering.sequences = static_cast<double>(strategy.micro_batch);
   lowering.tokens = lowering.sequences * lowering.sequence / static_cast<double>(mesh.context);
   lowering.micro_batches = input.workload.global_batch / mesh.data / strategy.micro_batch;
-  for (const Block& block : input.model.blocks) {
-    lowering.blocks.push_back(local_program(block, strategy));
-    if (block.role == BlockRole::head) lowering.blocks.back().kernels = strategy.loss_kernels;
+  for (const RankKind& kind : lowering.kinds) {
+    const Strategy local = strategy_of_stage(strategy, kind.program);
+    for (const Block& block : input.model.blocks) {
+      lowering.blocks.push_back(local_program(block, local));
+      if (block.role == BlockRole::head) lowering.blocks.back().kernels = strategy.loss_kernels;
+    }
   }
   return lowering;
 }
 
-StageShare::StageShare(const LoweringInput& input, const Lowering& described) : input_(input) {
-  lay_stages();
+StageShare::StageShare(const LoweringInput& input, const Lowering& described)
+    : input_(input), kind_of_(described.kind_of) {
+  lay_stages(described);
   describe_blocks(described);
   schedule_ = scheduled(described);
   copy_tied_table(described);
@@ -117,9 +120,11 @@ double StageShare::weight_share() const {
 }
 
 void StageShare::describe_blocks(const Lowering& described) {
-  const Strategy& strategy = input_.strategy;
-  for (std::size_t i = 0; i < input_.model.blocks.size(); ++i) {
-    const Block& block = input_.model.blocks[i];
+  const std::size_t blocks = input_.model.blocks.size();
+  Strategy strategy;
+  for (std::size_t i = 0; i < described.blocks.size(); ++i) {
+    if (i % blocks == 0) strategy = strategy_of_stage(input_.strategy, described.kinds[i / blocks].program);
+    const Block& block = input_.model.blocks[model_block(i)];
     Execution execution = described.execution;
     execution.style = described.blocks[i].kernels.value_or(execution.style);
     const auto memory = [&](Recompute recompute) {
@@ -134,31 +139,69 @@ void StageShare::describe_blocks(const Lowering& described) {
   }
 }
 
+// Where the ends divide the table by different degrees, the larger part of it passes between them.
 void StageShare::copy_tied_table(const Lowering& described) {
   if (input_.model.graph || !input_.model.tied_embeddings || !holds_table_twice()) return;
-  tied_table_ = table_elements(described.blocks[static_cast<std::size_t>(input_.model.embedding)]);
-  facts_[static_cast<std::size_t>(input_.model.head)].dense += tied_table_;
+  const std::size_t blocks = input_.model.blocks.size();
+  std::vector<double> tables;
+  for (std::size_t kind = 0; kind < described.kinds.size(); ++kind) {
+    tables.push_back(
+        table_elements(described.blocks[kind * blocks + static_cast<std::size_t>(input_.model.embedding)]));
+    facts_[kind * blocks + static_cast<std::size_t>(input_.model.head)].dense += tables.back();
+  }
+  const auto table = [&](std::size_t rank) { return tables[static_cast<std::size_t>(kind_of_[rank])]; };
+  tied_table_ = std::max(table(first_rank()), table(last_rank()));
 }
 
 // The last stage of a pipeline needs a table of its own for a tied output projection, unless it lies on the first one's
 // rank, as in a V and in pipelines from both ends.
 bool StageShare::holds_table_twice() const {
-  return schedule_.layout == StageLayout::loop && schedule_.shape.ranks > 1;
+  return schedule_.layout != StageLayout::bidirectional && first_rank() != last_rank();
 }
 
-void StageShare::lay_stages() {
+std::size_t StageShare::first_rank() const {
+  std::size_t stage = 0;
+  while (!is_first(stage)) ++stage;
+  return rank_of(stage);
+}
+
+std::size_t StageShare::last_rank() const {
+  std::size_t stage = stage_count() - 1;
+  while (!is_last(stage)) --stage;
+  return rank_of(stage);
+}
+
+// Schedules with copies of the model on unlike ranks are refused: of the others every stage lies on one rank.
+std::int32_t StageShare::kind_of_stage(const Lowering& described, std::int64_t stage) const {
+  ScheduleShape shape;
+  shape.ranks = input_.strategy.mesh.pipeline;
+  shape.chunks = input_.strategy.virtual_stages;
+  return described.kind_of[static_cast<std::size_t>(place_of(layout_of(input_.strategy), shape, stage).rank)];
+}
+
+void StageShare::lay_stages(const Lowering& described) {
   const Strategy& strategy = input_.strategy;
   const auto counts = layers_by_stage(static_cast<std::int64_t>(input_.model.layers.size()), strategy);
+  // The ends of the model lie on the ends of the layout, but for listed layers on the first and the last that has any.
+  std::size_t first = 0;
+  std::size_t last = counts.size() - 1;
+  while (!strategy.rank_layers.empty() && counts[first] == 0) ++first;
+  while (!strategy.rank_layers.empty() && counts[last] == 0) --last;
   std::size_t next = 0;
   for (std::size_t stage = 0; stage < counts.size(); ++stage) {
     std::vector<StageUnit> units;
-    if (stage == 0 && input_.model.embedding >= 0) units.push_back({input_.model.embedding, false, false});
+    const auto block_of = [&, offset = kind_of_stage(described, static_cast<std::int64_t>(stage)) *
+                                       static_cast<std::int32_t>(input_.model.blocks.size())](std::int32_t block) {
+      return offset + block;
+    };
+    if (stage == first && input_.model.embedding >= 0)
+      units.push_back({block_of(input_.model.embedding), false, false});
     for (std::int64_t i = 0; i < counts[stage]; ++i) {
       const bool again =
           strategy.recompute != Recompute::none && (strategy.recompute_layers == 0 || i < strategy.recompute_layers);
-      units.push_back({input_.model.layers[next++], again, i < strategy.offload.activation_layers});
+      units.push_back({block_of(input_.model.layers[next++]), again, i < strategy.offload.activation_layers});
     }
-    if (stage + 1 == counts.size() && input_.model.head >= 0) units.push_back({input_.model.head, false, false});
+    if (stage == last && input_.model.head >= 0) units.push_back({block_of(input_.model.head), false, false});
     handed_on_.push_back(echelon::handed_on(input_.model, next > 0 ? next - 1 : 0));
     stages_.push_back(std::move(units));
   }
@@ -178,11 +221,27 @@ std::size_t StageShare::rank_of(std::size_t stage) const {
 }
 
 bool StageShare::is_first(std::size_t stage) const {
-  return is_first_stage(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(stage));
+  while (!is_first_stage(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(stage)))
+    if (!is_empty(--stage)) return false;
+  return true;
 }
 
 bool StageShare::is_last(std::size_t stage) const {
-  return is_last_stage(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(stage));
+  while (!is_last_stage(schedule_.layout, schedule_.shape, static_cast<std::int64_t>(stage)))
+    if (!is_empty(++stage)) return false;
+  return true;
+}
+
+std::size_t StageShare::before(std::size_t stage) const {
+  do --stage;
+  while (is_empty(stage));
+  return stage;
+}
+
+std::size_t StageShare::after(std::size_t stage) const {
+  do ++stage;
+  while (is_empty(stage));
+  return stage;
 }
 
 const BlockMemory& StageShare::memory(const StageUnit& unit) const {
@@ -190,11 +249,12 @@ const BlockMemory& StageShare::memory(const StageUnit& unit) const {
 }
 
 bool StageShare::is_root(const StageUnit& unit) const {
-  return input_.model.blocks[static_cast<std::size_t>(unit.block)].role != BlockRole::layer;
+  return input_.model.blocks[model_block(static_cast<std::size_t>(unit.block))].role != BlockRole::layer;
 }
 
 StageState StageShare::stage_state(std::size_t stage) const {
   StageState state;
+  state.kind = kind_of_[rank_of(stage)];
   for (const StageUnit& unit : units(stage)) {
     state.dense += facts(unit).dense;
     state.routed += facts(unit).routed;
@@ -215,6 +275,7 @@ Bytes StageShare::held(std::size_t rank) const {
 
 StageState StageShare::rank_state(std::size_t rank) const {
   StageState state;
+  state.kind = kind_of_[rank];
   for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk) {
     const StageState stage = stage_state(stage_of(rank, chunk));
     state.dense += stage.dense;

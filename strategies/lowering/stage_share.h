@@ -26,7 +26,7 @@ Lowering describe_ranks(const LoweringInput& input);
 
 // One layer (or the embedding, or the head) of a stage: the grain in which state is gathered and reduced.
 struct StageUnit {
-  std::int32_t block = 0;
+  std::int32_t block = 0;  // of Lowering::blocks
   bool recomputed = false;
   bool offloaded = false;  // its activations wait on the host
 };
@@ -45,6 +45,7 @@ struct StageState {
   double dense = 0;
   double routed = 0;
   double tensors = 0;
+  std::int32_t kind = 0;  // of the rank that holds them: Lowering::kinds
 };
 
 class StageShare {
@@ -60,8 +61,15 @@ class StageShare {
   std::size_t stage_count() const;
   std::size_t stage_of(std::size_t rank, std::int32_t chunk) const;
   std::size_t rank_of(std::size_t stage) const;
+  // Whether nothing lies there: no pass goes through it. The others are neighbours across such stages.
+  bool is_empty(std::size_t stage) const { return units(stage).empty(); }
   bool is_first(std::size_t stage) const;
   bool is_last(std::size_t stage) const;
+  std::size_t before(std::size_t stage) const;  // `stage` is not the first
+  std::size_t after(std::size_t stage) const;   // `stage` is not the last
+  // The pipeline ranks of the model's ends; of a bidirectional schedule those of its first and last pipeline.
+  std::size_t first_rank() const;
+  std::size_t last_rank() const;
   const std::vector<StageUnit>& units(std::size_t stage) const { return stages_[stage % stages_.size()]; }
 
   const BlockFacts& facts(const StageUnit& unit) const { return facts_[static_cast<std::size_t>(unit.block)]; }
@@ -80,7 +88,9 @@ class StageShare {
  private:
   Schedule scheduled(const Lowering& described) const;
   void describe_blocks(const Lowering& described);
-  void lay_stages();
+  void lay_stages(const Lowering& described);
+  std::int32_t kind_of_stage(const Lowering& described, std::int64_t stage) const;
+  std::size_t model_block(std::size_t block) const { return block % input_.model.blocks.size(); }
   void copy_tied_table(const Lowering& described);
   std::vector<StageCost> stage_costs(const Lowering& described) const;
   double weight_share() const;  // as in ScheduleCosts
@@ -89,7 +99,8 @@ class StageShare {
   LoweringInput input_;
   Schedule schedule_;
   double tied_table_ = 0;
-  std::vector<BlockFacts> facts_;               // by block of the model
+  std::vector<BlockFacts> facts_;               // by Lowering::blocks
+  std::vector<std::int32_t> kind_of_;           // by rank
   std::vector<std::vector<StageUnit>> stages_;  // of one copy, first to last
   std::vector<double> handed_on_;               // by stage
 };

@@ -8,9 +8,15 @@
 
 namespace echelon {
 
-inline WorkId add_work(Lowering& into, Work work) {
+// A work of the ranks of program `rank`; with `other`, of those of both.
+inline WorkId add_work(Lowering& into, std::size_t rank, Work work, std::size_t other) {
   into.works.push_back(std::move(work));
+  into.sites.push_back({into.kind_of[rank], into.kind_of[other]});
   return static_cast<WorkId>(into.works.size() - 1);
+}
+
+inline WorkId add_work(Lowering& into, std::size_t rank, Work work) {
+  return add_work(into, rank, std::move(work), rank);
 }
 
 inline Task task_of(const Action& action, TaskKind kind, Stream stream, WorkId work) {

@@ -13,9 +13,15 @@ constexpr double impossible = std::numeric_limits<double>::infinity();
 // Dynamic programming over stages and the layers that they take.
 class Partitions {
  public:
-  Partitions(const std::vector<double>& costs, double first, double last, std::int64_t stages)
-      : first_(first), last_(last), stages_(static_cast<std::size_t>(stages)), layers_(costs.size()), sums_{0} {
-    for (const double cost : costs) sums_.push_back(sums_.back() + cost);
+  Partitions(const std::vector<LayerCosts>& kinds, const std::vector<std::int32_t>& kind_of_stage)
+      : kinds_(kinds),
+        kind_of_stage_(kind_of_stage),
+        stages_(kind_of_stage.size()),
+        layers_(kinds.front().layers.size()) {
+    for (const LayerCosts& kind : kinds) {
+      std::vector<double>& sums = sums_.emplace_back(1, 0);
+      for (const double cost : kind.layers) sums.push_back(sums.back() + cost);
+    }
   }
 
   // The least cost of the costliest stage.
@@ -39,7 +45,10 @@ class Partitions {
 
  private:
   double cost(std::size_t stage, std::size_t begin, std::size_t end) const {
-    return sums_[end] - sums_[begin] + (stage == 0 ? first_ : 0) + (stage + 1 == stages_ ? last_ : 0);
+    const auto kind = static_cast<std::size_t>(kind_of_stage_[stage]);
+    const std::vector<double>& sums = sums_[kind];
+    return sums[end] - sums[begin] + (stage == 0 ? kinds_[kind].first : 0) +
+           (stage + 1 == stages_ ? kinds_[kind].last : 0);
   }
 
   // value_[s][e]: the best of the first s stages with the first e layers; every stage takes a layer at least.
@@ -60,11 +69,11 @@ class Partitions {
         }
   }
 
-  double first_ = 0;
-  double last_ = 0;
+  const std::vector<LayerCosts>& kinds_;
+  const std::vector<std::int32_t>& kind_of_stage_;
   std::size_t stages_ = 0;
   std::size_t layers_ = 0;
-  std::vector<double> sums_;  // of the costs before each layer
+  std::vector<std::vector<double>> sums_;  // by kind: of the costs before each layer
   std::vector<std::vector<double>> value_;
   std::vector<std::vector<std::size_t>> begin_;  // of the last stage's layers
 };
@@ -73,8 +82,16 @@ class Partitions {
 
 std::vector<std::int64_t> balanced_layers(const std::vector<double>& costs, double first, double last,
                                           std::int64_t stages) {
-  SIM_CHECK(stages >= 1 && stages <= std::ssize(costs), "{} layers on {} stages", costs.size(), stages);
-  Partitions partitions(costs, first, last, stages);
+  return balanced_layers({LayerCosts{costs, first, last}},
+                         std::vector<std::int32_t>(static_cast<std::size_t>(stages), 0));
+}
+
+std::vector<std::int64_t> balanced_layers(const std::vector<LayerCosts>& kinds,
+                                          const std::vector<std::int32_t>& kind_of_stage) {
+  const std::size_t layers = kinds.front().layers.size();
+  SIM_CHECK(!kind_of_stage.empty() && kind_of_stage.size() <= layers, "{} layers on {} stages", layers,
+            kind_of_stage.size());
+  Partitions partitions(kinds, kind_of_stage);
   return partitions.evenest(partitions.least_maximum() * (1 + 1e-12));
 }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "strategies/pipeline/schedule.h"
+#include "strategies/placement/rank_layers.h"
 
 namespace echelon {
 
@@ -139,6 +140,10 @@ constexpr auto ranks = [](Strategy& strategy) -> std::int64_t& { return strategy
 }  // namespace
 
 std::optional<std::string> stage_refusal(std::int64_t layers, const Strategy& strategy) {
+  if (!strategy.rank_layers.empty()) {
+    const auto fault = rank_layers_fault(layers, strategy);
+    return fault ? std::optional(fault->wrong + "; " + fault->right) : std::nullopt;
+  }
   if (stages_fit(layers, strategy)) return std::nullopt;
   const std::int64_t stages = stage_count(strategy);
   const std::string shape = fmt::format("pipeline_parallel {} x virtual_stages {} = {} stages", strategy.mesh.pipeline,
@@ -170,6 +175,7 @@ std::optional<std::string> stage_refusal(std::int64_t layers, const Strategy& st
 }
 
 std::vector<std::int64_t> layers_by_stage(std::int64_t layers, const Strategy& strategy) {
+  if (!strategy.rank_layers.empty()) return layers_by_place(strategy);
   if (!strategy.stage_layers.empty()) return strategy.stage_layers;
   const std::int64_t stages = stage_count(strategy);
   std::vector<std::int64_t> counts(static_cast<std::size_t>(stages), 0);

@@ -14,7 +14,8 @@ namespace echelon {
 std::optional<std::string> stage_refusal(std::int64_t layers, const Strategy& strategy);
 
 // Number of layers of each stage, in order of the model (pipeline * virtual_stages stages). Even where it divides;
-// else the first and last stages, which also hold the embedding and the head, get the fewer.
+// else the first and last stages, which also hold the embedding and the head, get the fewer. 0 for a place that
+// Strategy::rank_layers leaves empty.
 std::vector<std::int64_t> layers_by_stage(std::int64_t layers, const Strategy& strategy);
 
 // Consecutive layers on stages so that the costliest stage costs least (PipeDream's partitioning without replication,
@@ -22,6 +23,16 @@ std::vector<std::int64_t> layers_by_stage(std::int64_t layers, const Strategy& s
 // At least one layer a stage.
 std::vector<std::int64_t> balanced_layers(const std::vector<double>& costs, double first, double last,
                                           std::int64_t stages);
+
+// What layers, and the ends beside them, cost on one kind of rank.
+struct LayerCosts {
+  std::vector<double> layers;
+  double first = 0;
+  double last = 0;
+};
+// The same for stages that lie on ranks of several kinds: of each stage the index of its costs.
+std::vector<std::int64_t> balanced_layers(const std::vector<LayerCosts>& kinds,
+                                          const std::vector<std::int32_t>& kind_of_stage);
 
 // nanotron's placement (build_model in nanotron/models/base.py): block after block, each stage takes the one with which
 // the cost so far passes its share of the whole, `head` the last block. A stage in the middle that would be left

@@ -112,6 +112,38 @@ TEST_CASE("the cluster in nodes or in GPUs", "[config]") {
   CHECK(error_with("dgx-h100", "nowhere/x.yaml").find("nowhere/x.yaml: no such file") != std::string::npos);
 }
 
+TEST_CASE("a cluster of several machines", "[config]") {
+  const std::string one = "{profile: dgx-h100, nodes: 2}";
+  const auto groups = [&](const std::string& more) {
+    return with(one, "{groups: [{profile: dgx-a100-80g, nodes: 1}, {profile: dgx-h100, nodes: 3}]" + more + "}");
+  };
+  const auto error_of_groups = [&](const std::string& cluster) { return error_with(one, cluster); };
+  const Scenario mixed = scenario_of(groups(", link: {node_gb_s: 50, latency_us: 12}"));
+  CHECK(mixed.gpus == 32);
+  CHECK(mixed.machines() == 2);
+  CHECK(mixed.profile.name == "dgx-a100-80g");
+  CHECK(mixed.machine(1).name == "dgx-h100");
+  CHECK(mixed.machine_gpus(0) == 8);
+  CHECK(mixed.machine_gpus(1) == 24);
+  CHECK(mixed.link.node_rate == gigabytes_per_second(50));
+  CHECK(mixed.link.latency == microseconds(12));
+  CHECK(scenario_of(whole_scenario).machines() == 1);
+  CHECK(error_of_groups("{groups: []}").substr(0, 40) == "doc:5:19: cluster.groups is empty; expec");
+  CHECK(error_of_groups("{groups: [{profile: dgx-h100}]}").find("missing key 'nodes'") != std::string::npos);
+  CHECK(error_of_groups("{groups: [{profile: dgx-h10, nodes: 1}]}").find("did you mean") != std::string::npos);
+  CHECK(error_of_groups("{groups: [{profile: dgx-h100, nodes: 1}], profile: dgx-h100}") ==
+        "doc:5:61: cluster.profile stands beside groups; expected one of them");
+  CHECK(error_of_groups("{groups: [{profile: dgx-h100, nodes: 1}], network: flow}").substr(0, 55) ==
+        "doc:5:61: network flow knows one topology, and groups o");
+  CHECK(error_of_groups("{groups: [{profile: dgx-h100, nodes: 1}, {profile: gb200-nvl72, nodes: 2}]}") ==
+        "doc:5:61: nodes of gb200-nvl72 have 4 GPUs, those of dgx-h100 8; expected nodes of as many GPUs in every "
+        "group");
+  CHECK(error_of_groups("{groups: [{profile: pcie-8x-l40s, nodes: 1}]}").find("no network between nodes") !=
+        std::string::npos);
+  CHECK(error_of_groups("{profile: dgx-h100, nodes: 2, link: {node_gb_s: 5}}").find("expected cluster.groups") !=
+        std::string::npos);
+}
+
 TEST_CASE("the model by file or by name", "[config]") {
   CHECK(error_with("tiny_model", "tinny_model").find("data/tinny_model.json: no such file") != std::string::npos);
   CHECK(error_with("{huggingface: data/tiny_model.json}", "{name: no-such-model-at-all}").substr(0, 52) ==

@@ -102,6 +102,36 @@ TEST_CASE("every strategy key arrives", "[config]") {
   CHECK(s.peak == PeakKind::device);
 }
 
+TEST_CASE("layers of a rank by runs, and the chunks that they take", "[config]") {
+  const Strategy runs = strategy_of("pipeline_parallel: 2, rank_layers: [[0-2, 6], [5, 3-4]]");
+  CHECK(runs.rank_layers == std::vector<std::vector<std::int64_t>>{{0, 1, 2, 6}, {5, 3, 4}});
+  CHECK(runs.schedule == ScheduleKind::interleaved);
+  CHECK(runs.virtual_stages == 2);
+  // One run on each rank, in their order, is what 1F1B does.
+  CHECK(strategy_of("pipeline_parallel: 2, rank_layers: [[0-2], [3-4]]").schedule == ScheduleKind::one_f_one_b);
+  // Places of a wave over two ranks: 0 1 1 0 0 1 1 0, so that 0 1 0 1 0 stand at 0, 1, 3, 5 and 7: four chunks.
+  const Strategy wave = strategy_of("pipeline_parallel: 2, schedule: hanayo, rank_layers: [[0, 2, 4], [1, 3]]");
+  CHECK(wave.virtual_stages == 4);
+  CHECK(strategy_error("rank_layers: [[0-99998, 0-99998]]").find("more than 100000 layers") != std::string::npos);
+  CHECK(strategy_error("rank_layers: []").find("is empty") != std::string::npos);
+  CHECK(strategy_error("rank_layers: 3").find("expected") != std::string::npos);
+}
+
+TEST_CASE("tensor degrees by pipeline rank", "[config]") {
+  const Strategy list = strategy_of("tensor_parallel: [4, 8], pipeline_parallel: 2, data_parallel: 3");
+  CHECK(list.mesh.stage_tensor == std::vector<std::int64_t>{4, 8});
+  CHECK(list.mesh.tensor == 8);
+  CHECK(list.mesh.ranks() == 36);
+  CHECK(strategy_of("tensor_parallel: 4, pipeline_parallel: 2, data_parallel: 3").mesh.ranks() == 24);
+  CHECK(strategy_error("tensor_parallel: [4, 8]") ==
+        "doc:1:19: tensor_parallel lists 2 pipeline ranks, not pipeline_parallel 1; pipeline_parallel 2 would do");
+  CHECK(strategy_error("tensor_parallel: []").find("is empty") != std::string::npos);
+  CHECK(strategy_error("tensor_parallel: [0]").substr(0, 10) == "doc:1:20: ");
+  CHECK(resolve_error("tensor_parallel: [4, 8], pipeline_parallel: 2", 24).empty());
+  CHECK(resolve_error("tensor_parallel: [4, 8], pipeline_parallel: 2", 32).find("expected 24 or 36 GPUs") !=
+        std::string::npos);
+}
+
 TEST_CASE("absent strategy keys are the framework's", "[config]") {
   const Strategy torchtitan = strategy_of("framework: torchtitan");
   CHECK(torchtitan.sharding == framework_defaults(FrameworkKind::torchtitan).sharding);
