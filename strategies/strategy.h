@@ -29,7 +29,7 @@ struct Mesh {
   std::int64_t expert_tensor = 0;  // tensor degree inside an expert; 0 = `tensor` without expert parallelism, 1 with it
   // By pipeline rank, instead of `tensor`, which is then the largest of them (strategies/stage_degrees.h); empty = all
   // alike.
-  std::vector<std::int64_t> stage_tensor;
+  std::vector<std::int64_t> stage_tensor{};
   std::vector<Axis> order = {Axis::tensor, Axis::context, Axis::expert, Axis::data, Axis::pipeline};  // innermost first
   std::int64_t local_groups = 1;  // of data-parallel ranks, that meet only every so many steps (LocalSteps)
 

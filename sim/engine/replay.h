@@ -27,7 +27,7 @@ struct ReplayOptions {
   double overlap_slowdown = 1;  // >= 1
   // Tasks that share links, by program and task; absent: every task takes the time of its work.
   const LinkTraffic* traffic = nullptr;
-  std::vector<double> overlap_slowdowns;  // by program, where they are not all `overlap_slowdown`
+  std::vector<double> overlap_slowdowns{};  // by program, where they are not all `overlap_slowdown`
 
   double slowdown(std::size_t program) const {
     return overlap_slowdowns.empty() ? overlap_slowdown : overlap_slowdowns[program];
