@@ -40,8 +40,8 @@ Result result_of(const Scenario& of) {
 }  // namespace
 
 TEST_CASE("between synchronisations each group is a cluster of its own") {
-  for (const std::string& sharding : {"none", "zero1", "zero3", "hybrid"}) {
-    const std::string key = "strategy.sharding=" + sharding;
+  for (const char* const sharding : {"none", "zero1", "zero3", "hybrid"}) {
+    const std::string key = std::string("strategy.sharding=") + sharding;
     const Result together = result_of(scenario(4, {key}));
     const Result alone = result_of(scenario(1, {key}));
     REQUIRE(together.round);
