@@ -160,7 +160,9 @@ class TrafficBuilder {
     for (const Work& work : lowering_.works)
       if (const auto* chain = std::get_if<CollectiveChain>(&work))
         for (const CollectiveWork& call : chain->calls)
-          if (call.group.members == Communicator::data && call.group.ranks > mesh_.data * mesh_.context) return true;
+          if (call.group.members == Communicator::data &&
+              call.group.ranks > mesh_.data / mesh_.local_groups * mesh_.context)
+            return true;
     return false;
   }
 
@@ -267,14 +269,15 @@ CollectiveKind kind_inside_layers(Axis axis) {
   return axis == Axis::expert ? CollectiveKind::all_to_all : CollectiveKind::all_gather;
 }
 
-// All groups of the axis in one stage at once, over the analytic time of one.
-double stretch_of_stage(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster,
-                        const Topology& ways, Axis axis, std::int64_t stage) {
+using Groups = std::vector<std::vector<std::int64_t>>;
+
+// All groups in one stage at once, over the analytic time of one.
+double stretch_of(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster, const Topology& ways,
+                  CollectiveKind kind, const Groups& groups) {
   const Network& network = scenario.profile.network;
-  const CollectiveKind kind = kind_inside_layers(axis);
   CollectiveFlows collectives(cluster.topology, cluster.policy, network, &ways);
   std::vector<Flow> flows;
-  for (const auto& ranks : axis_groups(scenario.strategy.mesh, axis, stage)) {
+  for (const auto& ranks : groups) {
     GroupCall call{kind, {}, endless * measured_loss(network, kind, layout), std::nullopt, Time()};
     call.algorithm = kind == CollectiveKind::all_to_all ? CollectiveAlgorithm::direct : CollectiveAlgorithm::ring;
     for (const std::int64_t rank : ranks) call.gpus.push_back(cluster.gpu_of[static_cast<std::size_t>(rank)]);
@@ -286,9 +289,33 @@ double stretch_of_stage(const Scenario& scenario, const GroupLayout& layout, con
   return std::max(1.0, end.seconds() / analytic(network, kind, layout, endless).time);
 }
 
+// The ranks that talk to each other in one stage: the axis's groups, or a grid's rows and its columns.
+double stretch_of_stage(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster,
+                        const Topology& ways, Axis axis, std::int64_t stage) {
+  const Mesh& mesh = scenario.strategy.mesh;
+  const Groups groups = axis_groups(mesh, axis, stage);
+  const auto grid = axis == Axis::tensor ? tensor_grid(scenario.strategy) : std::nullopt;
+  if (!grid) return stretch_of(scenario, layout, cluster, ways, kind_inside_layers(axis), groups);
+  double most = 1;
+  for (const std::int64_t stride : {std::int64_t{1}, grid->side}) {
+    Groups lines;
+    for (const auto& ranks : groups)
+      for (std::int64_t first = 0; first < mesh.tensor; ++first) {
+        if (first / stride % grid->side != 0) continue;
+        lines.emplace_back();
+        for (std::int64_t i = 0; i < grid->side; ++i)
+          lines.back().push_back(ranks[static_cast<std::size_t>(first + i * stride)]);
+      }
+    const std::int64_t on_node = axis_layout(mesh, Axis::tensor, scenario.profile.network.gpus_per_node).ranks_per_node;
+    const GroupLayout line{grid->side, std::clamp<std::int64_t>(on_node / stride, 1, grid->side)};
+    most = std::max(most, stretch_of(scenario, line, cluster, ways, CollectiveKind::broadcast, lines));
+  }
+  return most;
+}
+
 // What is down may lie under any stage; without, the first stands for all.
-double stretch_of(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster, const Topology& ways,
-                  Axis axis) {
+double stretch_of_axis(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster,
+                       const Topology& ways, Axis axis) {
   const std::int64_t stages = scenario.link_faults.empty() ? 1 : scenario.strategy.mesh.pipeline;
   double most = 1;
   for (std::int64_t stage = 0; stage < stages; ++stage)
@@ -364,7 +391,7 @@ std::array<double, 5> axis_stretch(const Scenario& scenario, const Lowering& low
     const auto i = static_cast<std::size_t>(axis);
     const GroupLayout& group = lowering.kinds.front().groups[i];
     if (group.ranks <= 1) continue;
-    stretch[i] = with_cut_named(scenario, ways, [&] { return stretch_of(scenario, group, cluster, ways, axis); });
+    stretch[i] = with_cut_named(scenario, ways, [&] { return stretch_of_axis(scenario, group, cluster, ways, axis); });
   }
   return stretch;
 }

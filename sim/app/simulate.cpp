@@ -7,6 +7,7 @@
 #include "sim/app/alignment.h"
 #include "sim/app/automatic.h"
 #include "sim/app/host_cost.h"
+#include "sim/app/local_round.h"
 #include "sim/app/machines.h"
 #include "sim/app/memory_result.h"
 #include "sim/app/network_traffic.h"
@@ -251,6 +252,11 @@ void add_money_and_energy(const Scenario& scenario, Result& result) {
   if (mean_price(scenario) > 0) result.cost_usd = usd_per_hour * result.iteration.value() / 3600;
 }
 
+void add_words(const Scenario& scenario, Result& result) {
+  result.bottleneck = bottleneck_sentence(result);
+  result.warnings = warnings_of(scenario, result);
+}
+
 std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario) {
   auto lowered = lower(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario));
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
@@ -322,6 +328,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   if (choice.kind == ReplayKind::full && !scenario.strategy.mesh.stage_tensor.empty())
     return Infeasible{
         "full replay knows stages of as many ranks each; folded replay or one tensor_parallel for all would do"};
+  if (trains_apart(scenario)) return simulate_round(scenario, detail, choice);
   auto outcome = replay_iteration(scenario, replays_all(scenario, choice) ? SteadyState::whole : SteadyState::once);
   if (auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
   const auto& [lowering, prices, timeline, repetition, options, network] = std::get<Replayed>(outcome);
@@ -354,8 +361,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.memory = memory_result(scenario, lowering, timeline);
   add_provenance(scenario, result);
   add_money_and_energy(scenario, result);
-  result.bottleneck = bottleneck_sentence(result);
-  result.warnings = warnings_of(scenario, result);
+  add_words(scenario, result);
   if (detail == Detail::operators) {
     list_operators(scenario, std::get<Replayed>(outcome), result);
     for (std::string& warning : alignment_warnings(lowering)) result.warnings.push_back(std::move(warning));

@@ -61,6 +61,9 @@ std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario,
 // Fills energy and cost from the iteration's time.
 void add_money_and_energy(const Scenario& scenario, Result& result);
 
+// Fills the sentence on the bottleneck and the warnings from the rest of the result.
+void add_words(const Scenario& scenario, Result& result);
+
 // Time of one layer of each block, forward and backward.
 struct BlockTimes {
   std::vector<std::vector<Seconds>> by_kind;  // of rank (Lowering::kinds), by block of the model

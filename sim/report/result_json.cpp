@@ -92,6 +92,11 @@ nlohmann::ordered_json result_to_json(const Result& result) {
   json["time_breakdown_s"] = breakdown;
   json["critical_stage"] = result.critical_stage;
   if (result.alone) json["alone_iteration_time_s"] = result.alone->value();
+  if (result.round)
+    json["round"] = {{"groups", result.round->groups},
+                     {"steps", result.round->steps},
+                     {"between_iteration_time_s", result.round->between.value()},
+                     {"closing_iteration_time_s", result.round->closing.value()}};
   if (result.ranks) json["ranks"] = ranks_to_json(*result.ranks);
   json["memory"] = memory_to_json(result.memory);
   json["coverage"] = coverage_to_json(result.coverage);

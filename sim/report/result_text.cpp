@@ -46,6 +46,10 @@ void write_totals(Page& page, const Result& result, const TextHeading& heading) 
   if (result.alone)
     page.line(fmt::format("  alone          {:>12}   without the other jobs of the network, which cost {:.1f} %",
                           duration(*result.alone), 100 * (result.iteration / *result.alone - 1)));
+  if (result.round)
+    page.line(fmt::format("  between        {:>12}   {} groups apart; {} for the one in {} that synchronises them",
+                          duration(result.round->between), result.round->groups, duration(result.round->closing),
+                          result.round->steps));
   page.line("  throughput     " + throughput(result));
   page.line(fmt::format("  utilisation    {:>10.1f} % MFU ({:.0f} TFLOP/s/GPU), {:.1f} % HFU ({:.0f} TFLOP/s/GPU)",
                         100 * result.mfu(), result.model_rate_per_gpu() / teraflops(1), 100 * result.hfu(),
