@@ -1,5 +1,7 @@
 #include "strategies/local_check.h"
 
+#include <string>
+
 #include "strategies/mesh.h"
 
 namespace echelon {
@@ -12,9 +14,9 @@ Refusal check_local_steps(const Strategy& strategy) {
                   divisor_below(mesh.data, groups));
   if (groups == 1) {
     if (strategy.local_steps.every == 1) return std::nullopt;
-    return refuse(
-        "synchronize_every {} with one group, which meets nobody; synchronize_every 1 or local_groups {} would do",
-        strategy.local_steps.every, mesh.data);
+    const std::string groups_too = mesh.data > 1 ? fmt::format(" or local_groups {}", mesh.data) : "";
+    return refuse("synchronize_every {} with one group, which meets nobody; synchronize_every 1{} would do",
+                  strategy.local_steps.every, groups_too);
   }
   if (!mesh.stage_tensor.empty())
     return refuse(
