@@ -79,7 +79,9 @@ struct Case {
   }
   Price price(Pass pass) const {
     WorkPricer pricer(context);
-    return pricer.price(ComputeWork{{{0, pass}}});
+    LayerRun run;
+    run.pass = pass;
+    return pricer.price(ComputeWork{{run}});
   }
   double exposed(Pass pass) const { return price(pass).exposed[static_cast<std::size_t>(Axis::tensor)].value(); }
 };
