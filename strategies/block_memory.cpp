@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "sim/graph/selective_recompute.h"
+#include "strategies/rerun_memory.h"
 
 namespace echelon {
 
@@ -20,7 +21,17 @@ struct Sums {
   Bytes score_buffer;   // that Megatron's score product names as its addend and never reads (baddbmm with beta 0)
   Bytes logits;         // elements of the loss, in activation bytes
   Bytes gathered_keys;  // keys and values of the whole sequence, where they are gathered
+  Bytes blocks;         // double buffers of the blocks that go round for a product on a grid, at most
 };
+
+// Two blocks of weights and two of the input, or of the output where that goes round in its stead (Colossal-AI,
+// parallel_2d/_operation.py: "2 is enough for all cases").
+Bytes block_buffers(const Operator& op, double rows, Bytes element) {
+  if (op.block_steps <= 1) return Bytes(0);
+  const double in = op.in_features / op.block_steps;
+  const double travelling = op.split == TensorSplit::vocabulary ? op.out_features : in;
+  return element * (2 * (rows * travelling + in * op.out_features));
+}
 
 Sums sum_up(const LayerProgram& program, const Execution& execution, double tokens, double sequence) {
   Sums sums;
@@ -43,6 +54,7 @@ Sums sum_up(const LayerProgram& program, const Execution& execution, double toke
     if (op->kind == OperatorKind::convolution || op->kind == OperatorKind::recurrent) sums.linear_inputs += saved.kept;
     if (op->kind == OperatorKind::linear) {
       sums.linear_inputs += saved.kept;
+      sums.blocks = std::max(sums.blocks, block_buffers(*op, rows, element));
       sums.linear_gradients += element * rows * op->out_features;
       sums.widest = std::max(sums.widest, element * rows * op->out_features);
     }
@@ -51,26 +63,6 @@ Sums sum_up(const LayerProgram& program, const Execution& execution, double toke
     if (op->kind == OperatorKind::cross_entropy) sums.logits = element * rows * op->width;
   }
   return sums;
-}
-
-// What need not be kept where operators of these kinds run again: their outputs, which the products behind them keep as
-// inputs, and attention's scores.
-Bytes dropped_bytes(const LayerProgram& program, const std::vector<OperatorKind>& kinds, const Execution& execution,
-                    double tokens, double sequence) {
-  Bytes dropped;
-  bool reruns_input = false;
-  for (const Step& step : program.steps) {
-    const Operator* op = std::get_if<Operator>(&step);
-    if (op == nullptr) continue;
-    const SavedActivations saved = saved_activations(*op, tokens, sequence, execution);
-    if (op->kind == OperatorKind::linear && reruns_input) dropped += saved.kept;
-    reruns_input = op->kind != OperatorKind::linear && std::find(kinds.begin(), kinds.end(), op->kind) != kinds.end();
-    if (reruns_input && op->kind == OperatorKind::attention) {
-      dropped += saved.attention_core;
-      reruns_input = false;  // its output is what the product behind it keeps
-    }
-  }
-  return dropped;
 }
 
 // Product and reduce-scatter outputs that selective recompute by operator keeps.
@@ -125,15 +117,16 @@ BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Stra
         strategy.fused_loss ? LossCopies{0, 0} : loss_copies(execution.style, strategy.mesh.tensor > 1);
     memory.kept = strategy.fused_loss ? sums.linear_inputs * 2 : sums.kept;
     memory.kept_for_weights = sums.linear_inputs + sums.linear_gradients;
-    memory.forward_extra = sums.logits * copies.forward;
-    memory.backward_extra = sums.logits * copies.backward;
+    memory.forward_extra = sums.logits * copies.forward + sums.blocks;
+    memory.backward_extra = sums.logits * copies.backward + sums.blocks;
     return memory;
   }
   memory.held = held_bytes(program, strategy, execution, tokens);
   const Bytes in_flight = sums.widest * 2;  // the widest gradient and the one that it makes
   memory.kept_for_weights = sums.linear_inputs + sums.linear_gradients;
-  memory.forward_extra = std::max(sums.widest, sums.gathered_keys) + sums.score_buffer;
-  memory.backward_extra = std::max(in_flight, sums.gathered_keys * 2) + sums.score_buffer;  // with their gradients
+  memory.forward_extra = std::max(sums.widest, sums.gathered_keys) + sums.score_buffer + sums.blocks;
+  // With their gradients.
+  memory.backward_extra = std::max(in_flight, sums.gathered_keys * 2) + sums.score_buffer + sums.blocks;
   switch (recompute) {
     case Recompute::none:
       memory.kept = sums.kept;

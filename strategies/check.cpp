@@ -1,42 +1,24 @@
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <numeric>
 
+#include "strategies/grid_check.h"
 #include "strategies/intra/intra.h"
+#include "strategies/local_check.h"
 #include "strategies/lower.h"
 #include "strategies/lowering/rank_kinds.h"
 #include "strategies/mesh.h"
 #include "strategies/pipeline/schedule.h"
 #include "strategies/pipeline/vocabulary.h"
 #include "strategies/placement/stages.h"
+#include "strategies/refusal.h"
 #include "strategies/stage_degrees.h"
 #include "strategies/state.h"
 
 namespace echelon {
 
 namespace {
-
-using Refusal = std::optional<Infeasible>;
-
-template <class... Args>
-Infeasible refuse(fmt::format_string<Args...> text, Args&&... args) {
-  return Infeasible{fmt::format(text, std::forward<Args>(args)...)};
-}
-
-// The largest number from `wanted` down that `fits`; 1 always does.
-template <class Fits>
-std::int64_t largest_below(std::int64_t wanted, const Fits& fits) {
-  std::int64_t candidate = std::max<std::int64_t>(1, wanted);
-  while (candidate > 1 && !fits(candidate)) --candidate;
-  return candidate;
-}
-
-// The largest divisor of `whole` that is at most `wanted`.
-std::int64_t divisor_below(std::int64_t whole, std::int64_t wanted) {
-  return largest_below(std::min(whole, wanted), [whole](std::int64_t candidate) { return whole % candidate == 0; });
-}
 
 Refusal check_mesh(const Strategy& strategy, const Placement& placement) {
   const Mesh& mesh = strategy.mesh;
@@ -56,7 +38,7 @@ Refusal check_mesh(const Strategy& strategy, const Placement& placement) {
 
 Refusal check_experts(const Model& model, const Strategy& strategy) {
   const Mesh& mesh = strategy.mesh;
-  const std::int64_t stage_ranks = mesh.data * mesh.context * mesh.tensor;
+  const std::int64_t stage_ranks = mesh.data / mesh.local_groups * mesh.context * mesh.tensor;
   const std::int64_t expert_tensor = expert_tensor_degree(mesh);
   if (mesh.expert > 1 && model.experts == 0)
     return refuse("expert_parallel {} for a model without experts; expert_parallel 1 would do", mesh.expert);
@@ -89,7 +71,7 @@ bool shares_key_value_heads(FrameworkKind framework) {
 
 Refusal check_heads(const Model& model, const Strategy& strategy) {
   const std::int64_t tensor = strategy.mesh.tensor;
-  if (tensor == 1 || model.heads == 0) return std::nullopt;
+  if (tensor == 1 || model.heads == 0 || tensor_grid(strategy)) return std::nullopt;
   const auto kv_fit = [&](std::int64_t degree) {
     return model.kv_heads % degree == 0 || (degree % model.kv_heads == 0 && shares_key_value_heads(strategy.framework));
   };
@@ -135,9 +117,15 @@ Refusal check_batch(const Workload& workload, const Strategy& strategy) {
     return refuse("global_batch {} is not a multiple of data_parallel {}; global_batch {} would do",
                   workload.global_batch, replicas, std::max(replicas, workload.global_batch / replicas * replicas));
   const std::int64_t per_replica = workload.global_batch / replicas;
+  if (per_replica % strategy.micro_batch != 0 && per_replica % grid_sequences(strategy) != 0)
+    return refuse(
+        "micro_batch {} does not divide the {} sequences of each data-parallel rank; global_batch {} would do",
+        strategy.micro_batch, per_replica, replicas * strategy.micro_batch);
   if (per_replica % strategy.micro_batch != 0)
     return refuse("micro_batch {} does not divide the {} sequences of each data-parallel rank; micro_batch {} would do",
-                  strategy.micro_batch, per_replica, divisor_below(per_replica, strategy.micro_batch));
+                  strategy.micro_batch, per_replica, largest_below(strategy.micro_batch, [&](std::int64_t sequences) {
+                    return per_replica % sequences == 0 && sequences % grid_sequences(strategy) == 0;
+                  }));
   const std::int64_t slices = (strategy.context_balanced ? 2 : 1) * strategy.mesh.context;
   if (strategy.mesh.context > 1 && workload.sequence_length % slices != 0)
     return refuse(
@@ -162,6 +150,17 @@ Refusal check_versions(const Strategy& strategy) {
 
 Refusal check_sharding(const Strategy& strategy, const Placement& placement) {
   if (auto refusal = check_versions(strategy)) return refusal;
+  const Sharding state = state_sharding(strategy);
+  if (strategy.accumulates_unsharded && state != Sharding::zero3 && state != Sharding::hybrid)
+    return refuse(
+        "accumulates_unsharded is for parameters that are gathered layer by layer, not sharding {}; "
+        "accumulates_unsharded false would do",
+        name_of(strategy.sharding));
+  if (strategy.accumulates_unsharded && strategy.offload.optimizer != OffloadTarget::none)
+    return refuse(
+        "accumulates_unsharded keeps gradients that offload.optimizer {} sends to the host; accumulates_unsharded "
+        "false would do",
+        name_of(strategy.offload.optimizer));
   if (strategy.sharding != Sharding::hybrid) return std::nullopt;
   const std::int64_t ranks = data_with_context_layout(strategy.mesh, placement.gpus_per_node).ranks;
   const std::int64_t shared =
@@ -391,6 +390,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   // What the model demands comes first, then what depends on the degrees that it leaves: advice that was followed stays
   // good.
   if (auto refusal = check_graph(model, strategy)) return refusal;
+  if (auto refusal = check_grid(model, strategy)) return refusal;
   if (auto refusal = check_unlike_stages(model, strategy, placement)) return refusal;
   if (auto refusal = check_heads(model, strategy)) return refusal;
   if (auto refusal = check_graph_stages(model, strategy)) return refusal;
@@ -398,6 +398,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   if (auto refusal = check_offloaded_layers(model, strategy)) return refusal;
   if (auto refusal = check_context(model, strategy)) return refusal;
   if (auto refusal = check_mesh(strategy, placement)) return refusal;
+  if (auto refusal = check_local_steps(strategy)) return refusal;
   if (auto refusal = check_experts(model, strategy)) return refusal;
   if (auto refusal = check_sharding(strategy, placement)) return refusal;
   if (auto refusal = check_vocabulary(model, strategy, placement)) return refusal;

@@ -55,6 +55,7 @@ class Lowerer {
     traffic_.begin_rank();
     offload_.begin_rank();
     turns_.assign(static_cast<std::size_t>(share_.schedule().shape.chunks), {});
+    make_room(rank);
     for (const Action& action : share_.schedule().ranks[rank]) {
       if (action.part != ActionPart::layers) {
         vocabulary_.append(rank, action);
@@ -75,6 +76,16 @@ class Lowerer {
         traffic_.reduce_stage(rank, stage, action);
     }
     evictions_.borrow(rank);
+  }
+
+  // For a pass and a message of every action: what is written layer by layer takes more.
+  void make_room(std::size_t rank) {
+    constexpr std::size_t step = 16;  // the optimizer's tasks and the first gathers
+    const std::size_t actions = share_.schedule().ranks[rank].size();
+    Program& program = lowering_.graph.programs[rank];
+    program.tasks.reserve(2 * actions + step);
+    program.dependences.reserve(2 * actions + step);
+    program.effects.reserve(actions + step);
   }
 
   // Whether this is the first or last of its stage's passes of its kind.

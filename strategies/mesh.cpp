@@ -76,6 +76,19 @@ std::vector<std::vector<std::int64_t>> cut(const std::vector<std::vector<std::in
   return pieces;
 }
 
+// The ranks of the same place in each piece of `width` neighbours of a group.
+std::vector<std::vector<std::int64_t>> across(const std::vector<std::vector<std::int64_t>>& groups,
+                                              std::int64_t width) {
+  std::vector<std::vector<std::int64_t>> result;
+  for (const auto& whole : groups)
+    for (std::int64_t place = 0; place < width; ++place) {
+      result.emplace_back();
+      for (auto i = static_cast<std::size_t>(place); i < whole.size(); i += static_cast<std::size_t>(width))
+        result.back().push_back(whole[i]);
+    }
+  return result;
+}
+
 }  // namespace
 
 std::int64_t axis_stride(const Mesh& mesh, Axis axis) {
@@ -100,7 +113,15 @@ GroupLayout data_with_context_layout(const Mesh& mesh, std::int64_t gpus_per_nod
   const GroupLayout data = axis_layout(mesh, Axis::data, gpus_per_node);
   const GroupLayout context = axis_layout(mesh, Axis::context, gpus_per_node);
   const std::int64_t on_node = std::min(gpus_per_node, data.ranks_per_node * context.ranks_per_node);
-  return {mesh.data * mesh.context, std::max<std::int64_t>(1, std::min(mesh.data * mesh.context, on_node))};
+  const std::int64_t ranks = mesh.data / mesh.local_groups * mesh.context;
+  return {ranks, std::max<std::int64_t>(1, std::min(ranks, on_node))};
+}
+
+GroupLayout outer_layout(const Mesh& mesh, std::int64_t gpus_per_node) {
+  const std::int64_t stride = axis_stride(mesh, Axis::data) * (mesh.data / mesh.local_groups);
+  GroupLayout layout = strided(mesh.local_groups, stride, gpus_per_node);
+  layout.members = Communicator::outer;
+  return layout;
 }
 
 std::int64_t expert_tensor_degree(const Mesh& mesh) {
@@ -109,7 +130,7 @@ std::int64_t expert_tensor_degree(const Mesh& mesh) {
 }
 
 GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node) {
-  const std::int64_t stage_ranks = mesh.tensor * mesh.context * mesh.data;
+  const std::int64_t stage_ranks = mesh.tensor * mesh.context * (mesh.data / mesh.local_groups);
   const std::int64_t inside = expert_tensor_degree(mesh) * mesh.expert;
   return strided(std::max<std::int64_t>(1, stage_ranks / inside), inside, gpus_per_node);
 }
@@ -153,31 +174,26 @@ std::vector<std::vector<std::int64_t>> communicator_groups(const Mesh& mesh, con
     return moved(communicator_groups(alone(mesh, pipeline_rank), layout, 0), first_rank(mesh, pipeline_rank));
   const std::vector<std::int64_t> ranks = stage_ranks(mesh, pipeline_rank);
   const std::int64_t tensor_stride = axis_stride(mesh, Axis::tensor);
-  const auto replicas = [&] {
+  const auto all_replicas = [&] {
     return grouped(ranks, [&](std::int64_t rank) { return rank / tensor_stride % mesh.tensor; });
   };
+  const std::int64_t local_ranks = mesh.data / mesh.local_groups * mesh.context;
+  const auto replicas = [&] { return cut(all_replicas(), local_ranks); };
   switch (layout.members) {
     case Communicator::data:
       return replicas();
     case Communicator::shard:
       return cut(replicas(), layout.ranks);
-    case Communicator::replica: {
-      const std::int64_t width = std::max<std::int64_t>(1, mesh.data * mesh.context / layout.ranks);
-      std::vector<std::vector<std::int64_t>> groups;
-      for (const auto& whole : replicas())
-        for (std::int64_t place = 0; place < width; ++place) {
-          groups.emplace_back();
-          for (auto i = static_cast<std::size_t>(place); i < whole.size(); i += static_cast<std::size_t>(width))
-            groups.back().push_back(whole[i]);
-        }
-      return groups;
-    }
+    case Communicator::replica:
+      return across(replicas(), std::max<std::int64_t>(1, local_ranks / layout.ranks));
+    case Communicator::outer:
+      return across(all_replicas(), local_ranks);
     case Communicator::expert_data: {
-      const std::int64_t inside = std::max<std::int64_t>(1, static_cast<std::int64_t>(ranks.size()) / layout.ranks);
+      const std::int64_t inside = std::max<std::int64_t>(1, std::ssize(ranks) / (layout.ranks * mesh.local_groups));
       const auto place = [&](std::int64_t rank) {
         return (std::lower_bound(ranks.begin(), ranks.end(), rank) - ranks.begin()) % inside;
       };
-      return grouped(ranks, place);
+      return cut(grouped(ranks, place), layout.ranks);
     }
     case Communicator::stages: {
       const std::int64_t stride = axis_stride(mesh, Axis::pipeline);

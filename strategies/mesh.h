@@ -13,11 +13,14 @@ namespace echelon {
 // Expert parallelism lies inside data * context and has no width of its own.
 std::int64_t axis_stride(const Mesh& mesh, Axis axis);
 
-// `gpus_per_node`: ranks are placed on nodes in order. Context and data ranks together form the data-parallel group
-// that reduces gradients (`data_with_context`).
+// `gpus_per_node`: ranks are placed on nodes in order. Context and data ranks of one local group together form the
+// data-parallel group that reduces gradients (`data_with_context`).
 GroupLayout axis_layout(const Mesh& mesh, Axis axis, std::int64_t gpus_per_node);
 GroupLayout data_with_context_layout(const Mesh& mesh, std::int64_t gpus_per_node);
-// The group that reduces the gradients of routed experts: data * context / expert (and tensor / expert_tensor).
+// Ranks of the same place in each local group.
+GroupLayout outer_layout(const Mesh& mesh, std::int64_t gpus_per_node);
+// The group that reduces the gradients of routed experts: data * context / expert (and tensor / expert_tensor) of one
+// local group.
 GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node);
 
 // The mesh as the ranks of one pipeline rank see it: its tensor degree is everybody's.

@@ -15,6 +15,7 @@
 #include "sim/model/cuda_graphs.h"
 #include "sim/model/kernel_style.h"
 #include "sim/model/workload.h"
+#include "strategies/tensor_mode.h"
 
 namespace echelon {
 
@@ -30,6 +31,7 @@ struct Mesh {
   // alike.
   std::vector<std::int64_t> stage_tensor{};
   std::vector<Axis> order = {Axis::tensor, Axis::context, Axis::expert, Axis::data, Axis::pipeline};  // innermost first
+  std::int64_t local_groups = 1;  // of data-parallel ranks, that meet only every so many steps (LocalSteps)
 
   std::int64_t ranks() const {
     if (stage_tensor.empty()) return data * tensor * pipeline * context;
@@ -231,6 +233,26 @@ struct Offload {
   }
 };
 
+// What makes one model of what Mesh::local_groups have learnt apart.
+enum class OuterOptimizer {
+  average,  // their parameters' mean (local SGD, arXiv:1805.09767)
+  nesterov  // a step along their mean difference from the parameters of the last synchronisation, with Nesterov
+            // momentum (DiLoCo, arXiv:2311.08105, algorithm 1)
+};
+
+template <>
+inline constexpr auto enum_names<OuterOptimizer> = std::to_array<EnumName<OuterOptimizer>>({
+    {OuterOptimizer::average, "average"},
+    {OuterOptimizer::nesterov, "nesterov"},
+});
+
+// Infrequent synchronisation of Mesh::local_groups.
+struct LocalSteps {
+  std::int64_t every = 1;  // optimizer steps from one synchronisation to the next (H)
+  OuterOptimizer optimizer = OuterOptimizer::nesterov;
+  bool between = false;  // whoever simulates: this iteration is one of the H - 1 that do not synchronise
+};
+
 struct Strategy {
   FrameworkKind framework = FrameworkKind::megatron;
   Mesh mesh;
@@ -259,6 +281,8 @@ struct Strategy {
   bool divides_messages = false;      // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
 
   // Tensor and sequence parallelism.
+  TensorMode tensor_mode = TensorMode::one_d;
+  std::int64_t tensor_depth = 1;  // 2.5d: grids that hold the same weights
   bool sequence_parallel = false;
   bool overlap_tensor = false;            // collectives hidden behind their matrix products (asynchronous TP)
   double overlap_tensor_share = 1;        // of what those products could hide
@@ -293,11 +317,14 @@ struct Strategy {
                                           // forward to the end of the backward pass
   BackwardPrefetch backward_prefetch = BackwardPrefetch::pre;  // zero3, hybrid
   bool per_parameter_sharding = false;  // zero3, hybrid: FSDP2's copies around its collectives, not FSDP1's
+  bool accumulates_unsharded = false;   // zero3, hybrid, FSDP's shard_grad_op: whole gradients add up and are reduced
+                                        // with the last micro-batch alone (FSDP's no_sync)
   bool overlap_gradient_reduce = false;
   bool overlap_parameter_gather = false;
   // Gradients that are reduced in one call beside the backward pass (Megatron-LM distributed_data_parallel_config.py:
   // bucket_size = max(40,000,000, 1,000,000 * data-parallel size)).
   double reduce_bucket_elements = 40e6;
+  LocalSteps local_steps;
   bool copies_list_by_tensor = false;  // zero1: collectives on lists of tensors, after the last backward pass
 
   // What runs again, and how kernels run.
@@ -318,6 +345,9 @@ struct Strategy {
 
   PeakKind peak = PeakKind::allocated;
 };
+
+// The grid of a tensor group of several ranks; nothing in one dimension, or where the ranks make none.
+std::optional<TensorGrid> tensor_grid(const Strategy& strategy);
 
 // The defaults of a framework as its users meet them; each line says where the default comes from.
 Strategy framework_defaults(FrameworkKind framework);

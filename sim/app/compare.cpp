@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <map>
 
+#include "sim/app/scenario_text.h"
 #include "sim/app/simulate.h"
+#include "sim/app/whole_run.h"
+#include "sim/config/run_limits_config.h"
 #include "sim/config/variants.h"
+#include "sim/metrics/limit_check.h"
 
 namespace echelon {
 
@@ -12,7 +16,14 @@ namespace {
 
 Candidate candidate_of(const Variant& variant, const std::filesystem::path& file, const HfReader& hf_reader) {
   const Scenario scenario = scenario_from_yaml(variant.document, file, hf_reader);
-  return {variant.name.empty() ? scenario.name : variant.name, simulate(scenario)};
+  const RunLimits limits = run_limits_in(variant.document);
+  Candidate candidate{variant.name.empty() ? scenario.name : variant.name, simulate(scenario)};
+  candidate.description = scenario_text(scenario);
+  if (const Result* result = candidate.result()) candidate.run = whole_run(scenario, *result, limits.tokens);
+  auto broken = broken_limit(limits, scenario.gpus);
+  if (!broken && candidate.run) broken = broken_limit(limits, *candidate.run);
+  if (broken) candidate.broken_limit = broken->reason;
+  return candidate;
 }
 
 }  // namespace

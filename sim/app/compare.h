@@ -11,7 +11,8 @@
 namespace echelon {
 
 // Every scenario of every file, lists of variants included (sim/config/variants.h), with `--set` overrides applied to
-// each file before its lists. Equal names are told apart by their files. Throws InputError.
+// each file before its lists, the whole run where its tokens are known, and the limit of `search.constraints` that it
+// breaks. Equal names are told apart by their files. Throws InputError.
 std::vector<Candidate> candidates_of(const std::vector<std::filesystem::path>& files,
                                      const std::vector<std::string>& overrides, const HfReader& hf_reader);
 

@@ -31,9 +31,12 @@ constexpr Bytes communicator_bytes = mebibytes(16 * (4 + 0.5 + 4.7));
 // allocated).
 constexpr double reserved_over_allocated = 1.04;
 
-double communicators(const Mesh& mesh, const RankKind& kind) {
-  return static_cast<double>((kind.tensor > 1) + (mesh.context > 1) + (mesh.expert > 1) + (mesh.data > 1) +
-                             (mesh.pipeline > 1));
+double communicators(const Strategy& strategy, const RankKind& kind) {
+  const Mesh& mesh = strategy.mesh;
+  const auto grid = tensor_grid(strategy);
+  const int tensor = grid ? 2 + (grid->depth > 1) : (kind.tensor > 1);  // rows, columns and layers of a grid
+  return static_cast<double>(tensor + (mesh.context > 1) + (mesh.expert > 1) + (mesh.data > mesh.local_groups) +
+                             (mesh.local_groups > 1) + (mesh.pipeline > 1));
 }
 
 // Of the machines that hold ranks of the kind the one that `least` is smallest of.
@@ -73,7 +76,7 @@ StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, con
   at(MemoryCategory::workspace) += cublas_workspace(device);
   const Bytes allocated = peak.total() + cublas_workspace(device);
   const Bytes fragmentation = allocated * (reserved_over_allocated - 1);
-  const Bytes communication = communicator_bytes * communicators(scenario.strategy.mesh, kind);
+  const Bytes communication = communicator_bytes * communicators(scenario.strategy, kind);
   memory.device = allocated + fragmentation + communication + context_bytes;
   memory.peak = allocated;
   memory.capacity = device.memory;

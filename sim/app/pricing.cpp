@@ -32,7 +32,12 @@ Bytes accumulation_bytes(const Scenario& scenario) {
   const Strategy& strategy = scenario.strategy;
   const Sharding sharding = state_sharding(strategy);
   const bool by_layer = sharding == Sharding::zero3 || sharding == Sharding::hybrid;
-  if (by_layer && strategy.mesh.pipeline == 1) return sharding_copies(scenario);
+  if (by_layer && strategy.mesh.pipeline == 1) {
+    // Unreduced gradients are added to a buffer in the format of the reduction (PyTorch _fsdp_param.py,
+    // accumulate_unsharded_grad_if_needed).
+    const Bytes reduced = element_size(scenario.workload.precision.gradient_reduce);
+    return sharding_copies(scenario) + (strategy.accumulates_unsharded ? reduced * 2 : Bytes(0));
+  }
   const Bytes buffer = state_bytes(scenario.workload).gradient;
   const Bytes written = element_size(scenario.workload.precision.compute);
   const GradientFusion fusion = strategy.fused_gradient_accumulation;

@@ -19,12 +19,14 @@ struct RunSummary {
   double least_idle = 0;
   double mean_idle = 0;
   std::optional<PaceSetter> pace;
+  std::optional<LinkPace> link;
 };
 
 RunSummary summary_of(const FullTimeline& timeline) {
   RunSummary summary;
   summary.end = timeline.end;
   summary.pace = timeline.pace;
+  summary.link = timeline.link;
   Time sum;
   Time least = Time::max();
   for (const Time idle : timeline.rank_idle) {
@@ -139,12 +141,30 @@ std::optional<Pace> pace_of(const std::vector<RunSummary>& runs, const TaskGraph
               chosen->runs};
 }
 
+// The link that held back the critical chain of most runs.
+std::optional<PacingLink> link_of(const std::vector<RunSummary>& runs, const Topology& topology) {
+  std::map<LinkId, PacingLink> by_link;
+  for (const RunSummary& run : runs) {
+    if (!run.link) continue;
+    const Link& link = topology.link(run.link->link);
+    PacingLink& entry = by_link[run.link->link];
+    entry.from = topology.vertex(link.from).name;
+    entry.to = topology.vertex(link.to).name;
+    entry.held = std::max(entry.held, run.link->held.seconds());
+    ++entry.runs;
+  }
+  const auto most = std::max_element(by_link.begin(), by_link.end(), [](const auto& one, const auto& other) {
+    return one.second.runs < other.second.runs;
+  });
+  return most == by_link.end() ? std::nullopt : std::optional(most->second);
+}
+
 }  // namespace
 
 RankReplay replay_ranks(const Scenario& scenario, const PricedLowering& priced, int threads) {
   const Lowering& lowering = priced.lowering;
   const Mesh& mesh = scenario.strategy.mesh;
-  const ReplayOptions options = replay_options(scenario, lowering);
+  const ReplayOptions& options = priced.options;
   const PartsOfWork stretched(scenario, priced);
   std::vector<WorkParts> parts;
   for (std::size_t i = 0; i < lowering.works.size(); ++i) parts.push_back(stretched.of(i));
@@ -166,6 +186,7 @@ RankReplay replay_ranks(const Scenario& scenario, const PricedLowering& priced, 
   result.p50 = Seconds(*percentile(ends, 0.50));
   result.p95 = Seconds(*percentile(ends, 0.95));
   result.pace = pace_of(runs, lowering.graph, mesh);
+  if (priced.network != nullptr) result.link = link_of(runs, priced.network->cluster.topology);
   return result;
 }
 

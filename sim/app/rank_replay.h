@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "sim/app/network_traffic.h"
 #include "sim/app/pricing.h"
 #include "sim/config/scenario.h"
 #include "sim/engine/replay.h"
@@ -11,11 +12,13 @@
 
 namespace echelon {
 
-// A lowered and priced scenario; `alike` the iteration of folded replay.
+// A lowered and priced scenario; `alike` the iteration of folded replay with `options`.
 struct PricedLowering {
   const Lowering& lowering;
   const WorkPrices& prices;
   Time alike;
+  const ReplayOptions& options;
+  const NetworkReplay* network;  // whose traffic the options have; null: the analytic model
 };
 
 // The same for any number of threads (>= 1). Every stage has as many ranks.

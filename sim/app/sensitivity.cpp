@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 
+#include "sim/app/machines.h"
 #include "sim/app/simulate.h"
+#include "sim/app/whole_run.h"
+#include "sim/metrics/limit_check.h"
 
 namespace echelon {
 
@@ -13,6 +17,7 @@ namespace {
 constexpr double step = 1.02;  // of the difference quotient
 constexpr double less = 0.8;
 constexpr double more = 1.25;
+constexpr double tokens_without_run = 1e9;
 
 void scale_peak(Profile& profile, double factor) {
   for (FlopRate& peak : profile.device.peak) peak *= factor;
@@ -53,20 +58,116 @@ void scale_network_latency(Profile& profile, double factor) {
   profile.network.adapter_latency *= factor;
 }
 
-Seconds time_with(const Scenario& scenario, const HardwareNumber& number, double factor, Seconds as_is) {
-  Scenario changed = scenario;
-  for (std::size_t machine = 0; machine < changed.machines(); ++machine) number.scale(changed.machine(machine), factor);
-  if (number.scale == scale_adapters) changed.link.node_rate *= factor;
-  if (number.scale == scale_network_latency) changed.link.latency *= factor;
-  const auto outcome = simulate(changed);
-  const Result* result = std::get_if<Result>(&outcome);
-  return result != nullptr ? result->iteration : as_is;
+// Of the run, or of 10^9 tokens; nothing where no price is known.
+std::optional<double> money(const Scenario& scenario, const Result& result, double tokens) {
+  if (const auto run = whole_run(scenario, result, tokens)) return money_of(*run);
+  if (!result.cost_usd) return std::nullopt;
+  return *result.cost_usd / result.tokens * tokens_without_run;
 }
 
-Sensitivity sensitivity(const Scenario& scenario, const HardwareNumber& number, Seconds as_is) {
-  const auto time = [&](double factor) { return time_with(scenario, number, factor, as_is); };
-  const double elasticity = std::log(time(step) / time(1 / step)) / (2 * std::log(step));
-  return {std::string(number.name), std::string(number.meaning), elasticity, as_is, time(less), time(more)};
+// Whatever hangs on a number, as a function of what the number is multiplied with.
+template <class Outcome>
+Sensitivity answer(std::string_view name, std::string_view meaning, double as_is, Outcome outcome) {
+  const double elasticity = std::log(outcome(step) / outcome(1 / step)) / (2 * std::log(step));
+  return {std::string(name), std::string(meaning), elasticity, as_is, outcome(less), outcome(more)};
+}
+
+class Charts {
+ public:
+  Charts(const Scenario& scenario, const Result& result, double tokens)
+      : scenario_(scenario), result_(result), tokens_(tokens), money_(money(scenario, result, tokens)) {
+    charts_.tokens = tokens > 0 ? tokens : scenario.training_run ? scenario.training_run->tokens : tokens_without_run;
+  }
+
+  Sensitivities draw() {
+    for (const HardwareNumber& number : hardware_numbers()) add(number);
+    if (money_)
+      for (const PriceNumber& number : price_numbers()) add(number);
+    for (std::vector<Sensitivity>* chart : {&charts_.time, &charts_.money})
+      std::stable_sort(chart->begin(), chart->end(), [](const Sensitivity& a, const Sensitivity& b) {
+        return std::abs(a.elasticity) > std::abs(b.elasticity);
+      });
+    return std::move(charts_);
+  }
+
+ private:
+  void add(const HardwareNumber& number) {
+    std::map<double, Result> results;
+    for (const double factor : {step, 1 / step, less, more}) results[factor] = with(number, factor);
+    charts_.time.push_back(answer(number.name, number.meaning, result_.iteration.value(),
+                                  [&](double factor) { return results.at(factor).iteration.value(); }));
+    if (money_)
+      charts_.money.push_back(answer(number.name, number.meaning, *money_, [&](double factor) {
+        return money(scenario_, results.at(factor), tokens_).value_or(*money_);
+      }));
+  }
+
+  void add(const PriceNumber& number) {
+    if (number.value(scenario_) <= 0) return;
+    charts_.money.push_back(answer(number.name, number.meaning, *money_, [&](double factor) {
+      Scenario changed = scenario_;
+      number.scale(changed, factor);
+      Result result = result_;
+      add_money_and_energy(changed, result);
+      return money(changed, result, tokens_).value_or(*money_);
+    }));
+  }
+
+  Result with(const HardwareNumber& number, double factor) const {
+    Scenario changed = scenario_;
+    for (std::size_t machine = 0; machine < changed.machines(); ++machine)
+      number.scale(changed.machine(machine), factor);
+    if (number.scale == scale_adapters) changed.link.node_rate *= factor;
+    if (number.scale == scale_network_latency) changed.link.latency *= factor;
+    auto outcome = simulate(changed);
+    if (auto* result = std::get_if<Result>(&outcome)) return std::move(*result);
+    return result_;
+  }
+
+  const Scenario& scenario_;
+  const Result& result_;
+  double tokens_;
+  std::optional<double> money_;
+  Sensitivities charts_;
+};
+
+double rent(const Scenario& scenario) {
+  if (scenario.training_run && scenario.training_run->usd_per_gpu > 0) return 0;
+  if (scenario.training_run && scenario.training_run->usd_per_gpu_hour > 0)
+    return scenario.training_run->usd_per_gpu_hour;
+  return mean_price(scenario);
+}
+
+void scale_rent(Scenario& scenario, double factor) {
+  for (std::size_t machine = 0; machine < scenario.machines(); ++machine)
+    scenario.machine(machine).price_usd_per_gpu_hour *= factor;
+  if (scenario.training_run) scenario.training_run->usd_per_gpu_hour *= factor;
+}
+
+template <double TrainingRun::*member>
+double of_run(const Scenario& scenario) {
+  return scenario.training_run ? (*scenario.training_run).*member : 0;
+}
+
+// What counts where hardware is bought alone.
+template <double TrainingRun::*member>
+double of_purchase(const Scenario& scenario) {
+  return of_run<&TrainingRun::usd_per_gpu>(scenario) > 0 ? of_run<member>(scenario) : 0;
+}
+
+template <double TrainingRun::*member>
+void scale_of_run(Scenario& scenario, double factor) {
+  (*scenario.training_run).*member *= factor;
+}
+
+// A facility's overhead cannot fall below none.
+void scale_overhead(Scenario& scenario, double factor) {
+  double& pue = scenario.training_run->pue;
+  pue = 1 + (pue - 1) * factor;
+}
+
+double overhead(const Scenario& scenario) {
+  return of_purchase<&TrainingRun::usd_per_kwh>(scenario) > 0 ? of_run<&TrainingRun::pue>(scenario) - 1 : 0;
 }
 
 }  // namespace
@@ -84,16 +185,26 @@ std::span<const HardwareNumber> hardware_numbers() {
   return numbers;
 }
 
-std::variant<std::vector<Sensitivity>, Infeasible> sensitivities(const Scenario& scenario) {
+std::span<const PriceNumber> price_numbers() {
+  using Run = TrainingRun;
+  static constexpr auto numbers = std::to_array<PriceNumber>({
+      {"usd_per_gpu_hour", "rent", rent, scale_rent},
+      {"usd_per_gpu", "price of a bought GPU", of_purchase<&Run::usd_per_gpu>, scale_of_run<&Run::usd_per_gpu>},
+      {"network_share", "of that price, for network and storage", of_purchase<&Run::network_share>,
+       scale_of_run<&Run::network_share>},
+      {"years", "that bought GPUs are used", of_purchase<&Run::years>, scale_of_run<&Run::years>},
+      {"usd_per_kwh", "electricity", of_purchase<&Run::usd_per_kwh>, scale_of_run<&Run::usd_per_kwh>},
+      {"pue - 1", "power of the facility beside its computers", overhead, scale_overhead},
+      {"failures", "that stop the job", of_run<&Run::failures_per_1000_node_days>,
+       scale_of_run<&Run::failures_per_1000_node_days>},
+  });
+  return numbers;
+}
+
+std::variant<Sensitivities, Infeasible> sensitivities(const Scenario& scenario, double tokens) {
   const auto outcome = simulate(scenario);
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
-  const Seconds as_is = std::get<Result>(outcome).iteration;
-  std::vector<Sensitivity> all;
-  for (const HardwareNumber& number : hardware_numbers()) all.push_back(sensitivity(scenario, number, as_is));
-  std::stable_sort(all.begin(), all.end(), [](const Sensitivity& a, const Sensitivity& b) {
-    return std::abs(a.elasticity) > std::abs(b.elasticity);
-  });
-  return all;
+  return Charts(scenario, std::get<Result>(outcome), tokens).draw();
 }
 
 }  // namespace echelon

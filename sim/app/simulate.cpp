@@ -7,6 +7,7 @@
 #include "sim/app/alignment.h"
 #include "sim/app/automatic.h"
 #include "sim/app/host_cost.h"
+#include "sim/app/local_round.h"
 #include "sim/app/machines.h"
 #include "sim/app/memory_result.h"
 #include "sim/app/network_traffic.h"
@@ -185,18 +186,22 @@ void list_operators(const Scenario& scenario, const Replayed& replayed, Result& 
 std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const Workload& workload) {
   auto lowered = lower(scenario.model, workload, scenario.strategy, placement_of(scenario));
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
-  Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}, {}};
-  ReplayOptions options = replay_options(scenario, replayed.lowering);
+  Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}, {}, {}, nullptr};
+  replayed.options = replay_options(scenario, replayed.lowering);
   std::array<double, 5> stretch{1, 1, 1, 1, 1};
-  LinkTraffic traffic;
   if (scenario.network == NetworkModel::flow) {
-    const Cluster cluster = cluster_of(scenario);
-    stretch = axis_stretch(scenario, replayed.lowering, cluster);
-    traffic = link_traffic(scenario, replayed.lowering, cluster);
-    options.traffic = &traffic;
+    Cluster cluster = cluster_of(scenario);
+    for (const LaterWays& later : cluster.later) {
+      stretch = axis_stretch(scenario, replayed.lowering, cluster, later.topology);
+      replayed.options.later.push_back({later.from, Pricers(scenario, replayed.lowering, stretch).price_all().times});
+    }
+    stretch = axis_stretch(scenario, replayed.lowering, cluster, cluster.topology);
+    LinkTraffic traffic = link_traffic(scenario, replayed.lowering, cluster);
+    replayed.network = std::make_shared<NetworkReplay>(NetworkReplay{std::move(cluster), std::move(traffic)});
+    replayed.options.traffic = &replayed.network->traffic;
   }
   replayed.prices = Pricers(scenario, replayed.lowering, stretch).price_all();
-  replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, options);
+  replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, replayed.options);
   return replayed;
 }
 
@@ -245,6 +250,11 @@ void add_money_and_energy(const Scenario& scenario, Result& result) {
     usd_per_hour += scenario.machine(machine).price_usd_per_gpu_hour * gpus;
   }
   if (mean_price(scenario) > 0) result.cost_usd = usd_per_hour * result.iteration.value() / 3600;
+}
+
+void add_words(const Scenario& scenario, Result& result) {
+  result.bottleneck = bottleneck_sentence(result);
+  result.warnings = warnings_of(scenario, result);
 }
 
 std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario) {
@@ -318,9 +328,10 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   if (choice.kind == ReplayKind::full && !scenario.strategy.mesh.stage_tensor.empty())
     return Infeasible{
         "full replay knows stages of as many ranks each; folded replay or one tensor_parallel for all would do"};
+  if (trains_apart(scenario)) return simulate_round(scenario, detail, choice);
   auto outcome = replay_iteration(scenario, replays_all(scenario, choice) ? SteadyState::whole : SteadyState::once);
   if (auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
-  const auto& [lowering, prices, timeline, repetition] = std::get<Replayed>(outcome);
+  const auto& [lowering, prices, timeline, repetition, options, network] = std::get<Replayed>(outcome);
 
   Result result;
   result.iteration = (timeline.end + repetition.skipped()).seconds();
@@ -331,8 +342,14 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.peak = mean_peak(scenario, scenario.workload.precision.compute);
   result.critical_stage = critical_program(lowering.graph, timeline, repetition);
   result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage, repetition);
+  if (!scenario.background.empty()) {
+    Scenario undisturbed = scenario;
+    undisturbed.background.clear();
+    result.alone = std::get<Result>(simulate(undisturbed, Detail::totals, choice)).iteration;
+  }
   if (choice.kind == ReplayKind::full) {
-    result.ranks = replay_ranks(scenario, {lowering, prices, timeline.end}, choice.threads);
+    result.ranks =
+        replay_ranks(scenario, {lowering, prices, timeline.end, options, network.get()}, choice.threads);
     result.breakdown.stragglers = result.ranks->p50 - result.iteration;
     result.iteration = result.ranks->p50;
   }
@@ -344,8 +361,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.memory = memory_result(scenario, lowering, timeline);
   add_provenance(scenario, result);
   add_money_and_energy(scenario, result);
-  result.bottleneck = bottleneck_sentence(result);
-  result.warnings = warnings_of(scenario, result);
+  add_words(scenario, result);
   if (detail == Detail::operators) {
     list_operators(scenario, std::get<Replayed>(outcome), result);
     for (std::string& warning : alignment_warnings(lowering)) result.warnings.push_back(std::move(warning));

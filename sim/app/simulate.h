@@ -1,9 +1,11 @@
 // The whole way: scenario -> lowering -> prices -> replay -> result.
 #pragma once
 
+#include <memory>
 #include <variant>
 #include <vector>
 
+#include "sim/app/network_traffic.h"
 #include "sim/app/pricing.h"
 #include "sim/base/error.h"
 #include "sim/config/scenario.h"
@@ -48,6 +50,8 @@ struct Replayed {
   WorkPrices prices;
   Timeline timeline;
   Repetition repetition;  // what of the timeline stands for more than once
+  ReplayOptions options;
+  std::shared_ptr<const NetworkReplay> network;  // null: the analytic model
 };
 
 // What simulate() draws its result from. The strategy must leave nothing open (sim/app/automatic.h).
@@ -56,6 +60,9 @@ std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario,
 
 // Fills energy and cost from the iteration's time.
 void add_money_and_energy(const Scenario& scenario, Result& result);
+
+// Fills the sentence on the bottleneck and the warnings from the rest of the result.
+void add_words(const Scenario& scenario, Result& result);
 
 // Time of one layer of each block, forward and backward.
 struct BlockTimes {

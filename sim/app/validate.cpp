@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -89,17 +90,41 @@ std::string group_of(const TruthRow& row) {
                      row.seq_len.value_or(0), row.gpu, row.gpus.value_or(0), row.interconnect);
 }
 
-void add_kendall(const std::vector<const ValidatedRow*>& rows, ValidationSummary& summary) {
+// A row of a group, in seconds for a sequence.
+struct Ranked {
+  double predicted = 0;
+  double measured = 0;
+  bool fits = true;  // as predicted
+};
+
+// Whether the row that is predicted fastest of those that fit, the first of equals, was at most 3 % slower than the
+// fastest. Where none is predicted to fit, nothing is picked.
+bool picks_near(const std::vector<Ranked>& rows) {
+  constexpr double near = 1.03;
+  const Ranked* picked = nullptr;
+  double fastest = std::numeric_limits<double>::infinity();
+  for (const Ranked& row : rows) {
+    fastest = std::min(fastest, row.measured);
+    if (row.fits && (picked == nullptr || row.predicted < picked->predicted)) picked = &row;
+  }
+  return picked != nullptr && picked->measured <= near * fastest;
+}
+
+void add_ranking(const std::vector<const ValidatedRow*>& rows, ValidationSummary& summary) {
   constexpr std::size_t smallest_group = 3;
-  std::map<std::string, std::vector<std::pair<double, double>>> groups;
+  std::map<std::string, std::vector<Ranked>> groups;
   for (const ValidatedRow* row : rows) {
     const auto batch = static_cast<double>(row->row.global_batch.value_or(1));
-    groups[group_of(row->row)].emplace_back(row->predicted->iteration_time.value() / batch,
-                                            row->measured_time->value() / batch);
+    groups[group_of(row->row)].push_back(
+        {row->predicted->iteration_time.value() / batch, row->measured_time->value() / batch, row->predicted->fits});
   }
   std::vector<double> taus;
-  for (const auto& [name, pairs] : groups) {
-    if (pairs.size() < smallest_group) continue;
+  for (const auto& [name, members] : groups) {
+    if (members.size() < smallest_group) continue;
+    ++summary.pick_groups;
+    if (picks_near(members)) ++summary.near_picks;
+    std::vector<std::pair<double, double>> pairs;
+    for (const Ranked& row : members) pairs.emplace_back(row.predicted, row.measured);
     if (const auto tau = kendall_tau_b(pairs)) taus.push_back(*tau);
   }
   summary.kendall_groups = taus.size();
@@ -137,7 +162,7 @@ ValidationSummary summarise(std::string scope, std::string name, const std::vect
   }
   summary.time = statistics_of(time_errors);
   summary.memory = statistics_of(memory_errors);
-  add_kendall(timed, summary);
+  add_ranking(timed, summary);
   return summary;
 }
 

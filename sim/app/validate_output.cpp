@@ -61,6 +61,8 @@ Json summary_json(const ValidationSummary& s) {
   Json time = errors_json(s.time);
   time["kendall_tau"] = number_or_null(s.kendall_tau);
   time["kendall_groups"] = s.kendall_groups;
+  time["pick_groups"] = s.pick_groups;
+  time["near_picks"] = s.near_picks;
   return {{"scope", s.scope},
           {"name", s.name},
           {"rows", s.rows},
@@ -116,6 +118,10 @@ constexpr auto summary_columns = std::to_array<SummaryColumn>({
     {"bias", [](const ValidationSummary& s) { return percent(s.time.bias); }},
     {"P90", [](const ValidationSummary& s) { return share(s.time.p90); }},
     {"tau", [](const ValidationSummary& s) { return s.kendall_tau ? fmt::format("{:.2f}", *s.kendall_tau) : "-"; }},
+    {"pick within 3 %",
+     [](const ValidationSummary& s) {
+       return s.pick_groups > 0 ? fmt::format("{}/{}", s.near_picks, s.pick_groups) : "-";
+     }},
     {"memory n", [](const ValidationSummary& s) { return count_text(s.memory.n); }},
     {"memory median", [](const ValidationSummary& s) { return share(s.memory.median); }},
     {"memory bias", [](const ValidationSummary& s) { return percent(s.memory.bias); }},

@@ -18,6 +18,7 @@ void add_run_command(CLI::App& app, CommandBody& body);
 void add_compare_command(CLI::App& app, CommandBody& body);
 void add_sweep_command(CLI::App& app, CommandBody& body);
 void add_search_command(CLI::App& app, CommandBody& body);
+void add_dataset_command(CLI::App& app, CommandBody& body);
 void add_validate_command(CLI::App& app, CommandBody& body);
 void add_models_command(CLI::App& app, CommandBody& body);
 void add_profiles_command(CLI::App& app, CommandBody& body);

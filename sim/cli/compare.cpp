@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/cli/command.h"
+#include "sim/cli/limit_options.h"
+#include "sim/report/comparison_html.h"
 #include "sim/report/comparison_output.h"
 
 namespace echelon {
@@ -23,12 +25,17 @@ struct CompareOptions {
   std::vector<std::filesystem::path> files;
   std::vector<std::string> overrides;
   std::string metric = "tokens_per_s";
+  LimitOptions limits;
+  std::string report;
   bool json = false;
 };
 
 int run_compare(const CompareOptions& options) {
   const ResultColumn& metric = metric_of(options.metric);
-  const auto candidates = candidates_of(options.files, options.overrides, huggingface_reader());
+  std::vector<std::string> overrides = options.overrides;
+  for (const std::string& limit : overrides_of(options.limits)) overrides.push_back(limit);
+  const auto candidates = candidates_of(options.files, overrides, huggingface_reader());
+  if (!options.report.empty()) write_file(options.report, comparison_to_html(candidates, metric));
   if (options.json)
     fmt::print("{}\n", comparison_to_json(candidates, metric).dump(2));
   else
@@ -49,9 +56,12 @@ void add_compare_command(CLI::App& app, CommandBody& body) {
       ->take_all()
       ->allow_extra_args(false);
   command->add_option("--metric", options->metric, "What makes the best: " + metric_names())->capture_default_str();
+  add_limit_options(*command, options->limits);
+  command->add_option("--report", options->report, "Also write the comparison as one self-contained HTML page");
   command->add_flag("--json", options->json, "Print the comparison as JSON");
   command->footer(
       "Example: echelon compare scenarios/sweeps/compare-h100-b200.yaml --metric usd_per_billion_tokens\n"
+      "         echelon compare scenarios/sweeps/compare-h100-b200.yaml --tokens 1e12 --report decision.html\n"
       "Exit code: 0 one of them runs, 1 none does, 2 bad input.");
   command->callback([options, &body] { body = [options] { return run_compare(*options); }; });
 }

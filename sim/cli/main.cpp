@@ -18,6 +18,7 @@ int run(int argc, char** argv) {
   echelon::add_compare_command(app, body);
   echelon::add_sweep_command(app, body);
   echelon::add_search_command(app, body);
+  echelon::add_dataset_command(app, body);
   echelon::add_validate_command(app, body);
   echelon::add_models_command(app, body);
   echelon::add_profiles_command(app, body);
@@ -40,9 +41,9 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
 #ifdef __GLIBC__
   // Each prediction builds and frees megabytes: kept by the process, they need not be mapped and cleared anew.
-  constexpr int kept = 1 << 28;
-  mallopt(M_MMAP_THRESHOLD, kept);
-  mallopt(M_TRIM_THRESHOLD, kept);
+  constexpr int most_mmap_threshold = 1 << 25;  // glibc takes no more (HEAP_MAX_SIZE / 2)
+  mallopt(M_MMAP_THRESHOLD, most_mmap_threshold);
+  mallopt(M_TRIM_THRESHOLD, 1 << 28);
 #endif
   try {
     return run(argc, argv);

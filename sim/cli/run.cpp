@@ -1,16 +1,15 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "sim/app/machines.h"
+#include "sim/app/scenario_text.h"
 #include "sim/app/sensitivity.h"
 #include "sim/app/simulate.h"
+#include "sim/app/whole_run.h"
 #include "sim/cli/command.h"
 #include "sim/report/forecast_output.h"
 #include "sim/report/result_json.h"
@@ -46,23 +45,10 @@ ReplayChoice replay_choice(const Scenario& scenario, const RunOptions& options) 
   return {kind, options.threads > 0 ? options.threads : cores};
 }
 
-// "8", or by pipeline rank "[4, 4, 8, 8]".
-std::string tensor_degrees(const Mesh& mesh) {
-  if (mesh.stage_tensor.empty()) return std::to_string(mesh.tensor);
-  return fmt::format("[{}]", fmt::join(mesh.stage_tensor, ", "));
-}
-
 TextHeading heading_of(const Scenario& scenario) {
-  const Mesh& mesh = scenario.strategy.mesh;
   TextHeading heading;
   heading.title = scenario.name;
-  heading.subtitle = fmt::format(
-      "{} on {} GPUs ({}): dp {} tp {} pp {} cp {} ep {}, micro-batch {}, global batch {}{}", scenario.model.name,
-      scenario.gpus, profile_titles(scenario), mesh.data, tensor_degrees(mesh), mesh.pipeline, mesh.context,
-      mesh.expert, scenario.strategy.micro_batch, scenario.workload.global_batch,
-      scenario.model.graph ? "" : fmt::format(", sequence {}", scenario.workload.sequence_length));
-  if (scenario.network == NetworkModel::flow)
-    heading.subtitle += fmt::format(", {} ranks on shared links", name_of(scenario.placement.kind));
+  heading.subtitle = scenario_text(scenario);
   heading.measured_iteration_s = scenario.measured.iteration_time_s.value_or(0);
   heading.measured_peak_gib = scenario.measured.peak_memory_gib.value_or(0);
   return heading;
@@ -92,14 +78,6 @@ int print_infeasible(const Scenario& scenario, const Infeasible& refusal, const 
   return 1;
 }
 
-std::optional<Forecast> whole_run(const Scenario& scenario, const Result& result) {
-  if (!scenario.training_run) return std::nullopt;
-  const double nodes =
-      std::ceil(static_cast<double>(scenario.gpus) / static_cast<double>(scenario.profile.network.gpus_per_node));
-  return forecast(*scenario.training_run, result,
-                  {parameter_count(scenario.model), nodes, mean_tdp(scenario), mean_price(scenario)});
-}
-
 int run_one(const std::string& file, const RunOptions& options) {
   std::vector<std::string> overrides = options.overrides;
   if (!options.network.empty()) overrides.push_back("cluster.network=" + options.network);
@@ -112,12 +90,13 @@ int run_one(const std::string& file, const RunOptions& options) {
   if (options.strict && result.coverage[static_cast<std::size_t>(Ground::measured)] < 1)
     return refuse_ungrounded(scenario, result);
   const auto whole = whole_run(scenario, result);
-  std::vector<Sensitivity> hangs_on;
-  if (options.sensitivity) hangs_on = std::get<std::vector<Sensitivity>>(sensitivities(scenario));
+  Sensitivities hangs_on;
+  if (options.sensitivity) hangs_on = std::get<Sensitivities>(sensitivities(scenario));
   if (options.json) {
     auto json = result_to_json(result);
     if (whole) json["training_run"] = forecast_to_json(*whole);
-    if (options.sensitivity) json["sensitivity"] = sensitivities_to_json(hangs_on);
+    if (options.sensitivity) json["sensitivity"] = time_sensitivities_to_json(hangs_on);
+    if (options.sensitivity) json["money_sensitivity"] = money_sensitivities_to_json(hangs_on);
     fmt::print("{}\n", json.dump(2));
   } else {
     fmt::print("{}", result_to_text(result, heading_of(scenario), {shows_color(), options.operators}));
@@ -154,7 +133,7 @@ void add_run_command(CLI::App& app, CommandBody& body) {
   command->add_flag("--operators", options->operators,
                     "Also print the table of operators: times and what they stand on");
   command->add_flag("--sensitivity", options->sensitivity,
-                    "Also say how the time hangs on each number of the hardware");
+                    "Also say how the time and the money hang on each number of the hardware and each price");
   command
       ->add_option("--replay", options->replay,
                    "folded: one rank for each pipeline stage; full: every rank on its own; default: full where the "

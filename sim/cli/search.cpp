@@ -7,9 +7,13 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "sim/app/sensitivity.h"
 #include "sim/cli/command.h"
+#include "sim/cli/limit_options.h"
+#include "sim/report/forecast_output.h"
 #include "sim/report/number_text.h"
 #include "sim/report/result_columns.h"
+#include "sim/report/sensitivity_output.h"
 #include "sim/search/method.h"
 
 namespace echelon {
@@ -21,9 +25,11 @@ struct SearchCommand {
   std::vector<std::string> overrides;
   std::string objective = "time";
   std::string method{search_methods().front().name};
-  std::int64_t budget = 1'000'000'000;
+  LimitOptions limits;
+  std::int64_t evaluations = 1'000'000'000;
   std::uint64_t seed = 1;
   int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  bool sensitivity = false;
   bool json = false;
 };
 
@@ -43,33 +49,81 @@ std::string sets_of(const Space& space, const Found& found) {
   return text;
 }
 
-std::string found_text(const Space& space, const Found& found) {
-  return fmt::format("point {}: {}, {} tokens/s, {:.1f} % MFU, {:.1f} GiB, {} for 10^9 tokens\n  {}\n", found.row.point,
-                     duration(Seconds(value_of(found, "iteration_time_s"))), grouped(value_of(found, "tokens_per_s")),
-                     100 * value_of(found, "mfu"), Bytes(value_of(found, "peak_memory_bytes")) / gibibytes(1),
-                     money(value_of(found, "usd_per_billion_tokens")), sets_of(space, found));
+std::string found_text(const SearchProblem& problem, const Found& found) {
+  std::string text =
+      fmt::format("point {}: {}, {} tokens/s, {:.1f} % MFU, {:.1f} GiB, {} for 10^9 tokens\n", found.row.point,
+                  duration(Seconds(value_of(found, "iteration_time_s"))), grouped(value_of(found, "tokens_per_s")),
+                  100 * value_of(found, "mfu"), Bytes(value_of(found, "peak_memory_bytes")) / gibibytes(1),
+                  money(value_of(found, "usd_per_billion_tokens")));
+  const double gpus = value_of(found, "tokens_per_s") / value_of(found, "tokens_per_s_per_gpu");
+  if (found.run) text += fmt::format("  {}\n", run_text(*found.run, gpus));
+  return text + fmt::format("  {}\n", sets_of(problem.space(), found));
+}
+
+std::string tally_text(Limit limit, const LimitTally& tally) {
+  constexpr double seconds_per_day = 86400;
+  switch (limit) {
+    case Limit::max_gpus:
+      return fmt::format("{} points have too many GPUs, {} and more", grouped(static_cast<double>(tally.points)),
+                         grouped(tally.least));
+    case Limit::deadline:
+      return fmt::format("{} points take too long, {:.1f} days at least", grouped(static_cast<double>(tally.points)),
+                         tally.least / seconds_per_day);
+    case Limit::budget:
+      return fmt::format("{} points cost too much, {} USD at least", grouped(static_cast<double>(tally.points)),
+                         grouped(tally.least));
+    case Limit::price:
+      break;
+  }
+  return fmt::format("{} points have no known price (cluster.usd_per_gpu_hour gives one)",
+                     grouped(static_cast<double>(tally.points)));
+}
+
+// What the limits rule out; empty where they rule out nothing.
+std::string limits_text(const SearchCounts& counts) {
+  std::string text;
+  for (std::size_t i = 0; i < counts.limited.size(); ++i)
+    if (counts.limited[i].points > 0)
+      text += fmt::format("{}{}", text.empty() ? "Beyond the limits: " : "; ",
+                          tally_text(static_cast<Limit>(i), counts.limited[i]));
+  return text.empty() ? text : text + ".\n";
 }
 
 std::string counts_text(const SearchProblem& problem, double seconds) {
   const SearchCounts& counts = problem.counts();
   return fmt::format("{} points: {} full evaluations, {} bounds, {} ruled out at once; {:.2f} s{}\n",
                      problem.space().size(), counts.evaluations, counts.bounds, counts.refused, seconds,
-                     problem.exhausted() ? "; the budget is spent" : "");
+                     problem.exhausted() ? "; --evaluations are spent" : "");
 }
 
-nlohmann::ordered_json to_json(const SearchProblem& problem, const SearchCommand& command) {
+Sensitivities sensitivities_of(SearchProblem& problem, const Found& found) {
+  return std::get<Sensitivities>(sensitivities(problem.scenario_of(found), problem.limits().tokens));
+}
+
+nlohmann::ordered_json to_json(SearchProblem& problem, const SearchCommand& command) {
   using Json = nlohmann::ordered_json;
   const SearchCounts& counts = problem.counts();
-  Json json = {{"objective", command.objective},     {"method", command.method}, {"points", problem.space().size()},
-               {"evaluations", counts.evaluations},  {"bounds", counts.bounds},  {"ruled_out", counts.refused},
-               {"budget_spent", problem.exhausted()}};
+  Json json = {
+      {"objective", command.objective},          {"method", command.method}, {"points", problem.space().size()},
+      {"evaluations", counts.evaluations},       {"bounds", counts.bounds},  {"ruled_out", counts.refused},
+      {"evaluations_spent", problem.exhausted()}};
+  json["limited"] = Json::object();
+  for (std::size_t i = 0; i < counts.limited.size(); ++i)
+    if (const LimitTally& tally = counts.limited[i]; tally.points > 0)
+      json["limited"][std::string(name_of(static_cast<Limit>(i)))] = {{"points", tally.points}, {"least", tally.least}};
   json["found"] = Json::array();
   for (const Found& found : problem.found()) {
     Json entry = Json::parse(json_line(problem.space(), found.row));
+    if (found.run) entry["training_run"] = forecast_to_json(*found.run);
     entry["set"] = Json::array();
     for (std::size_t i = 0; i < found.row.digits.size(); ++i)
       for (const Assignment& set : problem.space().axes()[i].values[found.row.digits[i]].assignments)
         entry["set"].push_back(fmt::format("{}={}", set.path, set.value.flow_text()));
+    if (command.sensitivity) {
+      const Sensitivities hangs_on = sensitivities_of(problem, found);
+      entry["sensitivity"] = time_sensitivities_to_json(hangs_on);
+      entry["money_sensitivity"] = money_sensitivities_to_json(hangs_on);
+    }
     json["found"].push_back(entry);
   }
   return json;
@@ -85,16 +139,22 @@ int run_search(const SearchCommand& command) {
     throw InputError({"--objective " + command.objective, 0, 0}, "there is no such objective",
                      "expected one of: " + all_names<Objective>());
   const auto begin = std::chrono::steady_clock::now();
-  SearchProblem problem(load_space_document(command.file, command.overrides, huggingface_reader()), *objective,
-                        command.budget);
+  std::vector<std::string> overrides = command.overrides;
+  for (const std::string& limit : overrides_of(command.limits)) overrides.push_back(limit);
+  SearchProblem problem(load_space_document(command.file, overrides, huggingface_reader()), *objective,
+                        command.evaluations);
   method->run(problem, {command.seed, command.threads});
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
   if (command.json) {
     fmt::print("{}\n", to_json(problem, command).dump(2));
   } else {
-    for (const Found& found : problem.found()) fmt::print("{}", found_text(problem.space(), found));
+    for (const Found& found : problem.found()) {
+      fmt::print("{}", found_text(problem, found));
+      if (command.sensitivity)
+        fmt::print("\n{}\n", sensitivities_to_text(sensitivities_of(problem, found), shows_color()));
+    }
     if (problem.found().empty()) fmt::print("No point that was looked at can run.\n");
-    fmt::print("{}", counts_text(problem, elapsed.count()));
+    fmt::print("{}{}", limits_text(problem.counts()), counts_text(problem, elapsed.count()));
   }
   return problem.found().empty() ? 1 : 0;
 }
@@ -122,14 +182,18 @@ void add_search_command(CLI::App& app, CommandBody& body) {
                    "cost and memory")
       ->capture_default_str();
   command->add_option("--method", options->method, method_help())->capture_default_str();
-  command->add_option("--budget", options->budget, "Full evaluations at most")->check(CLI::PositiveNumber);
+  add_limit_options(*command, options->limits);
+  command->add_option("--evaluations", options->evaluations, "Full evaluations at most")->check(CLI::PositiveNumber);
   command->add_option("--seed", options->seed, "Of methods that draw points")->capture_default_str();
   command->add_option("--threads", options->threads, "Threads for bounds; what is found does not depend on it")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  command->add_flag("--sensitivity", options->sensitivity,
+                    "Also say how time and money of what was found hang on the hardware and the prices");
   command->add_flag("--json", options->json, "Print what was found as JSON");
   command->footer(
       "Example: echelon search scenarios/sweeps/gpt3-175b-1024-a100.yaml --objective cost\n"
+      "         echelon search scenarios/examples/cluster-for-a-deadline.yaml --objective cost --deadline 20\n"
       "Exit code: 0 found, 1 nothing can run, 2 bad input.");
   command->callback([options, &body] { body = [options] { return run_search(*options); }; });
 }

@@ -13,6 +13,7 @@
 #include "sim/cli/progress.h"
 #include "sim/report/number_text.h"
 #include "sim/report/result_columns.h"
+#include "sim/sweep/process_group.h"
 
 namespace echelon {
 
@@ -71,8 +72,7 @@ std::unique_ptr<RowSink> open_sink(const SweepCommand& command, const SpaceDocum
   return file_sink(command.output, space, sweep_identity(document));
 }
 
-int run_sweep_command(const SweepCommand& command) {
-  const SpaceDocument document = load_space_document(command.file, command.overrides, huggingface_reader());
+void run_and_show(const SweepCommand& command, const SpaceDocument& document, ProcessGroup* group) {
   PointEvaluator reader(document);
   reader.check_values();
   const auto sink = open_sink(command, document, reader.space());
@@ -80,13 +80,26 @@ int run_sweep_command(const SweepCommand& command) {
   Tally tally(metric_of(command.metric));
   {
     Progress progress(reader.space().size(), sink->next_point());
-    run_sweep(document, *sink, {command.threads, [&](const std::vector<Row>& rows, std::int64_t behind) {
-                                  tally.add(rows);
-                                  progress.show(behind);
-                                }});
+    const SweepOptions options{command.threads, [&](const std::vector<Row>& rows, std::int64_t behind) {
+                                 tally.add(rows);
+                                 progress.show(behind);
+                               }};
+    if (group != nullptr)
+      group->sweep(reader, *sink, options);
+    else
+      run_sweep(document, *sink, options);
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
   fmt::print(stderr, "{}", tally.text(reader.space(), elapsed.count()));
+}
+
+int run_sweep_command(const SweepCommand& command) {
+  const auto load = [&] { return load_space_document(command.file, command.overrides, huggingface_reader()); };
+  const auto group = ProcessGroup::join();
+  if (group && !group->leads())
+    group->work([&] { return std::make_unique<PointEvaluator>(load()); });
+  else
+    run_and_show(command, load(), group.get());
   return 0;
 }
 
@@ -105,10 +118,14 @@ void add_sweep_command(CLI::App& app, CommandBody& body) {
   command->add_flag("--restart", options->restart, "Discard what the file holds");
   command->add_flag("--json", options->json, "JSON Lines on standard output instead of CSV");
   command->add_option("--metric", options->metric, "What the best point is told by")->capture_default_str();
-  command->add_option("--threads", options->threads, "Threads; the rows do not depend on it")
+  command
+      ->add_option("--threads", options->threads,
+                   "Threads; the rows do not depend on it. Under mpirun each process is one thread")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  command->footer("Example: echelon sweep scenarios/sweeps/gpt3-175b-1024-a100.yaml -o points.csv");
+  command->footer(
+      "Example: echelon sweep scenarios/sweeps/gpt3-175b-1024-a100.yaml -o points.csv\n"
+      "         mpirun -n 64 echelon sweep space.yaml -o points.csv     (built with MPI)");
   command->callback([options, &body] { body = [options] { return run_sweep_command(*options); }; });
 }
 

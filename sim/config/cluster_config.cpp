@@ -15,6 +15,7 @@ namespace {
 
 constexpr double most_rate = 1e6;     // GB/s
 constexpr double most_latency = 1e6;  // us
+constexpr double most_price = 1e6;    // USD
 
 bool is_path(const std::string& text) {
   const std::string extension = std::filesystem::path(text).extension().string();
@@ -81,16 +82,19 @@ void set_profile(const std::filesystem::path& file, const ScenarioReading& readi
   }
   auto known = reading.profiles->find(file.string());
   if (known == reading.profiles->end()) known = reading.profiles->emplace(file.string(), load_profile(file)).first;
-  if (profile.file != known->second.file)
+  if (profile.file != known->second.file) {
     profile = known->second;
-  else
-    profile.topology = known->second.topology;  // which a scenario may have exchanged
+    return;
+  }
+  // What a scenario may have exchanged.
+  profile.topology = known->second.topology;
+  profile.price_usd_per_gpu_hour = known->second.price_usd_per_gpu_hour;
 }
 
 // Keys that say of one machine what groups say of several, or need what is not known of a mixed network.
 void refuse_beside_groups(const Value& value, const ClusterDocument& cluster) {
   constexpr auto others = std::to_array({"profile", "nodes", "gpus", "gpus_per_node", "placement", "placement_seed",
-                                         "placement_list", "cluster_gpus", "topology"});
+                                         "placement_list", "cluster_gpus", "topology", "usd_per_gpu_hour"});
   for (const char* key : others)
     if (const auto other = value.find(key))
       other->fail(fmt::format("{} stands beside groups", other->path()), "expected one of them");
@@ -160,6 +164,7 @@ void read_cluster(const Value& value, ScenarioReading& reading) {
   set_profile(profile_files(value, reading.folder).front(), reading, scenario.profile);
   scenario.gpus = gpu_count(value, cluster, scenario.profile);
   if (cluster.topology) scenario.profile.topology = *cluster.topology;
+  if (cluster.usd_per_gpu_hour) scenario.profile.price_usd_per_gpu_hour = *cluster.usd_per_gpu_hour;
 }
 
 const std::vector<Key<ClusterDocument>>& cluster_keys() {
@@ -193,6 +198,8 @@ const std::vector<Key<ClusterDocument>>& cluster_keys() {
        read_placement_list},
       integer_key<ClusterDocument>("cluster_gpus", 1, most_ranks, &ClusterDocument::cluster_gpus,
                                    "of the cluster that the job is placed in; absent: as many as the job has"),
+      number_key<ClusterDocument>("usd_per_gpu_hour", 0, most_price, &ClusterDocument::usd_per_gpu_hour,
+                                  "rent of this cluster; by default the profile's"),
       {{"topology", topology_type(), "instead of the profile's"},
        [](const Value& value, ClusterDocument& cluster) { cluster.topology = topology_from_yaml(value); }},
   };

@@ -220,7 +220,7 @@ void Value::fail_missing(std::string_view key) const {
 
 std::optional<Value> Value::find(std::string_view key) const {
   if (!is_mapping()) fail_kind("a mapping with keys, '" + std::string(key) + "' among them");
-  node_->asked.emplace(key);
+  if (!node_->asked.contains(key)) node_->asked.emplace(key);
   const Node::Entry* entry = node_->entry(key);
   if (!entry || entry->value->kind == NodeKind::null) return std::nullopt;
   return Value(entry->value, path_.empty() ? std::string(key) : path_ + "." + std::string(key));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -14,6 +15,12 @@
 namespace echelon {
 
 enum class NodeKind { null, plain, quoted, sequence, mapping };  // plain, quoted: scalars
+
+// Finds keys without making strings of them.
+struct KeyHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view key) const { return std::hash<std::string_view>()(key); }
+};
 
 struct Value::Node {
   struct Entry {
@@ -29,18 +36,18 @@ struct Value::Node {
   int column = 0;
   std::shared_ptr<const std::string> file;
   std::string scalar;
-  std::vector<std::shared_ptr<const Node>> items;      // of a sequence
-  std::vector<Entry> entries;                          // of a mapping, in the order of the text
-  std::unordered_map<std::string, std::size_t> index;  // key -> position in entries
-  std::size_t values = 1;                              // this and all below it, aliases expanded
-  std::size_t height = 0;                              // levels of collections, this one included
+  std::vector<std::shared_ptr<const Node>> items;  // of a sequence
+  std::vector<Entry> entries;                      // of a mapping, in the order of the text
+  std::unordered_map<std::string, std::size_t, KeyHash, std::equal_to<>> index;  // key -> position in entries
+  std::size_t values = 1;  // this and all below it, aliases expanded
+  std::size_t height = 0;  // levels of collections, this one included
 
   mutable std::set<std::string, std::less<>> asked;  // keys that the reader knows
   mutable bool accepts_all = false;
 
   // The entry of a key, or null.
   const Entry* entry(std::string_view key) const {
-    const auto found = index.find(std::string(key));
+    const auto found = index.find(key);
     return found == index.end() ? nullptr : &entries[found->second];
   }
 };

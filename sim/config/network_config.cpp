@@ -82,9 +82,18 @@ std::vector<NetworkRow> number_rows() {
       ratio("tree_share", 1, &Network::tree_share, "of a ring's bandwidth that trees reach"),
       ratio("rooted_share", 1, &Network::rooted_share, "of a ring's bandwidth that broadcast and reduce reach"),
       ratio("rooted_latency_scale", 100, &Network::rooted_latency_scale, "on the latency of broadcast and reduce"),
+      quantity("rooted_slot_us", 1e6, optional, &Network::rooted_slot, us,
+               "of a message of 4 KiB that a broadcast or reduce hands on between nodes in LL"),
+      quantity("rooted_ll128_step_us", 1e6, optional, &Network::rooted_ll128_step, us,
+               "of a node that a broadcast or reduce passes in LL128"),
+      quantity("rooted_simple_step_us", 1e6, optional, &Network::rooted_simple_step, us, "the same in Simple"),
+      ratio("rooted_ll128_share", 1, &Network::rooted_ll128_share,
+            "of the bandwidth of Simple that broadcast and reduce reach in LL128 between nodes"),
       ratio("simple_latency_scale", 100, &Network::simple_latency_scale, "on NCCL's step latencies of Simple"),
       quantity("nvls_latency_us", 1e6, optional, &Network::nvls_latency, us, "of in-switch reduction"),
       quantity("call_floor_us", 1e6, optional, &Network::call_floor, us, "no collective takes less"),
+      count("library_version", optional, &Network::library_version,
+            "NCCL's, 10000 major + 100 minor + patch: PAT is chosen from 22300 on; 0 or absent: not known"),
       ratio("congestion", 1, &Network::congestion, "adapters keep (nodes / 2)^-congestion of their rate"),
   };
 }
@@ -142,6 +151,13 @@ std::vector<Key<Network>> network_keys() {
                     [row](const Value& value, Network& n) { row.set(n, value.number(row.least, row.most)); }});
   keys.push_back(
       enum_key<Fabric, Network>("fabric", &Network::fabric, "what joins the GPUs of a node", Presence::required));
+  keys.push_back(boolean_key<Network>("switch_reduction", &Network::switch_reduction,
+                                      "whether NCCL's CollNet is on: network switches that reduce (SHARP)"));
+  keys.push_back(
+      {{"algorithm", enum_type<CollectiveAlgorithm>(), "that every collective takes which can, as NCCL_ALGO"},
+       [](const Value& value, Network& n) { n.forced_algorithm = value.one_of<CollectiveAlgorithm>(); }});
+  keys.push_back({{"protocol", enum_type<CollectiveProtocol>(), "that every collective takes which can, as NCCL_PROTO"},
+                  [](const Value& value, Network& n) { n.forced_protocol = value.one_of<CollectiveProtocol>(); }});
   keys.push_back({{"scaling", object_type_of(scaling_keys()), "bandwidths measured by number of nodes"},
                   [](const Value& value, Network& n) { read_keys(value, scaling_keys(), n.scaling); }});
   const auto provenance = [&](const char* name, Provenance Network::*member, const char* meaning, Presence presence) {
@@ -176,6 +192,9 @@ std::string network_to_yaml(const Network& network, int indent) {
   const std::string pad(static_cast<std::size_t>(indent), ' ');
   std::string out = fmt::format("{}fabric: {}\n", pad, name_of(network.fabric));
   for (const NetworkRow& row : number_rows()) out += fmt::format("{}{}: {:.6g}\n", pad, row.name, row.get(network));
+  if (network.switch_reduction) out += pad + "switch_reduction: true\n";
+  if (network.forced_algorithm) out += fmt::format("{}algorithm: {}\n", pad, name_of(*network.forced_algorithm));
+  if (network.forced_protocol) out += fmt::format("{}protocol: {}\n", pad, name_of(*network.forced_protocol));
   out += scaling_to_yaml(network.scaling, pad);
   out += provenance_to_yaml("intra", network.intra, pad);
   return out + provenance_to_yaml("inter", network.inter, pad);

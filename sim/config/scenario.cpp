@@ -1,9 +1,11 @@
 #include "sim/config/scenario.h"
 
+#include "sim/config/background_config.h"
 #include "sim/config/cluster_config.h"
 #include "sim/config/data_dir.h"
 #include "sim/config/graph_config.h"
 #include "sim/config/model_config.h"
+#include "sim/config/run_limits_config.h"
 #include "sim/config/scenario_keys.h"
 #include "sim/config/strategy_config.h"
 #include "sim/config/training_run_config.h"
@@ -56,6 +58,11 @@ std::vector<Key<ScenarioReading>> section_rows() {
   return {
       {{"sweep", R"({"type":"object"})", "for sweep and search: axes of keys with their values, and conditions"},
        [](const Value&, Reading&) {}},
+      {{"search", object_type_of(search_keys()), "for search and compare: what a whole run may take at most"},
+       [](const Value& value, Reading&) {
+         RunLimits limits;
+         read_keys(value, search_keys(), limits);
+       }},
       {{"echelon", R"({"const":1})", "version of this document's schema", Presence::required},
        [](const Value& value, Reading&) { value.integer(schema_version, schema_version); }},
       text_key<Reading>(
@@ -77,8 +84,14 @@ std::vector<Key<ScenarioReading>> section_rows() {
        [](const Value& value, Reading& r) { read_keys(value, measured_keys(), r.scenario.measured); }},
       {{"variability", object_type_of(variability_keys()), "jitter of every task, drawn for each rank by full replay"},
        [](const Value& value, Reading& r) { read_keys(value, variability_keys(), r.scenario.variability); }},
-      {{"faults", faults_type(), "ranks that are slower than the others in full replay"},
-       [](const Value& value, Reading& r) { r.scenario.faults = faults_from_yaml(value, r.scenario.gpus); }},
+      {{"faults", faults_type(), "ranks that are slower than the others in full replay, and links that are down"},
+       [](const Value& value, Reading& r) {
+         Faults faults = faults_from_yaml(value, r.scenario.gpus, r.scenario.network);
+         r.scenario.faults = std::move(faults.ranks);
+         r.scenario.link_faults = std::move(faults.links);
+       }},
+      {{"background", background_type(), "with network: flow, other jobs on the same network"},
+       [](const Value& value, Reading& r) { r.scenario.background = background_from_yaml(value, r.scenario.network); }},
   };
 }
 

@@ -24,6 +24,7 @@
 #include "sim/hardware/network_model.h"
 #include "sim/hardware/placement.h"
 #include "sim/hardware/profile.h"
+#include "sim/hardware/shared_fabric.h"
 #include "sim/hardware/variation.h"
 #include "sim/model/model.h"
 #include "sim/model/training_run.h"
@@ -68,6 +69,8 @@ struct Scenario {
   std::optional<TrainingRun> training_run;
   Variability variability;  // what tells the ranks apart: seen by full replay alone
   std::vector<RankFault> faults;
+  std::vector<LinkFault> link_faults;     // flow: what of the network is down
+  std::vector<BackgroundJob> background;  // flow: other jobs on the same network
 
   std::int64_t whole_batch = 0;  // workload.global_batch is a part of this one, to bound it; 0 = it is all
 

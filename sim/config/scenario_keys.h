@@ -33,6 +33,7 @@ struct ClusterDocument {
   RankPlacement placement;
   std::int64_t cluster_gpus = 0;
   std::optional<TopologySpec> topology;
+  std::optional<double> usd_per_gpu_hour;
 };
 
 // `clusters: {NAME: {...}}` beside `cluster: {...}`, and so on (sim/config/variants.h).

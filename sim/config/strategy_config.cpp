@@ -214,6 +214,11 @@ std::vector<StrategyKey> mesh_rows() {
       {{"tensor_parallel", any_of({integer_type(1, most_degree), list_type(integer_type(1, most_degree))}),
         "ranks that share each matrix product, of all stages or a list by pipeline rank"},
        read_tensor_parallel},
+      enum_key<TensorMode, Strategy>("tensor_mode", &Strategy::tensor_mode,
+                                     "how they do: 1d by columns and rows (Megatron), 2d in blocks of a square of "
+                                     "ranks (Optimus), 2.5d of tensor_depth squares (Tesseract)"),
+      integer_key<Strategy>("tensor_depth", 1, most_degree, &Strategy::tensor_depth,
+                            "2.5d: squares of ranks that hold the same weights and divide the tokens"),
       degree("pipeline_parallel", &Mesh::pipeline, "stages that share the layers"),
       degree("context_parallel", &Mesh::context, "ranks that share each sequence"),
       degree("expert_parallel", &Mesh::expert, "ranks, inside data * context, that share the experts"),
@@ -298,6 +303,16 @@ std::vector<StrategyKey> memory_rows() {
           "parameters, hybrid zero3 inside shard_ranks"),
       integer_key<Strategy>("shard_ranks", 0, most_ranks, &Strategy::shard_ranks,
                             "hybrid: ranks that share one copy; 0 = the GPUs of a node"),
+      integer_key<Strategy>(
+          "local_groups", 1, most_ranks, [](Strategy& s) -> std::int64_t& { return s.mesh.local_groups; },
+          "groups of data-parallel ranks that train apart and meet every synchronize_every steps"),
+      integer_key<Strategy>(
+          "synchronize_every", 1, 1'000'000'000, [](Strategy& s) -> std::int64_t& { return s.local_steps.every; },
+          "local_groups: optimizer steps from one synchronisation to the next"),
+      enum_key<OuterOptimizer, Strategy>(
+          "outer_optimizer", [](Strategy& s) -> OuterOptimizer& { return s.local_steps.optimizer; },
+          "local_groups: what a synchronisation does: average the parameters (local SGD), or a nesterov step along "
+          "their mean difference from the last (DiLoCo)"),
       boolean_key<Strategy>("reshard_after_forward", &Strategy::reshard_after_forward,
                             "zero3, hybrid: free gathered parameters after the forward pass"),
       {{"recompute", any_of({enum_type<Recompute>(), choice_type({"auto"}), object_type_of(recompute_keys())}),
@@ -347,6 +362,9 @@ std::vector<StrategyKey> execution_rows() {
                             "zero2 is FSDP's shard_grad_op: zero3 that gathers once a micro-batch"),
       boolean_key<Strategy>("per_parameter_sharding", &Strategy::per_parameter_sharding,
                             "zero3 and hybrid make FSDP2's copies around their collectives, not FSDP1's"),
+      boolean_key<Strategy>("accumulates_unsharded", &Strategy::accumulates_unsharded,
+                            "zero3, hybrid, FSDP's shard_grad_op: whole gradients add up and are reduced with the last "
+                            "micro-batch alone (FSDP's no_sync)"),
       enum_key<GradientFusion, Strategy>("fused_gradient_accumulation", &Strategy::fused_gradient_accumulation,
                                          "gradient buffers that weight-gradient products add to by themselves"),
       boolean_key<Strategy>("fused_loss", &Strategy::fused_loss, "loss in chunks: no full logits kept"),

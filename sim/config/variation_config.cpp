@@ -15,20 +15,59 @@ constexpr double most_seconds = 1e6;
 constexpr std::int64_t most_runs = 100'000;
 constexpr std::int64_t most_seed = 1'000'000'000;
 
-const std::vector<Key<RankFault>>& fault_keys() {
-  static const std::vector<Key<RankFault>> keys = {
-      integer_key<RankFault>("rank", 0, most_ranks - 1, &RankFault::rank,
-                             "global rank, numbered along strategy.mesh_order", Presence::required),
-      number_key<RankFault>("compute_factor", least_factor, most_factor, &RankFault::compute_factor,
-                            "its kernels take so many times as long"),
-      number_key<RankFault>("link_factor", least_factor, most_factor, &RankFault::link_factor,
-                            "its messages and collectives between nodes take so many times as long"),
-      {{"from_s", number_type(0, most_seconds), "seconds into the iteration; tasks that start earlier are spared"},
-       [](const Value& value, RankFault& fault) {
+// A fault as it is written: of a rank, of a part of the network, or of a link.
+struct FaultDocument {
+  std::int64_t rank = 0;
+  double compute_factor = 1;
+  double link_factor = 1;
+  std::string part;
+  std::string other;
+  Time from;
+};
+
+const std::vector<Key<FaultDocument>>& fault_keys() {
+  static const std::vector<Key<FaultDocument>> keys = {
+      integer_key<FaultDocument>("rank", 0, most_ranks - 1, &FaultDocument::rank,
+                                 "that is slow: global, numbered along strategy.mesh_order"),
+      number_key<FaultDocument>("compute_factor", least_factor, most_factor, &FaultDocument::compute_factor,
+                                "its kernels take so many times as long"),
+      number_key<FaultDocument>("link_factor", least_factor, most_factor, &FaultDocument::link_factor,
+                                "its messages and collectives between nodes take so many times as long"),
+      text_key<FaultDocument>("part", &FaultDocument::part,
+                              "with network: flow, a switch or an adapter that is down, by its name in the topology"),
+      {{"link", list_type(text_type()), "with network: flow, the two parts whose link is down"},
+       [](const Value& value, FaultDocument& fault) {
+         const std::vector<Value> ends = value.items();
+         if (ends.size() != 2) value.fail("a link of " + std::to_string(ends.size()) + " parts", "expected two names");
+         fault.part = ends[0].text();
+         fault.other = ends[1].text();
+       }},
+      {{"from_s", number_type(0, most_seconds),
+        "seconds into the iteration; tasks that start earlier are spared, flows on the way go on by another"},
+       [](const Value& value, FaultDocument& fault) {
          fault.from = Time::from_seconds(Seconds(value.number(0, most_seconds)));
        }},
   };
   return keys;
+}
+
+RankFault rank_fault(const Value& item, const FaultDocument& fault, std::int64_t gpus) {
+  if (fault.rank >= gpus)
+    item.at("rank").fail(fmt::format("{} is rank {} of {} GPUs", item.path(), fault.rank, gpus),
+                         fmt::format("expected 0 to {}", gpus - 1));
+  if (!item.find("compute_factor") && !item.find("link_factor"))
+    item.fail(item.path() + " has no factor", "expected 'compute_factor' or 'link_factor'");
+  return {fault.rank, fault.compute_factor, fault.link_factor, fault.from};
+}
+
+LinkFault link_fault(const Value& item, const FaultDocument& fault, NetworkModel network) {
+  if (network != NetworkModel::flow)
+    item.fail(item.path() + " is a fault of links, which network: analytic does not know",
+              "expected cluster.network: flow");
+  if (item.find("compute_factor") || item.find("link_factor"))
+    item.fail(item.path() + " has a factor, and what is down is not slower but gone",
+              "expected 'from_s' or nothing beside it");
+  return {fault.part, fault.other, fault.from, item.where()};
 }
 
 }  // namespace
@@ -52,17 +91,19 @@ std::string faults_type() {
   return list_type(object_type_of(fault_keys()));
 }
 
-std::vector<RankFault> faults_from_yaml(const Value& value, std::int64_t gpus) {
-  std::vector<RankFault> faults;
+Faults faults_from_yaml(const Value& value, std::int64_t gpus, NetworkModel network) {
+  Faults faults;
   for (const Value& item : value.items()) {
-    RankFault fault;
+    FaultDocument fault;
     read_keys(item, fault_keys(), fault);
-    if (fault.rank >= gpus)
-      item.at("rank").fail(fmt::format("{} is rank {} of {} GPUs", item.path(), fault.rank, gpus),
-                           fmt::format("expected 0 to {}", gpus - 1));
-    if (!item.find("compute_factor") && !item.find("link_factor"))
-      item.fail(item.path() + " has no factor", "expected 'compute_factor' or 'link_factor'");
-    faults.push_back(fault);
+    const int kinds = (item.find("rank") ? 1 : 0) + (item.find("part") ? 1 : 0) + (item.find("link") ? 1 : 0);
+    if (kinds != 1)
+      item.fail(fmt::format("{} names {}", item.path(), kinds == 0 ? "nothing" : "several things"),
+                "expected one of 'rank', 'part' and 'link'");
+    if (item.find("rank"))
+      faults.ranks.push_back(rank_fault(item, fault, gpus));
+    else
+      faults.links.push_back(link_fault(item, fault, network));
   }
   return faults;
 }

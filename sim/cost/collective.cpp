@@ -7,6 +7,8 @@
 #include <iterator>
 #include <limits>
 
+#include "sim/cost/rooted.h"
+
 namespace echelon {
 
 namespace {
@@ -21,6 +23,19 @@ struct LatencyRow {
 constexpr LatencyRow ring_latency{{6.6, 14.0, 8.4}, {0.6, 1.9, 3.4}, {1.0, 2.5, 5.7}, {2.7, 4.0, 14.0}};
 constexpr LatencyRow tree_latency{{6.8, 14.0, 8.4}, {0.6, 1.25, 4.0}, {1.0, 1.9, 4.0}, {5.0, 8.5, 14.0}};
 constexpr double nvls_tree_network_us = 20.9;
+
+// PAT, CollNetDirect and CollNetChain, Simple alone (tuning.cc of v2.30, the same tables and formulas).
+constexpr double pat_base_us = 8;
+constexpr double pat_network_us = 14;
+constexpr double pat_steps_a_message = 3.5;  // of the logarithm's steps, those that overlap
+constexpr double pat_rank_us = 2.8;
+constexpr double pat_share = 0.75;              // of a ring's bandwidth
+constexpr std::int64_t first_with_pat = 22300;  // NCCL 2.23
+constexpr double collnet_direct_inside_us = 3.7;
+constexpr double collnet_direct_rank_us = 0.4;
+constexpr double collnet_direct_network_us = 31;
+constexpr double collnet_chain_inside_us = 2.8;
+constexpr double collnet_chain_network_us = 30;
 
 // A large ring between nodes takes longer per step (tuning.cc: lat *= 1.4 for Simple rings on several nodes).
 constexpr double ring_simple_network_factor = 1.4;
@@ -87,13 +102,18 @@ class Choice {
       send_receive();
     else
       rings_and_trees();
+    // What is forced and cannot do this collective is passed over, as NCCL did up to 2.23.
+    if (forced_ && price_.time == Seconds(std::numeric_limits<double>::max())) {
+      forced_ = false;
+      return run();
+    }
     price_.time = std::max(price_.time, network_.call_floor);
     return price_;
   }
 
  private:
   void consider(CollectiveAlgorithm algorithm, CollectiveProtocol protocol, double latency_us, ByteRate bus) {
-    if (bus <= ByteRate(0)) return;
+    if (bus <= ByteRate(0) || !allowed(algorithm, protocol)) return;
     const Seconds latency = microseconds(latency_us);
     const Seconds transfer = call_.bytes * bus_factor(call_.kind, facts_.ranks) / bus;
     const Seconds time =
@@ -104,8 +124,18 @@ class Choice {
     price_.protocol = protocol;
   }
 
+  bool allowed(CollectiveAlgorithm algorithm, CollectiveProtocol protocol) const {
+    const bool pairs = call_.kind == CollectiveKind::all_to_all || call_.kind == CollectiveKind::send_receive;
+    if (!forced_ || pairs) return true;
+    return network_.forced_algorithm.value_or(algorithm) == algorithm &&
+           network_.forced_protocol.value_or(protocol) == protocol;
+  }
+
+  bool is_forced(CollectiveAlgorithm algorithm) const { return forced_ && network_.forced_algorithm == algorithm; }
+
   void rings_and_trees() {
     const bool chain = call_.kind == CollectiveKind::broadcast || call_.kind == CollectiveKind::reduce;
+    if (chain && facts_.nodes > 1) return rooted_between_nodes();
     for (std::size_t p = 0; p < 3; ++p) {
       if (chain)
         pipeline(static_cast<CollectiveProtocol>(p));
@@ -113,7 +143,11 @@ class Choice {
         ring(static_cast<CollectiveProtocol>(p));
       if (call_.kind == CollectiveKind::all_reduce && facts_.nodes > 1) tree(static_cast<CollectiveProtocol>(p));
     }
-    if (call_.kind == CollectiveKind::all_reduce) switched();
+    if (call_.kind == CollectiveKind::all_reduce) {
+      switched();
+      reduced_between_nodes();
+    }
+    if (call_.kind == CollectiveKind::all_gather || call_.kind == CollectiveKind::reduce_scatter) pat();
   }
 
   double base_us(const LatencyRow& row, std::size_t protocol) const {
@@ -165,6 +199,50 @@ class Choice {
     consider(CollectiveAlgorithm::tree, protocol, latency, facts_.bus * tree_shares(network_)[p]);
   }
 
+  void rooted_between_nodes() {
+    const double step_us = std::max(inside_us(ring_latency, 0), network_us(ring_latency, 0));
+    const Seconds call = microseconds((base_us(ring_latency, 0) + step_us) * network_.rooted_latency_scale);
+    const RootedPrice rooted =
+        rooted_time(network_, facts_.ranks, facts_.nodes, call_.bytes, call, facts_.bus * network_.rooted_share);
+    price_.time = rooted.time;
+    price_.algorithm = CollectiveAlgorithm::ring;
+    price_.protocol = rooted.protocol;
+  }
+
+  // Parallel aggregated trees: gather and scatter in steps that double what they carry (NCCL 2.23). Chosen where a node
+  // has one rank; NCCL_ALGO=PAT takes it elsewhere, too.
+  void pat() {
+    const bool chosen = network_.library_version >= first_with_pat && facts_.per_node <= 1;
+    if (facts_.nodes <= 1 || !(chosen || is_forced(CollectiveAlgorithm::pat))) return;
+    const double latency = pat_base_us * network_.base_latency_scale +
+                           floor_log2(facts_.nodes) * pat_network_us / pat_steps_a_message *
+                               network_.network_latency_scale * network_.simple_latency_scale +
+                           pat_rank_us * facts_.ranks;
+    consider(CollectiveAlgorithm::pat, CollectiveProtocol::simple, latency, facts_.bus * pat_share);
+  }
+
+  // CollNet: the network's switches add up what one rank of each node sends, so that adapters carry the vector once up
+  // and once down. Inside the node ranks reduce to heads directly or along a chain.
+  void reduced_between_nodes() {
+    const auto open = [&](CollectiveAlgorithm algorithm) {
+      return facts_.nodes > 1 && (network_.switch_reduction || is_forced(algorithm));
+    };
+    const ByteRate between = facts_.adapters * bus_factor(call_.kind, facts_.ranks);
+    const ByteRate bus = facts_.per_node > 1 ? std::min(network_.ring_bus, between) : between;
+    const double others = facts_.per_node - 1;
+    if (open(CollectiveAlgorithm::collnet_direct))
+      consider(CollectiveAlgorithm::collnet_direct, CollectiveProtocol::simple,
+               2 * (std::min(1.0, others) * collnet_direct_inside_us + others * collnet_direct_rank_us) *
+                       network_.step_latency_scale +
+                   collnet_direct_network_us * network_.network_latency_scale,
+               bus);
+    if (open(CollectiveAlgorithm::collnet_chain))
+      consider(CollectiveAlgorithm::collnet_chain, CollectiveProtocol::simple,
+               2 * others * collnet_chain_inside_us * network_.step_latency_scale +
+                   collnet_chain_network_us * network_.network_latency_scale,
+               bus);
+  }
+
   // In-switch reduction inside the fabric; between nodes its roots form a tree whose adapters each carry the vector
   // once up and once down, so two nodes gain over the ring's share and more do not (logs of 2, 12 and 16 H100/H200
   // nodes: 471-480, 387, 370 GB/s).
@@ -208,11 +286,13 @@ class Choice {
   const CollectiveCall& call_;
   GroupFacts facts_;
   CollectivePrice price_;
+  bool forced_ = network_.forced_algorithm.has_value() || network_.forced_protocol.has_value();
 };
 
 CollectivePrice unscaled_time(const Network& network, const CollectiveCall& call) {
   CollectivePrice price = Choice(network, call).run();
-  // Tree and in-switch variants of gather and scatter exist too (PAT, NVLS): none costs more than an all-reduce.
+  // In-switch variants of gather and scatter exist too (NVLS): none costs more than an all-reduce.
+  if (network.forced_algorithm || network.forced_protocol) return price;
   if (call.kind == CollectiveKind::all_gather || call.kind == CollectiveKind::reduce_scatter) {
     CollectiveCall whole = call;
     whole.kind = CollectiveKind::all_reduce;

@@ -7,6 +7,8 @@
 // with one loss a system, from its nccl-tests logs: it changes neither end and keeps time monotone in bytes. Where a
 // system's logs depart from NCCL's constants, the profile says so (Network: shares of protocols, latencies, congestion,
 // a floor); `echelon import nccl-tests` fits them.
+// PAT, CollNetDirect and CollNetChain are that model's, too; broadcast and reduce between nodes have one of their own
+// (rooted.h). Network::forced_algorithm and forced_protocol leave those alone that they name.
 // Bandwidths are achieved ones from the profile. Where the profile has bandwidths measured by number of nodes
 // (MeasuredScaling), an all-reduce takes as much longer at every size as it did at the measured one. A gather or
 // scatter takes its transfer at full bandwidth and waits as long at each step of its ring as it did there: on AWS's EFA

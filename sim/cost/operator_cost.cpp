@@ -29,25 +29,29 @@ Seconds add(Seconds& sum, const Priced& priced, Ground& ground) {
 void cost_linear(const Operator& op, const CostContext& context, OperatorCost& cost) {
   const double experts = static_cast<double>(std::max<std::int64_t>(1, op.experts));
   const double rows = context.tokens * op.row_share / experts;
+  const double steps = op.block_steps;
+  const double in = op.in_features / steps;
   const DataType type = quantised(op, context.precision) ? context.precision.matrix : context.precision.compute;
   const Device& device = *context.device;
   cost.ground = Ground::measured;
-  add(cost.forward, gemm_time(device, type, {rows, op.out_features, op.in_features, experts}), cost.ground);
-  if (!op.reads_data)
-    add(cost.input_gradient,
-        gemm_time(device, type, {rows, op.in_features, op.out_features, experts, GemmRole::input_gradient}),
-        cost.ground);
-  add(cost.weight_gradient,
-      gemm_time(device, type, {op.in_features, op.out_features, rows, experts, GemmRole::weight_gradient}),
-      cost.ground);
-  const double weights = op.in_features * op.out_features * experts;
+  const auto product = [&](Seconds& sum, const GemmShape& shape) {
+    const Priced one = gemm_time(device, type, shape);
+    sum += one.time * steps;
+    cost.ground = std::max(cost.ground, one.ground);
+  };
+  product(cost.forward, {rows, op.out_features, in, experts});
+  if (!op.reads_data) product(cost.input_gradient, {rows, in, op.out_features, experts, GemmRole::input_gradient});
+  product(cost.weight_gradient, {in, op.out_features, rows, experts, GemmRole::weight_gradient});
+  const double weights = in * op.out_features * experts;
   add(cost.weight_gradient, memory_bound_time(device, context.accumulation * weights, 0), cost.ground);
+  cost.forward_kernels += steps - 1;
+  cost.backward_kernels += 2 * (steps - 1);
   if (type == context.precision.compute) return;
   const double extra = context.precision.fp8_rowwise_scaling ? rowwise_extra_bytes : 0;
   const bool casts_shard = context.precision.fp8_activation_gather && op.split == TensorSplit::column;
   const double cast_share =
       casts_shard ? 1 / static_cast<double>(context.groups[static_cast<std::size_t>(Axis::tensor)].ranks) : 1;
-  const double inputs = rows * experts * op.in_features;
+  const double inputs = rows * experts * in;
   const double outputs = rows * experts * op.out_features;
   const double cast_weights = weights * context.weight_cast_share;
   const Bytes forward = Bytes(quantise_bytes + extra) * (inputs * cast_share + cast_weights);
@@ -142,10 +146,10 @@ double attended_share(const AttentionShape& shape, const CostContext& context) {
 void cost_flash_attention(const Operator& op, const CostContext& context, OperatorCost& cost) {
   const AttentionShape& shape = op.attention;
   AttentionWork work;
-  work.batch = context.sequences;
+  work.batch = context.sequences * op.sequence_share;
   work.heads = static_cast<double>(shape.heads);
   work.kv_heads = static_cast<double>(shape.kv_heads);
-  work.queries = context.tokens * op.row_share / context.sequences;
+  work.queries = context.tokens * op.row_share / work.batch;
   work.keys = key_count(shape, context.sequence);
   work.qk_head_dim = static_cast<double>(shape.qk_head_dim);
   work.v_head_dim = static_cast<double>(shape.v_head_dim);
@@ -165,8 +169,9 @@ void cost_flash_attention(const Operator& op, const CostContext& context, Operat
 // Two batched products forward, four backward; masking and softmax are memory-bound kernels priced by their traffic.
 void cost_unfused_attention(const Operator& op, const CostContext& context, OperatorCost& cost) {
   const AttentionShape& shape = op.attention;
-  const double batch = context.sequences * static_cast<double>(shape.heads);
-  const double queries = context.tokens * op.row_share / context.sequences;
+  const double sequences = context.sequences * op.sequence_share;
+  const double batch = sequences * static_cast<double>(shape.heads);
+  const double queries = context.tokens * op.row_share / sequences;
   const double qk = static_cast<double>(shape.qk_head_dim);
   const double v = static_cast<double>(shape.v_head_dim);
   const double keys = key_count(shape, context.sequence);

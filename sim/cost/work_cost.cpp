@@ -72,6 +72,12 @@ class PassBuilder {
     for (const PricedStep& step : steps_)
       if (step.op != nullptr && std::find(kinds.begin(), kinds.end(), step.op->kind) != kinds.end())
         add_forward(price, price.recompute, step);
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      if (steps_[i].communication == nullptr || steps_[i].communication->hiding != Hiding::blocks) continue;
+      const std::size_t op = next_operator(i);
+      if (op < steps_.size() && std::find(kinds.begin(), kinds.end(), steps_[op].op->kind) != kinds.end())
+        expose(price, i, steps_[i].forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
+    }
     return price;
   }
 
@@ -118,8 +124,11 @@ class PassBuilder {
         if (weights) add_compute(price, step.cost.weight_gradient, step.cost.flops.backward_weight, step);
         price.host +=
             launch(step, context_.host.backward_kernel, step.cost.backward_kernels, 2) * (inputs && weights ? 1 : 0.5);
-      } else if (inputs) {
+        continue;
+      }
+      if (step.communication->for_weight_gradient ? weights : inputs)
         expose(price, i, step.backward_communication, hidden_backward(i, weights), context_.host.backward_kernel);
+      if (inputs) {
         const bool beside_product = step.communication->axis == Axis::tensor;
         expose(price, i, step.regather, beside_product ? next_linear(i).input_gradient : Seconds(0),
                context_.host.backward_kernel);
@@ -170,8 +179,9 @@ class PassBuilder {
     if (communication.part == GroupPart::across_nodes)
       return {all.ranks / all.ranks_per_node, 1, all.members, all.bridges};
     if (communication.ranks <= 0) return all;
-    const std::int64_t on_node = std::min(communication.ranks, all.ranks_per_node);
-    return {communication.ranks, on_node, all.members, all.bridges && communication.ranks > on_node};
+    const std::int64_t on_node = std::max<std::int64_t>(1, all.ranks_per_node / communication.stride);
+    const std::int64_t here = std::min(communication.ranks, on_node);
+    return {communication.ranks, here, all.members, all.bridges && communication.ranks > here};
   }
 
   Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
@@ -182,7 +192,8 @@ class PassBuilder {
     const double sent =
         share_sent(communication.once, communication.part == GroupPart::inside_node ? ranks : layout.ranks);
     const Bytes bytes =
-        element * (context_.tokens * communication.row_share * sent * communication.width * communication.busiest);
+        element * (context_.tokens * communication.row_share * sent * communication.width * communication.busiest +
+                   communication.weight_elements);
     if (kind == CollectiveKind::send_receive) {
       ground = Ground::measured;
       const double sharers = static_cast<double>(network.gpus_per_node);
@@ -230,7 +241,7 @@ class PassBuilder {
     price.exposed[static_cast<std::size_t>(communication.axis)] += shown;
     tally(price, shown, steps_[i].ground);
     if (context_.graphs == CudaGraphs::iteration) return;
-    price.host += host * collective_kernels;
+    price.host += host * (communication.hiding == Hiding::blocks ? communication.repeats : collective_kernels);
     if (communication.axis == Axis::tensor)
       price.host += context_.host.tensor_rank * static_cast<double>(ranks_of(communication.axis));
   }
@@ -249,6 +260,7 @@ class PassBuilder {
   Seconds neighbour_time(std::size_t i, bool backward) const {
     const Communication& communication = *steps_[i].communication;
     if (communication.hiding == Hiding::micro_batch) return share_of_pass(backward);
+    if (communication.hiding == Hiding::blocks) return block_time(i, backward);
     if (communication.hiding != Hiding::operators) return Seconds(0);
     const bool reduces =
         communication.forward == CollectiveKind::reduce_scatter || communication.forward == CollectiveKind::all_reduce;
@@ -258,6 +270,36 @@ class PassBuilder {
     const Seconds whole = backward ? cost.input_gradient + cost.weight_gradient : cost.forward;
     const auto ranks = static_cast<double>(ranks_of(communication.axis));
     return whole * ((ranks - 1) / ranks);
+  }
+
+  // The operator that step i, a communication, stands before; the end where there is none.
+  std::size_t next_operator(std::size_t i) const {
+    while (i < steps_.size() && steps_[i].op == nullptr) ++i;
+    return i;
+  }
+
+  // Of the block products behind step i, what runs beside it: all turns but the first, shared with the other
+  // communications of the same products by how long each takes.
+  Seconds block_time(std::size_t i, bool backward) const {
+    const std::size_t op = next_operator(i);
+    const Communication& communication = *steps_[i].communication;
+    const double turns = backward ? communication.backward_repeats : communication.repeats;
+    if (op >= steps_.size() || turns <= 1) return Seconds(0);
+    const auto time_of_step = [backward](const PricedStep& step) {
+      return backward ? step.backward_communication : step.forward_communication;
+    };
+    Seconds together;
+    for (std::size_t j = op; j-- > 0 && steps_[j].communication != nullptr;) {
+      const Communication& other = *steps_[j].communication;
+      const bool same_product = !backward || other.for_weight_gradient == communication.for_weight_gradient;
+      if (other.hiding == Hiding::blocks && same_product) together += time_of_step(steps_[j]);
+    }
+    const OperatorCost& cost = steps_[op].cost;
+    const Seconds product = !backward                           ? cost.forward
+                            : communication.for_weight_gradient ? cost.weight_gradient
+                                                                : cost.input_gradient;
+    const double shown = together > Seconds(0) ? std::min(1.0, product / together) : 0;
+    return time_of_step(steps_[i]) * (shown * (turns - 1) / turns);
   }
 
   // Compute of a pass of another micro-batch for each of the communications that it hides.
@@ -273,7 +315,8 @@ class PassBuilder {
 
   Seconds hidden_backward(std::size_t i, bool weights) const {
     const Communication& communication = *steps_[i].communication;
-    if (communication.hiding == Hiding::operators || communication.hiding == Hiding::micro_batch)
+    if (communication.hiding == Hiding::operators || communication.hiding == Hiding::micro_batch ||
+        communication.hiding == Hiding::blocks)
       return neighbour_time(i, true);
     if (communication.hiding == Hiding::weight_gradient && weights) return next_linear(i).weight_gradient;
     return Seconds(0);

@@ -36,14 +36,15 @@ std::int64_t in_second_tree(std::int64_t rank, std::int64_t ranks) {
 
 }  // namespace
 
-CollectiveFlows::CollectiveFlows(const Topology& topology, RoutePolicy policy, const Network& network)
+CollectiveFlows::CollectiveFlows(const Topology& topology, RoutePolicy policy, const Network& network,
+                                 const Topology* ways)
     : topology_(topology),
       network_(network),
-      router_(topology, policy),
+      router_(ways != nullptr ? *ways : topology, policy),
       capacities_(link_capacities(topology)),
       switch_of_(topology.vertices.size(), -1) {
   for (const Link& link : topology.links)
-    if (topology.vertex(link.to).kind == VertexKind::scale_up_switch)
+    if (link.up && topology.vertex(link.to).kind == VertexKind::scale_up_switch)
       switch_of_[static_cast<std::size_t>(link.from)] = link.to;
 }
 
@@ -51,6 +52,11 @@ bool CollectiveFlows::applies(const GroupCall& call, CollectiveAlgorithm algorit
   const bool pairs = call.kind == CollectiveKind::all_to_all || call.kind == CollectiveKind::send_receive;
   if (pairs || algorithm == CollectiveAlgorithm::direct) return pairs && algorithm == CollectiveAlgorithm::direct;
   if (algorithm == CollectiveAlgorithm::ring) return true;
+  if (algorithm == CollectiveAlgorithm::pat)
+    return (call.kind == CollectiveKind::all_gather || call.kind == CollectiveKind::reduce_scatter) &&
+           members_by_domain(topology_, call.gpus).size() == call.gpus.size();
+  // What switches outside the nodes reduce is not bytes of a pair of GPUs.
+  if (algorithm == CollectiveAlgorithm::collnet_direct || algorithm == CollectiveAlgorithm::collnet_chain) return false;
   if (call.kind != CollectiveKind::all_reduce) return false;
   const auto domains = members_by_domain(topology_, call.gpus);
   if (algorithm == CollectiveAlgorithm::tree) return domains.size() > 1;
@@ -76,11 +82,9 @@ std::vector<Flow> CollectiveFlows::flows(const GroupCall& call, Time start, std:
   Seconds latency;
   for (const std::size_t i : order) {
     const Edge& edge = plan.edges[i];
-    const auto route = router_.route(edge.from, edge.to, number + i);
-    SIM_CHECK(route.has_value(), "no way from {} to {}", topology_.vertex(edge.from).name,
-              topology_.vertex(edge.to).name);
-    latency += route->latency;
-    flows[i] = {start, edge.bytes, route->hops, Time(), plan.bus * (edge.bytes / plan.vector_on_bus)};
+    Route route = router_.way(edge.from, edge.to, number + i);
+    latency += route.latency;
+    flows[i] = {start, edge.bytes, std::move(route.hops), Time(), plan.bus * (edge.bytes / plan.vector_on_bus)};
   }
   latency *= plan.steps / static_cast<double>(flows.size());
   for (Flow& flow : flows) flow.latency = call.latency ? *call.latency : Time::from_seconds(latency);
@@ -117,6 +121,8 @@ CollectiveFlows::Plan CollectiveFlows::plan(const GroupCall& call, CollectiveAlg
     plan = tree(call);
   else if (algorithm == CollectiveAlgorithm::direct)
     plan = call.kind == CollectiveKind::all_to_all ? all_to_all(call) : send_receive(call);
+  else if (algorithm == CollectiveAlgorithm::pat)
+    plan = pat(call);
   else
     plan = switched(call);
   plan.vector_on_bus = call.bytes * edge_share(call.kind, static_cast<double>(call.gpus.size()));
@@ -215,6 +221,27 @@ CollectiveFlows::Plan CollectiveFlows::switched(const GroupCall& call) const {
   }
   if (domains.size() > 1) trees_between(domains, call.bytes, plan);
   plan.bus = network_.nvls_bus;
+  return plan;
+}
+
+// A gather sends on what it has: 1, 2, 4, ... parts, at last what is missing; a scatter the same the other way.
+CollectiveFlows::Plan CollectiveFlows::pat(const GroupCall& call) const {
+  const std::size_t ranks = call.gpus.size();
+  const Bytes part = call.bytes / static_cast<double>(ranks);
+  Plan plan;
+  plan.steps = 0;
+  for (std::size_t distance = 1; distance < ranks; distance *= 2) {
+    const Bytes each = part * static_cast<double>(std::min(distance, ranks - distance));
+    for (std::size_t i = 0; i < ranks; ++i) {
+      const VertexId to = call.gpus[(i + distance) % ranks];
+      if (call.kind == CollectiveKind::all_gather)
+        plan.edges.push_back({call.gpus[i], to, each});
+      else
+        plan.edges.push_back({to, call.gpus[i], each});
+    }
+    plan.steps += 1;
+  }
+  plan.bus = ring_bus(call);
   return plan;
 }
 

@@ -7,6 +7,7 @@
 //              profile's share slower than a ring on the same links
 //   nvls       all-reduce in the scale-up switch: each GPU sends the vector and its own n-th part, and receives as much
 //   nvls_tree  the same in each domain, double binary trees between them
+//   pat        gather and scatter over the powers of two: each rank sends 2^k parts to the one 2^k places on
 //   direct     all-to-all and send-receive, a flow for each pair
 // A flow is never faster than what its share of the collective is allowed by the bus bandwidth that the profile has for
 // the algorithm (Network): links say where traffic meets, the profile what NCCL reaches on them.
@@ -34,14 +35,15 @@ struct GroupCall {
 
 class CollectiveFlows {
  public:
-  // All three must outlive this.
-  CollectiveFlows(const Topology& topology, RoutePolicy policy, const Network& network);
+  // All must outlive this. `ways`: the topology with other links down, which flows go by while rings and trees stay as
+  // `topology` has them; null: the same.
+  CollectiveFlows(const Topology& topology, RoutePolicy policy, const Network& network, const Topology* ways = nullptr);
 
   // Whether the algorithm does this collective on these GPUs.
   bool applies(const GroupCall& call, CollectiveAlgorithm algorithm) const;
 
   // Flows that begin at `start`; the collective is through when all are. None for one rank or no bytes. `number`: of
-  // the collective, for the choice among equal ways.
+  // the collective, for the choice among equal ways. Throws NoWay.
   std::vector<Flow> flows(const GroupCall& call, Time start, std::uint64_t number);
 
   // How long the collective takes with the topology to itself.
@@ -65,6 +67,7 @@ class CollectiveFlows {
   Plan ring(const GroupCall& call) const;
   Plan tree(const GroupCall& call);
   Plan switched(const GroupCall& call) const;
+  Plan pat(const GroupCall& call) const;
   Plan all_to_all(const GroupCall& call) const;
   Plan send_receive(const GroupCall& call) const;
   void trees_between(const std::vector<std::vector<VertexId>>& domains, Bytes bytes, Plan& plan) const;

@@ -30,8 +30,8 @@ FlowNetwork::FlowNetwork(const std::vector<ByteRate>& capacities) {
   }
 }
 
-FlowId FlowNetwork::add(const Flow& flow) {
-  SIM_CHECK(flow.start >= now_ && flow.bytes >= Bytes(0), "a flow in the past or of {} bytes", flow.bytes.value());
+FlowId FlowNetwork::add(const Flow& flow, Time start, double stretch) {
+  SIM_CHECK(start >= now_ && flow.bytes >= Bytes(0), "a flow in the past or of {} bytes", flow.bytes.value());
   auto id = static_cast<FlowId>(flows_.size());
   if (unused_.empty()) {
     flows_.emplace_back();
@@ -41,12 +41,33 @@ FlowId FlowNetwork::add(const Flow& flow) {
   }
   State& added = state(id);
   added.route = flow.route;
-  added.places.resize(flow.route.size());
-  added.left = flow.bytes.value();
-  added.bound = flow.cap > ByteRate(0) ? flow.cap.value() : unlimited;
-  for (const Hop& hop : flow.route) added.bound = std::min(added.bound, link_of(hop).capacity / hop.share);
-  events_.push({flow.start + flow.latency, id, added.generation});
+  added.left = flow.bytes.value() * stretch;
+  added.cap = flow.cap > ByteRate(0) ? flow.cap.value() : unlimited;
+  added.held = added.holder = -1;
+  added.votes = Time();
+  bind(added);
+  const Time latency = stretch == 1 ? flow.latency : Time::from_seconds(flow.latency.seconds() * stretch);
+  events_.push({start + latency, id, added.generation});
   return id;
+}
+
+// The rate that the flow could have alone.
+void FlowNetwork::bind(State& flow) {
+  flow.places.resize(flow.route.size());
+  flow.bound = flow.cap;
+  for (const Hop& hop : flow.route) flow.bound = std::min(flow.bound, link_of(hop).capacity / hop.share);
+}
+
+void FlowNetwork::reroute(FlowId id, const std::vector<Hop>& route, const std::vector<bool>& down) {
+  State& flow = state(id);
+  const auto is_down = [&](const Hop& hop) { return down[static_cast<std::size_t>(hop.link)]; };
+  if (std::none_of(flow.route.begin(), flow.route.end(), is_down)) return;
+  if (flow.moving) leave(id);
+  flow.route = route;
+  bind(flow);
+  if (!flow.moving) return;
+  cross(id);
+  changed_.push_back(id);
 }
 
 std::vector<FlowEnd> FlowNetwork::advance(Time until) {
@@ -84,28 +105,40 @@ void FlowNetwork::drop_stale_events() {
 void FlowNetwork::begin(FlowId flow) {
   State& beginning = state(flow);
   beginning.moving = true;
-  beginning.updated = now_;
-  for (std::size_t h = 0; h < beginning.route.size(); ++h) {
-    LinkState& link = link_of(beginning.route[h]);
-    link.demand += beginning.bound * beginning.route[h].share;
-    beginning.places[h] = static_cast<std::int32_t>(link.crossings.size());
+  beginning.updated = beginning.voted = now_;
+  cross(flow);
+  changed_.push_back(flow);
+}
+
+// The flow takes its part of the links of its route.
+void FlowNetwork::cross(FlowId flow) {
+  State& crossing = state(flow);
+  for (std::size_t h = 0; h < crossing.route.size(); ++h) {
+    LinkState& link = link_of(crossing.route[h]);
+    link.demand += crossing.bound * crossing.route[h].share;
+    crossing.places[h] = static_cast<std::int32_t>(link.crossings.size());
     link.crossings.push_back({flow, static_cast<std::int32_t>(h)});
   }
-  changed_.push_back(flow);
+}
+
+void FlowNetwork::leave(FlowId flow) {
+  State& leaving = state(flow);
+  for (std::size_t h = 0; h < leaving.route.size(); ++h) {
+    LinkState& link = link_of(leaving.route[h]);
+    if (is_tight(link)) freed_.push_back(leaving.route[h].link);
+    std::vector<Crossing>& crossings = link.crossings;
+    const Crossing last = crossings.back();
+    crossings[static_cast<std::size_t>(leaving.places[h])] = last;
+    state(last.flow).places[static_cast<std::size_t>(last.hop)] = leaving.places[h];
+    crossings.pop_back();
+    link.demand = crossings.empty() ? 0 : link.demand - leaving.bound * leaving.route[h].share;
+  }
 }
 
 void FlowNetwork::end(FlowId flow) {
   State& ending = state(flow);
-  for (std::size_t h = 0; h < ending.route.size(); ++h) {
-    LinkState& link = link_of(ending.route[h]);
-    if (is_tight(link)) freed_.push_back(ending.route[h].link);
-    std::vector<Crossing>& crossings = link.crossings;
-    const Crossing last = crossings.back();
-    crossings[static_cast<std::size_t>(ending.places[h])] = last;
-    state(last.flow).places[static_cast<std::size_t>(last.hop)] = ending.places[h];
-    crossings.pop_back();
-    link.demand = crossings.empty() ? 0 : link.demand - ending.bound * ending.route[h].share;
-  }
+  leave(flow);
+  vote(ending);
   ending.moving = false;
   ending.left = 0;
   ending.rate = 0;
@@ -118,8 +151,13 @@ void FlowNetwork::share_again() {
   if (changed_.empty() && freed_.empty()) return;
   collect_neighbours();
   build_problem();
-  const std::vector<double> rates = max_min_rates(problem_);
-  for (std::size_t i = 0; i < changed_.size(); ++i) set_rate(changed_[i], rates[i]);
+  const std::vector<double> rates = max_min_rates(problem_, &held_by_link_);
+  for (std::size_t i = 0; i < changed_.size(); ++i) {
+    vote(state(changed_[i]));
+    const std::int32_t held_by = held_by_link_[i];
+    state(changed_[i]).held = held_by < 0 ? -1 : problem_links_[static_cast<std::size_t>(held_by)];
+    set_rate(changed_[i], rates[i]);
+  }
   rates_solved_ += static_cast<std::int64_t>(changed_.size());
   changed_.clear();
   freed_.clear();
@@ -149,6 +187,7 @@ void FlowNetwork::collect_neighbours() {
 
 void FlowNetwork::build_problem() {
   problem_.clear();
+  problem_links_.clear();
   ++search_;  // a link is numbered where it is first met
   for (const FlowId flow : changed_) {
     for (const Hop& hop : state(flow).route) {
@@ -158,12 +197,27 @@ void FlowNetwork::build_problem() {
         link.seen = search_;
         link.local = static_cast<std::int32_t>(problem_.capacity.size());
         problem_.capacity.push_back(link.capacity);
+        problem_links_.push_back(hop.link);
       }
       problem_.link.push_back(link.local);
       problem_.share.push_back(hop.share);
     }
     problem_.first.push_back(static_cast<std::int32_t>(problem_.link.size()));
     problem_.cap.push_back(state(flow).bound);
+  }
+}
+
+// The time since the last vote counts for what held the flow back in it.
+void FlowNetwork::vote(State& moving) const {
+  const Time passed = now_ - moving.voted;
+  moving.voted = now_;
+  if (moving.held == moving.holder) {
+    moving.votes += passed;
+  } else if (passed > moving.votes) {
+    moving.holder = moving.held;
+    moving.votes = passed - moving.votes;
+  } else {
+    moving.votes -= passed;
   }
 }
 

@@ -44,7 +44,13 @@ class FlowNetwork {
 
   // Flows are numbered from 0; the number of a flow that an earlier advance() has told of is given again. A flow cannot
   // start before now().
-  FlowId add(const Flow& flow);
+  FlowId add(const Flow& flow) { return add(flow, flow.start, 1); }
+  // The same with another start, and `stretch` times its bytes and latency.
+  FlowId add(const Flow& flow, Time start, double stretch);
+  // From now on the flow goes by `route`, if it goes over a link of `down` (by link). share_rates() once all are told.
+  void reroute(FlowId flow, const std::vector<Hop>& route, const std::vector<bool>& down);
+  // Works out the rates that hold from now on.
+  void share_rates() { share_again(); }
   // When a flow next begins to move or ends; Time::max() when none is left.
   Time next_event_time() const { return events_.empty() ? Time::max() : events_.top().time; }
   // Runs to `until`, that instant included, and gives the flows that ended, by time and then number.
@@ -53,6 +59,9 @@ class FlowNetwork {
   Time now() const { return now_; }
   // Bytes a second at this instant; 0 before the latency has passed and after the end.
   ByteRate rate(FlowId flow) const { return ByteRate(flows_[static_cast<std::size_t>(flow)].rate); }
+  // The full link that kept the flow from going faster for more than half of its time, if any one did; -1 = none, its
+  // cap or its own links did. Known until the flow's number is given again.
+  LinkId held_by(FlowId flow) const { return flows_[static_cast<std::size_t>(flow)].holder; }
   // Flows whose rates were worked out, summed over all changes: what the sharing has cost.
   std::int64_t rates_solved() const { return rates_solved_; }
 
@@ -62,8 +71,13 @@ class FlowNetwork {
     std::vector<std::int32_t> places;  // of each hop, in its link's list
     double left = 0;                   // bytes, as of `updated`
     double rate = 0;
-    double bound = 0;  // that cap and links set it alone; infinity = none
+    double cap = 0;    // infinity = none
+    double bound = 0;  // that cap and links set it alone
     Time updated;
+    LinkId held = -1;             // full link that holds it back now
+    LinkId holder = -1;           // the one that leads the vote (chain_mark.h has its source), -1 for none
+    Time votes;                   // picoseconds, for `holder` less those against it
+    Time voted;                   // up to which instant
     std::int32_t generation = 0;  // of the event that counts
     std::int32_t seen = 0;        // the last search that met it
     bool moving = false;
@@ -98,6 +112,10 @@ class FlowNetwork {
   void share_again();
   void collect_neighbours();
   void build_problem();
+  void bind(State& flow);
+  void cross(FlowId flow);
+  void leave(FlowId flow);
+  void vote(State& moving) const;
   void set_rate(FlowId flow, double rate);
 
   std::vector<State> flows_;
@@ -110,7 +128,9 @@ class FlowNetwork {
   std::vector<LinkId> freed_;    // tight links that a flow has left at this instant
   std::int32_t search_ = 0;
   std::int64_t rates_solved_ = 0;
-  SharingProblem problem_;  // kept for its memory
+  SharingProblem problem_;                  // kept for its memory
+  std::vector<LinkId> problem_links_;       // by its numbers
+  std::vector<std::int32_t> held_by_link_;  // by its flows
 };
 
 // Adds all flows to a network of its own and gives each one's end.

@@ -6,53 +6,17 @@
 
 #include "sim/base/error.h"
 #include "sim/engine/chain_mark.h"
+#include "sim/engine/full_flow_replay.h"
 #include "sim/engine/rank_speed.h"
 
 namespace echelon {
 
 namespace {
 
-// Members of a stage that run a task together: first, first + stride, ...
-struct Group {
-  std::size_t first = 0;
-  std::size_t stride = 1;
-  std::size_t count = 1;
-};
-
 struct Interval {
   Time start;
   Time end;
 };
-
-enum class Scope { rank, lockstep, data_group, barrier };
-
-Scope scope_of(TaskKind kind) {
-  switch (kind) {
-    case TaskKind::forward:
-    case TaskKind::backward:
-    case TaskKind::input_gradient:
-    case TaskKind::weight_gradient:
-    case TaskKind::output_forward:
-    case TaskKind::output_backward:
-    case TaskKind::embedding_forward:
-    case TaskKind::embedding_backward:
-      return Scope::lockstep;
-    case TaskKind::parameter_gather:
-    case TaskKind::gradient_reduce:
-      return Scope::data_group;
-    case TaskKind::optimizer:
-      return Scope::barrier;
-    case TaskKind::send_activation:
-    case TaskKind::send_gradient:
-    case TaskKind::copy_to_host:
-    case TaskKind::copy_from_host:
-    case TaskKind::vocabulary_exchange:
-    case TaskKind::evict_activations:
-    case TaskKind::return_activations:
-      return Scope::rank;
-  }
-  return Scope::rank;
-}
 
 // What the ranks of one stage carry from step to step, by rank of the stage.
 struct StageState {
@@ -111,11 +75,11 @@ class Run {
     inputs_end_ =
         plan_.inputs.data() +
         (s + 1 < plan_.steps.size() ? static_cast<std::size_t>(plan_.steps[s + 1].first_input) : plan_.inputs.size());
-    const Scope scope = scope_of(task_->kind);
-    gate_ = scope == Scope::barrier ? latest_of_all() : ChainMark();
-    if (scope == Scope::lockstep)
+    const TaskScope scope = scope_of(task_->kind);
+    gate_ = scope == TaskScope::barrier ? latest_of_all() : ChainMark();
+    if (scope == TaskScope::lockstep)
       for (std::size_t first = 0; first < width_; first += lockstep_) run_group({first, 1, lockstep_});
-    else if (scope == Scope::data_group)
+    else if (scope == TaskScope::data_group)
       for (std::size_t first = 0; first < tensor_; ++first) run_group({first, tensor_, width_ / tensor_});
     else
       for (std::size_t first = 0; first < width_; ++first) run_group({first, 1, 1});
@@ -154,7 +118,7 @@ class Run {
     return latest;
   }
 
-  void run_group(const Group& group) {
+  void run_group(const RankGroup& group) {
     ChainMark start;
     start.time = Time::from_picoseconds(-1);
     for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride)
@@ -173,7 +137,7 @@ class Run {
   }
 
   // The end of the slowest member.
-  ChainMark run_members(const Group& group, const ChainMark& start) {
+  ChainMark run_members(const RankGroup& group, const ChainMark& start) {
     ChainMark end = start;
     Time delay;
     std::size_t slowest = group.first;
@@ -284,6 +248,51 @@ class Run {
 
 }  // namespace
 
+TaskScope scope_of(TaskKind kind) {
+  switch (kind) {
+    case TaskKind::forward:
+    case TaskKind::backward:
+    case TaskKind::input_gradient:
+    case TaskKind::weight_gradient:
+    case TaskKind::output_forward:
+    case TaskKind::output_backward:
+    case TaskKind::embedding_forward:
+    case TaskKind::embedding_backward:
+      return TaskScope::lockstep;
+    case TaskKind::parameter_gather:
+    case TaskKind::gradient_reduce:
+      return TaskScope::data_group;
+    case TaskKind::optimizer:
+      return TaskScope::barrier;
+    case TaskKind::send_activation:
+    case TaskKind::send_gradient:
+    case TaskKind::copy_to_host:
+    case TaskKind::copy_from_host:
+    case TaskKind::vocabulary_exchange:
+    case TaskKind::evict_activations:
+    case TaskKind::return_activations:
+      return TaskScope::rank;
+  }
+  return TaskScope::rank;
+}
+
+RankGroup group_of(const RankLayout& layout, TaskScope scope, std::size_t stage_rank) {
+  const auto tensor = static_cast<std::size_t>(layout.tensor);
+  const auto width = static_cast<std::size_t>(layout.stage_ranks());
+  const auto lockstep = static_cast<std::size_t>(layout.tensor * layout.context * layout.lockstep_data);
+  switch (scope) {
+    case TaskScope::rank:
+      return {stage_rank, 1, 1};
+    case TaskScope::lockstep:
+      return {stage_rank / lockstep * lockstep, 1, lockstep};
+    case TaskScope::data_group:
+      return {stage_rank % tensor, tensor, width / tensor};
+    case TaskScope::barrier:
+      break;
+  }
+  return {0, 1, width};
+}
+
 FullReplay::FullReplay(const TaskGraph& graph, const ReplayPlan& plan, const std::vector<WorkTime>& times,
                        const std::vector<WorkParts>& parts, const RankLayout& layout, const ReplayOptions& options)
     : graph_(&graph), plan_(&plan), times_(&times), parts_(&parts), layout_(layout), options_(options) {
@@ -293,6 +302,8 @@ FullReplay::FullReplay(const TaskGraph& graph, const ReplayPlan& plan, const std
 }
 
 FullTimeline FullReplay::run(const RankVariation& variation, std::int64_t number) const {
+  if (options_.traffic != nullptr)
+    return replay_with_flows(*graph_, *plan_, *times_, *parts_, layout_, options_, variation, number);
   const auto programs = static_cast<std::int64_t>(graph_->programs.size());
   const RankSpeed speed(variation, number, programs * layout_.stage_ranks());
   return Run(*graph_, *plan_, *times_, *parts_, layout_, options_, speed).walk();

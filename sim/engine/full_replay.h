@@ -27,6 +27,7 @@
 #include "sim/engine/replay.h"
 #include "sim/engine/replay_plan.h"
 #include "sim/graph/task_graph.h"
+#include "sim/hardware/topology.h"
 #include "sim/hardware/variation.h"
 
 namespace echelon {
@@ -48,6 +49,20 @@ struct WorkParts {
   Time links;    // by a slow NIC
 };
 
+// Which ranks run a task of a kind together.
+enum class TaskScope : std::uint8_t { rank, lockstep, data_group, barrier };
+TaskScope scope_of(TaskKind kind);
+
+// Ranks of a stage that run a task together: first, first + stride, ...
+struct RankGroup {
+  std::size_t first = 0;
+  std::size_t stride = 1;
+  std::size_t count = 1;
+};
+
+// The group that a rank of a stage is in; the whole stage for a barrier.
+RankGroup group_of(const RankLayout& layout, TaskScope scope, std::size_t stage_rank);
+
 struct RankVariation {
   Variability variability;
   std::vector<RankFault> faults;  // ranks of the engine
@@ -63,17 +78,26 @@ struct PaceSetter {
   Time delay;             // of that task
 };
 
+// The link that the flows of the critical chain waited for: certain where the chain waited longer for it than for all
+// others together, else one that it waited for long. Replay with flows alone knows it.
+struct LinkPace {
+  LinkId link = 0;
+  Time held;  // that tasks of the chain were on links and it held their last flow back; at least
+};
+
 struct FullTimeline {
   Time end;
   std::vector<Time> rank_ends;  // by rank of the engine: of its last task
   std::vector<Time> rank_idle;  // time up to `end` in which its compute stream ran no task of its own, or waited in one
                                 // for slower members of its group
   std::optional<PaceSetter> pace;  // nothing where no task of the chain took longer than nominal
+  std::optional<LinkPace> link;    // nothing where no full link held the chain back
 };
 
 class FullReplay {
  public:
-  // `times` and `parts` are indexed by Task::work. All four outlive the replay.
+  // `times` and `parts` are indexed by Task::work. All four outlive the replay, as the traffic of `options` does: with
+  // it tasks share links (full_flow_replay.h).
   FullReplay(const TaskGraph& graph, const ReplayPlan& plan, const std::vector<WorkTime>& times,
              const std::vector<WorkParts>& parts, const RankLayout& layout, const ReplayOptions& options);
 

@@ -22,7 +22,8 @@ class Filling {
         left_(problem.capacity),
         rising_share_(problem.capacity.size(), 0),
         rising_(problem.capacity.size(), 0),
-        by_cap_(problem.flows()) {
+        by_cap_(problem.flows()),
+        held_by_(problem.flows(), -1) {
     list_flows_of_links();
     std::iota(by_cap_.begin(), by_cap_.end(), 0);
     std::stable_sort(by_cap_.begin(), by_cap_.end(), [&](std::int32_t a, std::int32_t b) { return cap(a) < cap(b); });
@@ -48,6 +49,8 @@ class Filling {
     stop_at_caps(unlimited);
     return std::move(rates_);
   }
+
+  std::vector<std::int32_t> held_by() { return std::move(held_by_); }
 
  private:
   double cap(std::int32_t flow) const { return problem_.cap[static_cast<std::size_t>(flow)]; }
@@ -86,7 +89,9 @@ class Filling {
   void stop_flows_of(std::size_t link) {
     for (auto i = static_cast<std::size_t>(first_[link]); i < static_cast<std::size_t>(first_[link + 1]); ++i) {
       const auto flow = static_cast<std::size_t>(flows_[i]);
-      if (rates_[flow] < 0) stop(flow, std::min(level_, problem_.cap[flow]));
+      if (rates_[flow] >= 0) continue;
+      if (level_ < problem_.cap[flow]) held_by_[flow] = static_cast<std::int32_t>(link);
+      stop(flow, std::min(level_, problem_.cap[flow]));
     }
   }
 
@@ -110,7 +115,8 @@ class Filling {
   std::vector<std::int32_t> rising_;  // how many those are
   std::vector<std::int32_t> first_;   // flows of link l: flows_[first_[l]] ..
   std::vector<std::int32_t> flows_;
-  std::vector<std::int32_t> by_cap_;  // flows, lowest cap first
+  std::vector<std::int32_t> by_cap_;   // flows, lowest cap first
+  std::vector<std::int32_t> held_by_;  // link that stopped a flow
   std::size_t next_cap_ = 0;
   std::priority_queue<Full, std::vector<Full>, std::greater<>> full_at_;
   double level_ = 0;  // that all rising flows have reached
@@ -126,8 +132,11 @@ void SharingProblem::clear() {
   share.clear();
 }
 
-std::vector<double> max_min_rates(const SharingProblem& problem) {
-  return Filling(problem).run();
+std::vector<double> max_min_rates(const SharingProblem& problem, std::vector<std::int32_t>* held_by) {
+  Filling filling(problem);
+  std::vector<double> rates = filling.run();
+  if (held_by != nullptr) *held_by = filling.held_by();
+  return rates;
 }
 
 }  // namespace echelon

@@ -24,7 +24,7 @@ struct SharingProblem {
 };
 
 // Rates by flow, bytes a second; a flow with neither links nor a cap has an infinite one. Levels that differ by less
-// than 1e-12 of each other are one.
-std::vector<double> max_min_rates(const SharingProblem& problem);
+// than 1e-12 of each other are one. `held_by`, if given: by flow, the full link that stopped it, -1 where its cap did.
+std::vector<double> max_min_rates(const SharingProblem& problem, std::vector<std::int32_t>* held_by = nullptr);
 
 }  // namespace echelon

@@ -25,9 +25,12 @@ std::vector<Change> changes_of(const Program& program, const std::vector<TaskTim
       changes.push_back({times[i].end, true, effect.category, effect.at_end - effect.transient});
     }
   }
-  std::stable_sort(changes.begin(), changes.end(), [](const Change& a, const Change& b) {
+  const auto earlier = [](const Change& a, const Change& b) {
     return a.time != b.time ? a.time < b.time : a.at_end && !b.at_end;
-  });
+  };
+  // Those of one stream stand in order already.
+  if (!std::is_sorted(changes.begin(), changes.end(), earlier))
+    std::stable_sort(changes.begin(), changes.end(), earlier);
   return changes;
 }
 

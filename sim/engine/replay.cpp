@@ -29,8 +29,7 @@ struct LaterFirst {
 };
 
 struct StreamState {
-  std::vector<TaskId> order;  // tasks of this stream, as the program has them
-  std::size_t next = 0;       // first that has not ended
+  TaskId next = -1;  // first that has not ended; -1: none is left
   bool running = false;
   bool start_scheduled = false;
   bool on_links = false;        // the running task ends when its traffic does
@@ -43,9 +42,7 @@ struct StreamState {
 
 struct ProgramState {
   std::array<StreamState, stream_count> streams;
-  std::vector<std::int32_t> unmet;  // dependences of each task that have not ended
-  std::vector<std::int32_t> dependents_first;
-  std::vector<TaskReference> dependents;
+  std::size_t first = 0;  // of its tasks among those of all programs
   Time host_clock;
 };
 
@@ -54,7 +51,15 @@ class Replay {
   Replay(const TaskGraph& graph, const std::vector<WorkTime>& times, const ReplayOptions& options)
       : graph_(graph), times_(times), options_(options), states_(graph.programs.size()) {
     timeline_.tasks.resize(graph.programs.size());
-    for (std::size_t p = 0; p < graph.programs.size(); ++p) prepare(p);
+    std::size_t tasks = 0;
+    for (std::size_t p = 0; p < states_.size(); ++p) {
+      states_[p].first = tasks;
+      tasks += graph.programs[p].tasks.size();
+    }
+    unmet_.resize(tasks);
+    following_.resize(tasks);
+    dependents_first_.resize(tasks + 1);
+    for (std::size_t p = 0; p < states_.size(); ++p) prepare(p);
     link_dependents();
     if (options.traffic != nullptr) traffic_.emplace(*options.traffic);
   }
@@ -74,7 +79,7 @@ class Replay {
     }
     for (std::size_t p = 0; p < states_.size(); ++p)
       for (const StreamState& stream : states_[p].streams)
-        if (stream.next < stream.order.size()) return deadlock();
+        if (stream.next >= 0) return deadlock();
     return std::move(timeline_);
   }
 
@@ -87,41 +92,37 @@ class Replay {
   void prepare(std::size_t p) {
     const Program& program = graph_.programs[p];
     ProgramState& state = states_[p];
-    state.unmet.resize(program.tasks.size());
     timeline_.tasks[p].resize(program.tasks.size());
-    for (std::size_t i = 0; i < program.tasks.size(); ++i) {
+    for (std::size_t i = program.tasks.size(); i-- > 0;) {
       const Task& task = program.tasks[i];
-      state.streams[static_cast<std::size_t>(task.stream)].order.push_back(static_cast<TaskId>(i));
-      state.unmet[i] = static_cast<std::int32_t>(dependence_end(program, i)) - task.dependences;
+      TaskId& next = state.streams[static_cast<std::size_t>(task.stream)].next;
+      following_[state.first + i] = next;
+      next = static_cast<TaskId>(i);
+      unmet_[state.first + i] = static_cast<std::int32_t>(dependence_end(program, i)) - task.dependences;
     }
   }
 
+  std::size_t node(const TaskReference& task) const {
+    return states_[static_cast<std::size_t>(task.program)].first + static_cast<std::size_t>(task.task);
+  }
+
+  // The dependents of each task in the order of programs and tasks. First its entry says where they end, then the
+  // entries are filled from the last dependent to the first, and it says where they begin.
   void link_dependents() {
-    for (std::size_t p = 0; p < states_.size(); ++p) states_[p].dependents_first.assign(states_[p].unmet.size() + 1, 0);
     for (const Program& program : graph_.programs)
-      for (const TaskReference& on : program.dependences)
-        ++states_[static_cast<std::size_t>(on.program)].dependents_first[static_cast<std::size_t>(on.task) + 1];
-    std::vector<std::vector<std::int32_t>> cursor(states_.size());
-    for (std::size_t p = 0; p < states_.size(); ++p) {
-      auto& first = states_[p].dependents_first;
-      for (std::size_t i = 1; i < first.size(); ++i) first[i] += first[i - 1];
-      cursor[p] = first;
-      states_[p].dependents.resize(static_cast<std::size_t>(first.back()));
-    }
-    for (std::size_t p = 0; p < graph_.programs.size(); ++p) {
+      for (const TaskReference& on : program.dependences) ++dependents_first_[node(on)];
+    for (std::size_t i = 1; i < dependents_first_.size(); ++i) dependents_first_[i] += dependents_first_[i - 1];
+    dependents_.resize(static_cast<std::size_t>(dependents_first_.back()));
+    for (std::size_t p = graph_.programs.size(); p-- > 0;) {
       const Program& program = graph_.programs[p];
-      for (std::size_t i = 0; i < program.tasks.size(); ++i)
-        for (auto d = static_cast<std::size_t>(program.tasks[i].dependences); d < dependence_end(program, i); ++d) {
-          const TaskReference on = program.dependences[d];
-          const auto slot = static_cast<std::size_t>(
-              cursor[static_cast<std::size_t>(on.program)][static_cast<std::size_t>(on.task)]++);
-          states_[static_cast<std::size_t>(on.program)].dependents[slot] = {static_cast<std::int32_t>(p),
-                                                                            static_cast<TaskId>(i)};
-        }
+      for (std::size_t i = program.tasks.size(); i-- > 0;)
+        for (std::size_t d = dependence_end(program, i); d-- > static_cast<std::size_t>(program.tasks[i].dependences);)
+          dependents_[static_cast<std::size_t>(--dependents_first_[node(program.dependences[d])])] = {
+              static_cast<std::int32_t>(p), static_cast<TaskId>(i)};
     }
   }
 
-  const WorkTime& time_of(const Task& task) const { return times_[static_cast<std::size_t>(task.work)]; }
+  const WorkTime& time_of(const Task& task) const { return time_of_work(times_, options_, task.work, now_); }
 
   void push(Time time, std::size_t p, Stream stream, bool starts, std::int32_t generation) {
     events_.push({time, sequence_++, static_cast<std::int32_t>(p), stream, starts, generation});
@@ -131,10 +132,10 @@ class Replay {
   void try_start(std::size_t p, Stream which) {
     ProgramState& state = states_[p];
     StreamState& stream = state.streams[static_cast<std::size_t>(which)];
-    if (stream.running || stream.start_scheduled || stream.next >= stream.order.size()) return;
-    const TaskId id = stream.order[stream.next];
-    if (state.unmet[static_cast<std::size_t>(id)] > 0) return;
-    const Task& task = graph_.programs[p].tasks[static_cast<std::size_t>(id)];
+    if (stream.running || stream.start_scheduled || stream.next < 0) return;
+    const auto id = static_cast<std::size_t>(stream.next);
+    if (unmet_[state.first + id] > 0) return;
+    const Task& task = graph_.programs[p].tasks[id];
     if (which == Stream::compute) {
       const Time issue = task.syncs_host ? std::max(state.host_clock, now_) : state.host_clock;
       state.host_clock = issue + time_of(task).host;
@@ -150,7 +151,7 @@ class Replay {
 
   void start(std::size_t p, Stream which) {
     StreamState& stream = states_[p].streams[static_cast<std::size_t>(which)];
-    const auto id = static_cast<std::size_t>(stream.order[stream.next]);
+    const auto id = static_cast<std::size_t>(stream.next);
     const Task& task = graph_.programs[p].tasks[id];
     stream.running = true;
     stream.start_scheduled = false;
@@ -164,7 +165,7 @@ class Replay {
     stream.on_links = traffic_ && options_.traffic->carries(task_on_links);
     timeline_.tasks[p][id].on_links = stream.on_links;
     if (stream.on_links)
-      traffic_->begin(task_on_links, now_);
+      SIM_CHECK(traffic_->begin(task_on_links, now_), "traffic without a flow");
     else
       schedule_end(p, which);
   }
@@ -217,12 +218,12 @@ class Replay {
     StreamState& stream = states_[p].streams[static_cast<std::size_t>(event.stream)];
     if (event.starts) return start(p, event.stream);
     if (!stream.running || event.generation != stream.generation) return;
-    const TaskId id = stream.order[stream.next];
+    const TaskId id = stream.next;
     if (event.stream == Stream::data)
       change_speed(
           p, [](StreamState& data) { data.running = false; }, false);
     stream.running = false;
-    ++stream.next;
+    stream.next = following_[states_[p].first + static_cast<std::size_t>(id)];
     timeline_.tasks[p][static_cast<std::size_t>(id)].end = now_;
     timeline_.end = std::max(timeline_.end, now_);
     release_dependents(p, id);
@@ -230,13 +231,12 @@ class Replay {
   }
 
   void release_dependents(std::size_t p, TaskId id) {
-    const ProgramState& state = states_[p];
-    const auto first = static_cast<std::size_t>(state.dependents_first[static_cast<std::size_t>(id)]);
-    const auto last = static_cast<std::size_t>(state.dependents_first[static_cast<std::size_t>(id) + 1]);
-    for (std::size_t d = first; d < last; ++d) {
-      const TaskReference waiting = state.dependents[d];
+    const std::size_t self = states_[p].first + static_cast<std::size_t>(id);
+    const auto last = static_cast<std::size_t>(dependents_first_[self + 1]);
+    for (auto d = static_cast<std::size_t>(dependents_first_[self]); d < last; ++d) {
+      const TaskReference waiting = dependents_[d];
       const auto q = static_cast<std::size_t>(waiting.program);
-      if (--states_[q].unmet[static_cast<std::size_t>(waiting.task)] > 0) continue;
+      if (--unmet_[node(waiting)] > 0) continue;
       timeline_.tasks[q][static_cast<std::size_t>(waiting.task)].blocker = {static_cast<std::int32_t>(p), id};
       try_start(q, graph_.task(waiting).stream);
     }
@@ -252,6 +252,11 @@ class Replay {
   const std::vector<WorkTime>& times_;
   ReplayOptions options_;
   std::vector<ProgramState> states_;
+  // By task, those of all programs in a row.
+  std::vector<std::int32_t> unmet_;             // dependences that have not ended
+  std::vector<TaskId> following_;               // the next task of its stream; -1: none
+  std::vector<std::int32_t> dependents_first_;  // its entries in dependents_; one more than tasks
+  std::vector<TaskReference> dependents_;
   std::priority_queue<Event, std::vector<Event>, LaterFirst> events_;
   std::int64_t sequence_ = 0;
   std::optional<TrafficRun> traffic_;

@@ -23,16 +23,32 @@ struct WorkTime {
   Time host;    // for the host to launch its kernels
 };
 
+// What works take that start at `from` or later.
+struct LaterTimes {
+  Time from;
+  std::vector<WorkTime> times;
+};
+
 struct ReplayOptions {
   double overlap_slowdown = 1;  // >= 1
   // Tasks that share links, by program and task; absent: every task takes the time of its work.
   const LinkTraffic* traffic = nullptr;
+  std::vector<LaterTimes> later{};          // by time
   std::vector<double> overlap_slowdowns{};  // by program, where they are not all `overlap_slowdown`
 
   double slowdown(std::size_t program) const {
     return overlap_slowdowns.empty() ? overlap_slowdown : overlap_slowdowns[program];
   }
 };
+
+// What a work takes that starts at `now`.
+inline const WorkTime& time_of_work(const std::vector<WorkTime>& times, const ReplayOptions& options, WorkId work,
+                                    Time now) {
+  const std::vector<WorkTime>* valid = &times;
+  for (const LaterTimes& later : options.later)
+    if (later.from <= now) valid = &later.times;
+  return (*valid)[static_cast<std::size_t>(work)];
+}
 
 struct TaskTime {
   Time start;

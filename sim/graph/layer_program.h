@@ -34,7 +34,9 @@ enum class Hiding {
   weight_gradient,  // its backward runs beside the weight gradients of the next linear (Megatron's asynchronous
                     // all-reduce)
   operators,  // it runs beside the operator next to it in both passes (ring attention, asynchronous tensor parallelism)
-  micro_batch  // it runs beside the compute of another micro-batch (DualPipe's pairs, Megatron's batch overlap)
+  micro_batch,  // it runs beside the compute of another micro-batch (DualPipe's pairs, Megatron's batch overlap)
+  blocks        // each of its `repeats` but the first runs beside the block product of the turn before, of the next
+                // operator; all such communications ahead of an operator take turns together (SUMMA's double buffers)
 };
 
 // Which ranks of its axis a communication joins.
@@ -51,11 +53,14 @@ struct Communication {
   Axis axis = Axis::tensor;
   std::optional<CollectiveKind> forward;  // absent: nothing is sent in this direction
   std::optional<CollectiveKind> backward;
-  double row_share = 1;    // rows of the full vector = tokens of the rank * row_share
-  double width = 0;        // elements of a row
-  double repeats = 1;      // times that it runs forward (ring steps)
-  double busiest = 1;      // what the rank with the most rows moves over the mean of all ranks
-  std::int64_t ranks = 0;  // neighbours of the axis that take part; 0 = all of it
+  double row_share = 1;        // rows of the full vector = tokens of the rank * row_share
+  double width = 0;            // elements of a row
+  double repeats = 1;          // times that it runs forward (ring steps)
+  double busiest = 1;          // what the rank with the most rows moves over the mean of all ranks
+  std::int64_t ranks = 0;      // neighbours of the axis that take part; 0 = all of it
+  std::int64_t stride = 1;     // ranks of the axis from one that takes part to the next
+  double weight_elements = 0;  // sent beside the rows, however many they are: blocks of weights or of their gradients
+  bool for_weight_gradient = false;  // its backward runs with the weight gradients, not with those of the inputs
   GroupPart part = GroupPart::whole;
   SentOnce once;
   double backward_repeats = 1;

@@ -19,6 +19,7 @@ enum class Communicator : std::uint8_t {
   expert_data,  // replicas of a routed expert's parameter
   shard,        // hybrid sharding: neighbours that share one copy of the dense state
   replica,      // hybrid sharding: ranks that hold the same shard
+  outer,        // infrequent synchronisation: ranks of the same place in each group that trains by itself
   tied_ends,    // first and last stage, which hold copies of one table
   stages        // the ranks of all stages with the same other coordinates
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "sim/base/collective_kind.h"
@@ -11,7 +12,7 @@
 
 namespace echelon {
 
-enum class CollectiveAlgorithm { ring, tree, nvls, nvls_tree, direct };
+enum class CollectiveAlgorithm { ring, tree, nvls, nvls_tree, direct, pat, collnet_direct, collnet_chain };
 
 template <>
 inline constexpr auto enum_names<CollectiveAlgorithm> = std::to_array<EnumName<CollectiveAlgorithm>>({
@@ -20,6 +21,9 @@ inline constexpr auto enum_names<CollectiveAlgorithm> = std::to_array<EnumName<C
     {CollectiveAlgorithm::nvls, "nvls"},
     {CollectiveAlgorithm::nvls_tree, "nvls_tree"},
     {CollectiveAlgorithm::direct, "direct"},
+    {CollectiveAlgorithm::pat, "pat"},
+    {CollectiveAlgorithm::collnet_direct, "collnet_direct"},
+    {CollectiveAlgorithm::collnet_chain, "collnet_chain"},
 });
 
 enum class CollectiveProtocol { ll, ll128, simple };
@@ -85,15 +89,26 @@ struct Network {
   double mid_size_loss = 0;  // time that latency and bandwidth terms do not overlap; 0..1
 
   // Where a system departs from NCCL's own constants; the defaults are those (sim/cost/collective.cpp).
-  double base_latency_scale = 1;            // on the fixed latency of a call, which changed between versions
-  double ll_share = 0.5;                    // of the bus bandwidth that the LL protocol leaves
-  double ll128_share = 0.92;                // the same of LL128
-  double tree_share = 0.92;                 // of a ring's bandwidth that trees reach
-  double rooted_share = 1;                  // of a ring's bandwidth that broadcast and reduce reach
-  double rooted_latency_scale = 1;          // on the latency of broadcast and reduce
-  double simple_latency_scale = 1;          // on the step latencies of the Simple protocol
-  Seconds nvls_latency = microseconds(25);  // of in-switch reduction
-  Seconds call_floor;                       // no call takes less: a host that cannot launch faster
+  double base_latency_scale = 1;    // on the fixed latency of a call, which changed between versions
+  double ll_share = 0.5;            // of the bus bandwidth that the LL protocol leaves
+  double ll128_share = 0.92;        // the same of LL128
+  double tree_share = 0.92;         // of a ring's bandwidth that trees reach
+  double rooted_share = 1;          // of a ring's bandwidth that broadcast and reduce reach
+  double rooted_latency_scale = 1;  // on the latency of broadcast and reduce
+  // Between nodes these go down one chain (sim/cost/rooted.h); means of what broadcasts on 2 and 4 nodes of ABCI's V100
+  // and A100 systems fit (tests/data/nccl/abci_nodes.csv).
+  Seconds rooted_slot = microseconds(5.4);           // of one LL message of 4 KiB
+  Seconds rooted_ll128_step = microseconds(15.8);    // of a node of the chain, in LL128
+  Seconds rooted_simple_step = microseconds(123.6);  // the same in Simple, whose pieces are 512 KiB
+  double rooted_ll128_share = 0.37;                  // of the bandwidth of Simple that LL128 reaches there
+  double simple_latency_scale = 1;                   // on the step latencies of the Simple protocol
+  Seconds nvls_latency = microseconds(25);           // of in-switch reduction
+  Seconds call_floor;                                // no call takes less: a host that cannot launch faster
+  std::int64_t library_version = 0;                  // NCCL's, as its NCCL_VERSION_CODE: 22304 is 2.23.4; 0 = not known
+  bool switch_reduction = false;                     // CollNet is on: network switches reduce (SHARP)
+  // As NCCL_ALGO and NCCL_PROTO force them, for collectives that can run so; absent: the fastest.
+  std::optional<CollectiveAlgorithm> forced_algorithm;
+  std::optional<CollectiveProtocol> forced_protocol;
   double congestion = 0;  // adapters keep (nodes / 2)^-congestion of their rate beyond two nodes; 0..1
   Provenance intra;       // of the numbers inside the node
   Provenance inter;       // of the network's

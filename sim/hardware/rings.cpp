@@ -19,7 +19,7 @@ LinkCounts direct_links(const Topology& topology, const DomainMembers& members) 
   for (std::size_t i = 0; i < members.size(); ++i)
     place[static_cast<std::size_t>(members[i])] = static_cast<std::ptrdiff_t>(i);
   const auto between_members = [&](const Link& link) {
-    return place[static_cast<std::size_t>(link.from)] >= 0 && place[static_cast<std::size_t>(link.to)] >= 0;
+    return link.up && place[static_cast<std::size_t>(link.from)] >= 0 && place[static_cast<std::size_t>(link.to)] >= 0;
   };
   ByteRate narrowest;
   for (const Link& link : topology.links)

@@ -3,6 +3,7 @@
 #include <boost/range/iterator_range.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <limits>
 #include <map>
@@ -24,18 +25,26 @@ std::uint64_t mixed(std::uint64_t z) {
 
 }  // namespace
 
+NoWay::NoWay(const Topology& topology, VertexId a, VertexId b)
+    : std::runtime_error("no way from " + topology.vertex(a).name + " to " + topology.vertex(b).name), from(a), to(b) {}
+
 TopologyGraph graph_of(const Topology& topology) {
   std::vector<std::pair<std::size_t, std::size_t>> ends;
   std::vector<LinkId> ids;
-  for (const Link& link : topology.links) {
-    ids.push_back(static_cast<LinkId>(ends.size()));
+  for (std::size_t id = 0; id < topology.links.size(); ++id) {
+    const Link& link = topology.links[id];
+    if (!link.up) continue;
+    ids.push_back(static_cast<LinkId>(id));
     ends.emplace_back(link.from, link.to);
   }
   return {boost::edges_are_unsorted_multi_pass, ends.begin(), ends.end(), ids.begin(), topology.vertices.size()};
 }
 
 Router::Router(const Topology& topology, RoutePolicy policy)
-    : topology_(topology), graph_(graph_of(topology)), policy_(policy) {
+    : topology_(topology),
+      graph_(graph_of(topology)),
+      policy_(policy),
+      all_up_(std::all_of(topology.links.begin(), topology.links.end(), [](const Link& link) { return link.up; })) {
   for (const VertexId id : topology.gpus) {
     const Vertex& gpu = topology.vertex(id);
     if (gpu.domain < 0 || gpu.rail < 0) continue;
@@ -49,18 +58,52 @@ bool Router::joins(VertexId from, VertexId to) {
   return reach(from);
 }
 
+Route Router::way(VertexId from, VertexId to, std::uint64_t flow) {
+  auto found = route(from, to, flow);
+  if (!found) throw NoWay(topology_, from, to);
+  return std::move(*found);
+}
+
 std::optional<Route> Router::route(VertexId from, VertexId to, std::uint64_t flow) {
   if (policy_.routing == Routing::rails)
-    if (const auto by = relay(from, to)) {
-      auto inside = shortest(from, *by, flow);
-      auto onwards = shortest(*by, to, flow);
-      if (inside && onwards) {
-        inside->hops.insert(inside->hops.end(), onwards->hops.begin(), onwards->hops.end());
-        inside->latency += onwards->latency;
-        return inside;
-      }
-    }
-  return shortest(from, to, flow);
+    if (const auto by = relay(from, to))
+      if (auto found = by_way_of({from, *by, to}, flow)) return found;
+  auto found = shortest(from, to, flow);
+  return found || all_up_ ? found : detour(from, to, flow);
+}
+
+std::optional<Route> Router::by_way_of(const std::vector<VertexId>& stops, std::uint64_t flow) {
+  Route whole;
+  for (std::size_t i = 0; i + 1 < stops.size(); ++i) {
+    const auto part = shortest(stops[i], stops[i + 1], flow);
+    if (!part) return std::nullopt;
+    whole.hops.insert(whole.hops.end(), part->hops.begin(), part->hops.end());
+    whole.latency += part->latency;
+  }
+  return whole;
+}
+
+// Through one GPU of the sender's node, or of the receiver's, or one of each in the same rail. The rail beside comes
+// first: 1 for 0, 0 for 1, 3 for 2.
+std::optional<Route> Router::detour(VertexId from, VertexId to, std::uint64_t flow) {
+  const Vertex& sender = topology_.vertex(from);
+  const Vertex& receiver = topology_.vertex(to);
+  if (sender.rail < 0 || receiver.rail < 0) return std::nullopt;
+  std::vector<std::int32_t> rails;
+  for (const auto& [place, gpu] : of_node_)
+    if (place.first == sender.node && gpu != from) rails.push_back(place.second);
+  const auto distance = [&](std::int32_t rail) { return rail == (sender.rail ^ 1) ? 0 : std::abs(rail - sender.rail); };
+  std::stable_sort(rails.begin(), rails.end(),
+                   [&](std::int32_t a, std::int32_t b) { return distance(a) < distance(b); });
+  for (const std::int32_t rail : rails) {
+    const VertexId near = of_node_.at({sender.node, rail});
+    if (auto found = by_way_of({from, near, to}, flow)) return found;
+    const auto far = of_node_.find({receiver.node, rail});
+    if (far == of_node_.end() || far->second == to) continue;
+    if (auto found = by_way_of({from, near, far->second, to}, flow)) return found;
+    if (auto found = by_way_of({from, far->second, to}, flow)) return found;
+  }
+  return std::nullopt;
 }
 
 // The GPU of the destination's rail in the sender's domain, where the destination is in another domain and rail. With

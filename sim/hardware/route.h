@@ -6,6 +6,8 @@
 // switch chooses (Spread::hash), as equal-cost multi-path routing does (C. Hopps, RFC 2992).
 // Routing by rails goes to the GPU of the destination's rail inside the sender's scale-up domain first, as NCCL does
 // (PXN, NCCL 2.12), and by that rail from there.
+// Links that are down are not gone by; where no way is left so, a GPU's traffic passes through another GPU of its node
+// or of the destination's, or both, those of neighbouring rails first.
 #pragma once
 
 #include <boost/graph/compressed_sparse_row_graph.hpp>
@@ -13,6 +15,7 @@
 #include <map>
 #include <optional>
 #include <queue>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -24,6 +27,13 @@ namespace echelon {
 // The topology as Boost.Graph has it: vertices by VertexId, edges that carry their LinkId.
 using TopologyGraph = boost::compressed_sparse_row_graph<boost::directedS, boost::no_property, LinkId>;
 TopologyGraph graph_of(const Topology& topology);
+
+// No way leads from one part to another.
+struct NoWay : std::runtime_error {
+  NoWay(const Topology& topology, VertexId a, VertexId b);
+  VertexId from;
+  VertexId to;
+};
 
 struct Route {
   std::vector<Hop> hops;  // none from a GPU to itself; by distance to the end, farthest first
@@ -39,6 +49,9 @@ class Router {
   // Whether any way leads there.
   bool joins(VertexId from, VertexId to);
 
+  // The same, but throws NoWay.
+  Route way(VertexId from, VertexId to, std::uint64_t flow);
+
   // Nothing where no way leads there. `flow`: any number, the same for the same choice among equal ways.
   std::optional<Route> route(VertexId from, VertexId to, std::uint64_t flow);
 
@@ -47,6 +60,8 @@ class Router {
   using Reached = std::pair<Distance, VertexId>;
 
   std::optional<Route> shortest(VertexId from, VertexId to, std::uint64_t flow);
+  std::optional<Route> detour(VertexId from, VertexId to, std::uint64_t flow);
+  std::optional<Route> by_way_of(const std::vector<VertexId>& stops, std::uint64_t flow);
   std::optional<VertexId> relay(VertexId from, VertexId to) const;
   void aim_at(VertexId to);
   bool reach(VertexId from);
@@ -61,6 +76,7 @@ class Router {
   using Rails = std::map<std::pair<std::int32_t, std::int32_t>, VertexId>;
   Rails of_node_;
   Rails of_domain_;
+  bool all_up_;  // no link is down
   // Search outwards from the destination, resumed for every sender that it has not met yet.
   VertexId to_ = -1;
   std::vector<Distance> distance_;

@@ -45,6 +45,7 @@ struct Link {
   ByteRate bandwidth;       // this way alone, above 0
   Seconds latency;          // of a byte to pass
   std::int32_t metric = 1;  // of shortest paths, 1 or more; the same both ways
+  bool up = true;           // false: nothing goes over it (link_faults.h)
 };
 
 struct LinkSpec {

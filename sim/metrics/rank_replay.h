@@ -28,6 +28,14 @@ struct Pace {
   std::int64_t runs = 0;
 };
 
+// The link that the flows on the critical chain waited for, in most runs (sim/engine/full_replay.h).
+struct PacingLink {
+  std::string from;  // parts of the topology
+  std::string to;
+  Seconds held;  // that tasks of the chain took on links while it held them back, in the run where that was longest
+  std::int64_t runs = 0;
+};
+
 struct RankReplay {
   std::int64_t ranks = 0;
   std::int64_t runs = 1;
@@ -38,7 +46,8 @@ struct RankReplay {
   // Share of the iteration in which a rank's compute stream has no task of its own to run; means over the runs.
   double least_idle = 0;  // of the busiest rank
   double mean_idle = 0;
-  std::optional<Pace> pace;  // nothing where no task of a critical chain took longer than nominal
+  std::optional<Pace> pace;        // nothing where no task of a critical chain took longer than nominal
+  std::optional<PacingLink> link;  // network model `flow`; nothing where no full link held a chain back
 };
 
 }  // namespace echelon

@@ -11,6 +11,7 @@
 #include "sim/engine/memory_ledger.h"
 #include "sim/hardware/device.h"
 #include "sim/metrics/breakdown.h"
+#include "sim/metrics/local_round.h"
 #include "sim/metrics/rank_replay.h"
 
 namespace echelon {
@@ -62,6 +63,8 @@ struct Result {
   std::array<double, 3> coverage{};  // share of device time by Ground
   std::vector<OperatorLine> operators;
   std::optional<RankReplay> ranks;  // full replay alone
+  std::optional<Seconds> alone;     // the iteration without the other jobs of the fabric, where there are any
+  std::optional<LocalRound> round;  // of groups that train apart: `iteration` and `breakdown` are its mean
   std::vector<std::string> warnings;
   std::string profile;  // names of several joined by " + "
   std::vector<std::string> sources;

@@ -103,7 +103,7 @@ double rotary_width(const AttentionShape& shape) {
 
 bool has_bias(const Operator& op) {
   const double products = op.convolution.taps / op.convolution.groups * static_cast<double>(op.experts);
-  const double weight = op.transposed_of ? 0 : op.in_features * op.out_features * products;
+  const double weight = op.transposed_of ? 0 : op.in_features / op.block_steps * op.out_features * products;
   return op.parameters > weight;
 }
 

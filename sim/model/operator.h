@@ -182,8 +182,11 @@ struct Operator {
 
   double row_share = 1;  // rows = tokens * row_share: 1/tp under sequence parallelism, top_k for routed experts, ...
   double saved_input_share = 1;  // linear: share of its input kept for backward (1/tp where it is gathered again)
-  double in_features = 0;        // linear: K; embedding: rows of the table
-  double out_features = 0;       // linear: N; embedding: width of a row
+  double block_steps = 1;     // linear: products of blocks, one after another, that it is made of; this rank holds that
+                              // share of its inputs and weights at once (SUMMA)
+  double sequence_share = 1;  // attention: of the micro-batch's sequences, those that this rank has
+  double in_features = 0;     // linear: K; embedding: rows of the table
+  double out_features = 0;    // linear: N; embedding: width of a row
   double width = 0;  // features of a row that a pointwise operator works on (output side for a gated activation)
   std::int64_t experts = 1;       // linear: weights side by side on this rank; rows are spread over them
   bool routed = false;            // belongs to the routed experts (expert parallelism divides it)

@@ -105,6 +105,7 @@ std::string refusal(const Candidate& candidate) {
   if (const auto* infeasible = std::get_if<Infeasible>(&candidate.outcome))
     return fmt::format("{} cannot run: {}.", candidate.name, infeasible->reason);
   const MemoryResult& memory = candidate.result()->memory;
+  if (memory.fits) return fmt::format("{} breaks a limit: {}.", candidate.name, candidate.broken_limit);
   Bytes most;
   for (const StageMemory& stage : memory.per_stage) most = std::max(most, stage.device);
   std::size_t largest = 0;

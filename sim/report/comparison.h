@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sim/base/error.h"
+#include "sim/metrics/forecast.h"
 #include "sim/metrics/result.h"
 #include "sim/report/result_columns.h"
 
@@ -18,11 +19,16 @@ namespace echelon {
 struct Candidate {
   std::string name;
   std::variant<Result, Infeasible> outcome;
+  std::string description{};      // model, cluster and layout in one line
+  std::optional<Forecast> run{};  // where it is known how many tokens it has
+  std::string broken_limit{};     // which limit of the owner's the run breaks, and by how much; empty: none
 
   // The prediction where there is one, whether it fits or not.
   const Result* result() const { return std::get_if<Result>(&outcome); }
-  // The prediction where it can run: nothing that does not fit.
-  const Result* runnable() const { return result() != nullptr && result()->memory.fits ? result() : nullptr; }
+  // The prediction where it can run: nothing that does not fit, nothing beyond a limit.
+  const Result* runnable() const {
+    return result() != nullptr && result()->memory.fits && broken_limit.empty() ? result() : nullptr;
+  }
 };
 
 // The index of the runnable candidate with the best value of the column; the first of equals. Nothing where none runs
@@ -30,7 +36,7 @@ struct Candidate {
 std::optional<std::size_t> best_candidate(const std::vector<Candidate>& candidates, const ResultColumn& metric);
 
 // One sentence for each candidate but the reference, which is the first that can run: how much faster or slower, and
-// which parts of its time grew or shrank. One that cannot run or does not fit says why.
+// which parts of its time grew or shrank. One that cannot run, does not fit or breaks a limit says why.
 std::vector<std::string> explain_differences(const std::vector<Candidate>& candidates);
 
 }  // namespace echelon

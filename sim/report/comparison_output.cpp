@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <nlohmann/json.hpp>
 
+#include "sim/metrics/limit_check.h"
+#include "sim/report/forecast_output.h"
 #include "sim/report/number_text.h"
 #include "sim/report/result_json.h"
 
@@ -16,35 +17,30 @@ namespace {
 
 constexpr std::size_t label_width = 24;
 
-// One line of the table: what it shows of a result, and which column of the result says what is best of it.
-struct Line {
-  std::string label;
-  std::function<std::string(const Result&)> shown;
-  const ResultColumn* column = nullptr;
-};
+constexpr double seconds_per_day = 86400;
 
-Line column_line(std::string label, std::string_view name, const std::function<std::string(double)>& shown) {
+ComparisonLine column_line(std::string label, std::string_view name, const std::function<std::string(double)>& shown) {
   const ResultColumn* column = result_column(name);
-  const auto figure = [column, shown](const Result& result) {
-    const double value = column->value(result);
+  const auto figure = [column, shown](const Candidate& candidate) {
+    const double value = column->value(*candidate.result());
     return std::isnan(value) ? "-" : shown(value);
   };
   return {std::move(label), figure, column};
 }
 
-std::vector<Line> figure_lines() {
+std::vector<ComparisonLine> figure_lines() {
   const auto seconds = [](double value) { return duration(Seconds(value)); };
   const auto percent = [](double value) { return fmt::format("{:.1f} %", 100 * value); };
   const auto money = [](double value) { return fmt::format("{:.4g} USD", value); };
-  std::vector<Line> all = {
-      {"GPUs", [](const Result& result) { return grouped(static_cast<double>(result.gpus)); }},
+  std::vector<ComparisonLine> all = {
+      {"GPUs", [](const Candidate& c) { return grouped(static_cast<double>(c.result()->gpus)); }},
       column_line("iteration", "iteration_time_s", seconds),
       column_line("tokens/s", "tokens_per_s", grouped),
       column_line("tokens/s/GPU", "tokens_per_s_per_gpu", grouped),
       column_line("MFU", "mfu", percent),
       column_line("peak memory", "peak_memory_bytes",
                   [](double value) { return fmt::format("{:.1f} GiB", Bytes(value) / gibibytes(1)); }),
-      {"fits", [](const Result& result) { return result.memory.fits ? "yes" : "NO"; }},
+      {"fits", [](const Candidate& c) { return c.result()->memory.fits ? "yes" : "NO"; }},
       column_line("10^9 tokens, energy", "kwh_per_billion_tokens",
                   [](double value) { return fmt::format("{:.4g} kWh", value); }),
       column_line("10^9 tokens, cost", "usd_per_billion_tokens", money),
@@ -53,29 +49,51 @@ std::vector<Line> figure_lines() {
 }
 
 // The parts of the breakdown that any candidate has.
-std::vector<Line> part_lines(const std::vector<Candidate>& candidates) {
-  std::vector<Line> all;
+std::vector<ComparisonLine> part_lines(const std::vector<Candidate>& candidates) {
+  std::vector<ComparisonLine> all;
   for (const BreakdownColumn& column : breakdown_columns()) {
     const auto has_part = [part = column.part](const Candidate& candidate) {
       return candidate.result() != nullptr && candidate.result()->breakdown.*part > Seconds(0);
     };
     if (std::none_of(candidates.begin(), candidates.end(), has_part)) continue;
-    all.push_back({"  " + std::string(column.name), [part = column.part](const Result& result) {
-                     const Seconds time = result.breakdown.*part;
+    all.push_back({"  " + std::string(column.name), [part = column.part](const Candidate& shown) {
+                     const Seconds time = shown.result()->breakdown.*part;
                      if (time == Seconds(0)) return std::string("0");
-                     return fmt::format("{} {:>3.0f} %", duration(time), 100 * (time / result.iteration));
+                     return fmt::format("{} {:>3.0f} %", duration(time), 100 * (time / shown.result()->iteration));
                    }});
   }
   return all;
 }
 
-std::string line_text(const Line& line, const std::vector<Candidate>& candidates, std::size_t width) {
+// Of the whole run, where any candidate has one.
+std::vector<ComparisonLine> run_lines(const std::vector<Candidate>& candidates) {
+  const auto runs = [](const Candidate& candidate) { return candidate.run.has_value(); };
+  if (std::none_of(candidates.begin(), candidates.end(), runs)) return {};
+  const auto shown = [](const std::function<std::string(const Forecast&)>& text) {
+    return [text](const Candidate& candidate) { return candidate.run ? text(*candidate.run) : std::string("-"); };
+  };
+  std::vector<ComparisonLine> all = {
+      {"run, tokens", shown([](const Forecast& run) { return fmt::format("{:.4g}", run.tokens); })},
+      {"run, days",
+       shown([](const Forecast& run) { return fmt::format("{:.1f}", run.wall.value() / seconds_per_day); })},
+      {"run, cost", shown([](const Forecast& run) {
+         const auto money = money_of(run);
+         return money ? grouped(*money) + " USD" : "-";
+       })},
+      {"run, energy", shown([](const Forecast& run) { return grouped(run.energy_kwh) + " kWh"; })},
+  };
+  const auto breaks = [](const Candidate& candidate) { return !candidate.broken_limit.empty(); };
+  if (std::any_of(candidates.begin(), candidates.end(), breaks))
+    all.push_back({"within the limits", [](const Candidate& c) { return c.broken_limit.empty() ? "yes" : "NO"; }});
+  return all;
+}
+
+std::string line_text(const ComparisonLine& line, const std::vector<Candidate>& candidates, std::size_t width) {
   std::optional<std::size_t> best;
   if (line.column != nullptr) best = best_candidate(candidates, *line.column);
   std::string text = to_the_left(line.label, label_width);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
-    const Result* result = candidates[i].result();
-    const std::string figure = result != nullptr ? line.shown(*result) : "-";
+    const std::string figure = candidates[i].result() != nullptr ? line.shown(candidates[i]) : "-";
     text += "  " + to_the_right(figure, width) + (best == i && candidates.size() > 1 ? "*" : " ");
   }
   return text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
@@ -96,21 +114,27 @@ std::string heading_text(const std::vector<Candidate>& candidates, std::size_t w
   return (color ? "\033[1m" + text + "\033[0m" : text) + "\n";
 }
 
-std::string best_text(const std::vector<Candidate>& candidates, const ResultColumn& metric) {
-  const auto best = best_candidate(candidates, metric);
-  if (!best) return fmt::format("None of them runs with a known {}.\n", metric.name);
-  return fmt::format("Best by {}: {} ({:.6g} {}).\n", metric.name, candidates[*best].name,
-                     metric.value(*candidates[*best].result()), metric.unit);
+}  // namespace
+
+std::vector<ComparisonLine> comparison_lines(const std::vector<Candidate>& candidates) {
+  std::vector<ComparisonLine> lines = figure_lines();
+  for (auto& more : {run_lines(candidates), part_lines(candidates)})
+    lines.insert(lines.end(), more.begin(), more.end());
+  return lines;
 }
 
-}  // namespace
+std::string best_text(const std::vector<Candidate>& candidates, const ResultColumn& metric) {
+  const auto best = best_candidate(candidates, metric);
+  if (!best) return fmt::format("None of them runs with a known {}.", metric.name);
+  return fmt::format("Best by {}: {} ({:.6g} {}).", metric.name, candidates[*best].name,
+                     metric.value(*candidates[*best].result()), metric.unit);
+}
 
 std::string comparison_to_text(const std::vector<Candidate>& candidates, const ResultColumn& metric, bool color) {
   const std::size_t width = column_width(candidates);
   std::string text = heading_text(candidates, width, color);
-  for (const Line& line : figure_lines()) text += line_text(line, candidates, width);
-  for (const Line& line : part_lines(candidates)) text += line_text(line, candidates, width);
-  text += "\n" + best_text(candidates, metric);
+  for (const ComparisonLine& line : comparison_lines(candidates)) text += line_text(line, candidates, width);
+  text += "\n" + best_text(candidates, metric) + "\n";
   for (const std::string& sentence : explain_differences(candidates)) text += sentence + "\n";
   return text;
 }
@@ -123,8 +147,10 @@ nlohmann::ordered_json comparison_to_json(const std::vector<Candidate>& candidat
   for (const Candidate& candidate : candidates) {
     Json entry = {{"name", candidate.name}, {"status", "infeasible"}, {"reason", nullptr}, {"result", nullptr}};
     if (const Result* result = candidate.result()) {
-      entry["status"] = result->memory.fits ? "ok" : "does_not_fit";
+      entry["status"] = !result->memory.fits ? "does_not_fit" : candidate.broken_limit.empty() ? "ok" : "breaks_limit";
+      if (!candidate.broken_limit.empty()) entry["reason"] = candidate.broken_limit;
       entry["result"] = result_to_json(*result);
+      if (candidate.run) entry["training_run"] = forecast_to_json(*candidate.run);
     } else {
       entry["reason"] = std::get<Infeasible>(candidate.outcome).reason;
     }

@@ -1,11 +1,18 @@
 #include "sim/report/result_columns.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
 namespace echelon {
 
 namespace {
+
+Bytes device_memory(const MemoryResult& memory) {
+  Bytes worst;
+  for (const StageMemory& stage : memory.per_stage) worst = std::max(worst, stage.device);
+  return worst;
+}
 
 constexpr double billion = 1e9;
 constexpr double joules_per_kwh = 3.6e6;
@@ -40,6 +47,9 @@ std::span<const ResultColumn> result_columns() {
        [](const Result& r) { return r.bubble_fraction; }, Better::lower},
       {"peak_memory_bytes", "B", "memory of the fullest rank at its peak",
        [](const Result& r) { return r.memory.peak.value(); }, Better::lower},
+      {"device_memory_bytes", "B", "all that the fullest GPU must hold: what fits is told by",
+       [](const Result& r) { return device_memory(r.memory).value(); }},
+      {"memory_capacity_bytes", "B", "that a GPU has", [](const Result& r) { return r.memory.capacity.value(); }},
       {"energy_j", "J", "of one step, all GPUs at TDP: an upper bound",
        [](const Result& r) { return r.energy.value(); }, Better::lower},
       {"cost", "USD", "of one step, at the profile's price of a GPU-hour", cost_of, Better::lower},

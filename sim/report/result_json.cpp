@@ -48,7 +48,13 @@ Json ranks_to_json(const RankReplay& ranks) {
                {"alike_iteration_time_s", ranks.alike.value()},
                {"iteration_time_s", {{"p5", ranks.p5.value()}, {"p50", ranks.p50.value()}, {"p95", ranks.p95.value()}}},
                {"idle_share", {{"least", ranks.least_idle}, {"mean", ranks.mean_idle}}},
-               {"pace", nullptr}};
+               {"pace", nullptr},
+               {"pace_link", nullptr}};
+  if (ranks.link)
+    json["pace_link"] = {{"from", ranks.link->from},
+                         {"to", ranks.link->to},
+                         {"held_s", ranks.link->held.value()},
+                         {"runs", ranks.link->runs}};
   if (!ranks.pace) return json;
   const RankPlace& at = ranks.pace->place;
   json["pace"] = {{"rank", at.rank},
@@ -85,6 +91,12 @@ nlohmann::ordered_json result_to_json(const Result& result) {
     breakdown[std::string(column.name)] = (result.breakdown.*column.part).value();
   json["time_breakdown_s"] = breakdown;
   json["critical_stage"] = result.critical_stage;
+  if (result.alone) json["alone_iteration_time_s"] = result.alone->value();
+  if (result.round)
+    json["round"] = {{"groups", result.round->groups},
+                     {"steps", result.round->steps},
+                     {"between_iteration_time_s", result.round->between.value()},
+                     {"closing_iteration_time_s", result.round->closing.value()}};
   if (result.ranks) json["ranks"] = ranks_to_json(*result.ranks);
   json["memory"] = memory_to_json(result.memory);
   json["coverage"] = coverage_to_json(result.coverage);

@@ -43,6 +43,13 @@ void write_totals(Page& page, const Result& result, const TextHeading& heading) 
                         duration(result.iteration_low), duration(result.iteration_high),
                         against(result.iteration.value(), heading.measured_iteration_s,
                                 duration(Seconds(heading.measured_iteration_s)))));
+  if (result.alone)
+    page.line(fmt::format("  alone          {:>12}   without the other jobs of the network, which cost {:.1f} %",
+                          duration(*result.alone), 100 * (result.iteration / *result.alone - 1)));
+  if (result.round)
+    page.line(fmt::format("  between        {:>12}   {} groups apart; {} for the one in {} that synchronises them",
+                          duration(result.round->between), result.round->groups, duration(result.round->closing),
+                          result.round->steps));
   page.line("  throughput     " + throughput(result));
   page.line(fmt::format("  utilisation    {:>10.1f} % MFU ({:.0f} TFLOP/s/GPU), {:.1f} % HFU ({:.0f} TFLOP/s/GPU)",
                         100 * result.mfu(), result.model_rate_per_gpu() / teraflops(1), 100 * result.hfu(),
@@ -81,6 +88,10 @@ void write_ranks(Page& page, const RankReplay& ranks) {
   page.line(
       fmt::format("  idle        {:>9.1f} %   of a rank's compute stream at the mean, {:.1f} % of the busiest rank's",
                   100 * ranks.mean_idle, 100 * ranks.least_idle));
+  if (ranks.link)
+    page.line(fmt::format("  link        {:>11}   of the critical chain on links held back by {} to {}{}",
+                          duration(ranks.link->held), ranks.link->from, ranks.link->to,
+                          ranks.runs > 1 ? fmt::format(" in {} of {} runs", ranks.link->runs, ranks.runs) : ""));
   if (!ranks.pace) {
     page.line("  pace        no rank is slower than nominal where it counts");
     return;

@@ -14,11 +14,11 @@ namespace {
 
 constexpr int half_width = 24;
 
-double change(const Sensitivity& entry, Seconds time) {
-  return time / entry.as_is - 1;
+double change(const Sensitivity& entry, double changed) {
+  return changed / entry.as_is - 1;
 }
 
-// Cells from the middle: to the left for a shorter time, to the right for a longer one; `whole` fills a half.
+// Cells from the middle: to the left for less, to the right for more; `whole` fills a half.
 std::string tornado_bar(const Sensitivity& entry, double whole) {
   const double low = std::min({0.0, change(entry, entry.at_less), change(entry, entry.at_more)});
   const double high = std::max({0.0, change(entry, entry.at_less), change(entry, entry.at_more)});
@@ -30,31 +30,49 @@ std::string tornado_bar(const Sensitivity& entry, double whole) {
   return left + "│" + to_the_left(right, half_width);
 }
 
-}  // namespace
-
-std::string sensitivities_to_text(const std::vector<Sensitivity>& sensitivities, bool color) {
-  const std::string heading = "What the time hangs on: each number alone at 0.8 and 1.25 times its value";
+std::string chart(const std::vector<Sensitivity>& entries, const std::string& heading, bool color,
+                  std::string_view less, std::string_view more) {
   std::string text = (color ? "\033[1m" + heading + "\033[0m" : heading) + "\n";
   text += fmt::format("  {:<16} {:>10} {:>9} {:>9}  {:>24}│{:<24}\n", "", "elasticity", "at 0.8", "at 1.25",
-                      "faster ◄ ", " ► slower");
+                      fmt::format("{} ◄ ", less), fmt::format(" ► {}", more));
   double whole = 1e-6;
-  for (const Sensitivity& entry : sensitivities)
+  for (const Sensitivity& entry : entries)
     whole = std::max({whole, std::abs(change(entry, entry.at_less)), std::abs(change(entry, entry.at_more))});
-  for (const Sensitivity& entry : sensitivities)
+  for (const Sensitivity& entry : entries)
     text += fmt::format("  {:<16} {:>10.3f} {:>+7.1f} % {:>+7.1f} %  {}  {}\n", entry.name, entry.elasticity,
                         100 * change(entry, entry.at_less), 100 * change(entry, entry.at_more),
                         tornado_bar(entry, whole), entry.meaning);
   return text;
 }
 
-nlohmann::ordered_json sensitivities_to_json(const std::vector<Sensitivity>& sensitivities) {
+nlohmann::ordered_json to_json(const std::vector<Sensitivity>& entries, const char* less, const char* more) {
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
-  for (const Sensitivity& entry : sensitivities)
-    json.push_back({{"number", entry.name},
-                    {"elasticity", entry.elasticity},
-                    {"time_at_0.8_s", entry.at_less.value()},
-                    {"time_at_1.25_s", entry.at_more.value()}});
+  for (const Sensitivity& entry : entries)
+    json.push_back(
+        {{"number", entry.name}, {"elasticity", entry.elasticity}, {less, entry.at_less}, {more, entry.at_more}});
   return json;
+}
+
+}  // namespace
+
+std::string sensitivities_to_text(const Sensitivities& sensitivities, bool color) {
+  std::string text =
+      chart(sensitivities.time, "What the time hangs on: each number alone at 0.8 and 1.25 times its value", color,
+            "faster", "slower");
+  if (sensitivities.money.empty()) return text;
+  return text + "\n" +
+         chart(sensitivities.money,
+               fmt::format("What the money for {:.4g} tokens hangs on, {} USD as it is", sensitivities.tokens,
+                           grouped(sensitivities.money.front().as_is)),
+               color, "cheaper", "dearer");
+}
+
+nlohmann::ordered_json time_sensitivities_to_json(const Sensitivities& sensitivities) {
+  return to_json(sensitivities.time, "time_at_0.8_s", "time_at_1.25_s");
+}
+
+nlohmann::ordered_json money_sensitivities_to_json(const Sensitivities& sensitivities) {
+  return to_json(sensitivities.money, "usd_at_0.8", "usd_at_1.25");
 }
 
 }  // namespace echelon

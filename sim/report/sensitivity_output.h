@@ -5,23 +5,30 @@
 #include <string>
 #include <vector>
 
-#include "sim/base/units.h"
-
 namespace echelon {
 
-// How the iteration time answers to one number (sim/app/sensitivity.h).
+// How the iteration time or the money answers to one number (sim/app/sensitivity.h).
 struct Sensitivity {
   std::string name;
   std::string meaning;
   double elasticity = 0;
-  Seconds as_is;
-  Seconds at_less;  // with 0.8 of the number
-  Seconds at_more;  // with 1.25 times it
+  double as_is = 0;    // seconds or USD
+  double at_less = 0;  // with 0.8 of the number
+  double at_more = 0;  // with 1.25 times it
 };
 
-std::string sensitivities_to_text(const std::vector<Sensitivity>& sensitivities, bool color);
+struct Sensitivities {
+  std::vector<Sensitivity> time;   // of an iteration
+  std::vector<Sensitivity> money;  // empty where no price is known
+  double tokens = 0;               // that the money is for
+};
+
+// A chart for the time, one for the money where there is any.
+std::string sensitivities_to_text(const Sensitivities& sensitivities, bool color);
 
 // [{"number", "elasticity", "time_at_0.8_s", "time_at_1.25_s"}]
-nlohmann::ordered_json sensitivities_to_json(const std::vector<Sensitivity>& sensitivities);
+nlohmann::ordered_json time_sensitivities_to_json(const Sensitivities& sensitivities);
+// [{"number", "elasticity", "usd_at_0.8", "usd_at_1.25"}]
+nlohmann::ordered_json money_sensitivities_to_json(const Sensitivities& sensitivities);
 
 }  // namespace echelon

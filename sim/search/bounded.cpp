@@ -21,12 +21,14 @@ struct Candidate {
   std::int64_t point = 0;
   Scores least;  // empty: ruled out
   bool counted = false;
+  std::optional<BrokenLimit> broken;
 };
 
 class Bounds {
  public:
   Bounds(const SearchProblem& problem, int threads)
       : objective_(problem.objective()),
+        limits_(problem.limits()),
         evaluators_([document = problem.document()] { return std::make_unique<PointEvaluator>(document); }),
         threads_(threads) {}
 
@@ -43,6 +45,7 @@ class Bounds {
     for (const Candidate& candidate : candidates) {
       counts_.bounds += candidate.counted ? 1 : 0;
       counts_.refused += candidate.counted || !candidate.least.empty() ? 0 : 1;
+      if (candidate.broken) counts_.tally(*candidate.broken);
     }
     std::erase_if(candidates, [](const Candidate& candidate) { return candidate.least.empty(); });
     return candidates;
@@ -54,20 +57,26 @@ class Bounds {
   Candidate candidate(PointEvaluator& evaluator, std::int64_t point) const {
     const Space& space = evaluator.space();
     const auto digits = space.digits(point);
-    if (!space.includes(digits)) return {point, {}, false};
+    if (!space.includes(digits)) return {point, {}, false, {}};
     const auto outcome = evaluator.scenario(digits);
-    const auto* scenario = std::get_if<const Scenario*>(&outcome);
-    if (scenario == nullptr) return {point, {}, false};
+    const auto* there = std::get_if<const Scenario*>(&outcome);
+    if (there == nullptr) return {point, {}, false, {}};
+    const Scenario& scenario = **there;
+    if (auto broken = broken_limit(limits_, scenario.gpus)) return {point, {}, false, std::move(broken)};
     const Scores nothing_known(scores_of(objective_, Result{}).size(), 0);
-    if (!has_bound((*scenario)->strategy)) return {point, nothing_known, false};
-    const auto least = bound(**scenario);
+    if (!has_bound(scenario.strategy)) return {point, nothing_known, false, {}};
+    const auto least = bound(scenario);
     const Result* result = std::get_if<Result>(&least);
-    if (result == nullptr) return {point, {}, false};
-    if (!result->memory.fits) return {point, {}, true};
-    return {point, scores_of(objective_, *result), true};
+    if (result == nullptr) return {point, {}, false, {}};
+    if (!result->memory.fits) return {point, {}, true, {}};
+    // Days and money of a run grow with the iteration's: what breaks a limit at its bound breaks it.
+    Valuation value = valuation(objective_, limits_, scenario, *result);
+    if (value.broken) return {point, {}, true, std::move(value.broken)};
+    return {point, std::move(value.scores), true, {}};
   }
 
   Objective objective_;
+  RunLimits limits_;
   tbb::enumerable_thread_specific<std::unique_ptr<PointEvaluator>> evaluators_;
   int threads_;
   SearchCounts counts_;
@@ -82,7 +91,7 @@ void search_bounded(SearchProblem& problem, const SearchOptions& options) {
                      fmt::format("expected at most {}, or --method evolutionary", most_points));
   Bounds bounds(problem, options.threads);
   std::vector<Candidate> candidates = bounds.of(problem.space().size());
-  problem.count_bounds(bounds.counts());
+  problem.add_counts(bounds.counts());
   std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
     return a.least != b.least ? a.least < b.least : a.point < b.point;
   });

@@ -43,5 +43,12 @@ void search_evolutionary(SearchProblem& problem, const SearchOptions& options);
 void search_annealing(SearchProblem& problem, const SearchOptions& options);
 // From random points to the best neighbour until none is better, over and over.
 void search_descent(SearchProblem& problem, const SearchOptions& options);
+// Dynamic programming over stages for every choice inside them, as Alpa, PipeDream and RaNNC search; stages.cpp says
+// where it differs.
+void search_stages(SearchProblem& problem, const SearchOptions& options);
+// The front of score and memory, varied axis by axis, after TensorOpt's frontier tracking (frontier.cpp).
+void search_frontier(SearchProblem& problem, const SearchOptions& options);
+// GPUs handed out a prime factor at a time, after double recursive search (bisection.cpp).
+void search_bisection(SearchProblem& problem, const SearchOptions& options);
 
 }  // namespace echelon

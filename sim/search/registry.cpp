@@ -12,6 +12,9 @@ std::span<const SearchMethod> search_methods() {
       {"evolutionary", "a population with crossover and mutation", search_evolutionary},
       {"annealing", "simulated annealing from point to neighbour", search_annealing},
       {"descent", "steepest descent from random points", search_descent},
+      {"stages", "dynamic programming over stages for every choice inside them", search_stages},
+      {"frontier", "the front of score and memory, axis by axis", search_frontier},
+      {"bisection", "GPUs handed out a prime factor at a time", search_bisection},
   });
   return methods;
 }

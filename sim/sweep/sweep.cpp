@@ -23,15 +23,13 @@ struct Batch {
 };
 using BatchPointer = std::shared_ptr<Batch>;
 
-void evaluate(PointEvaluator& evaluator, Batch& batch) {
-  const Space& space = evaluator.space();
-  for (std::int64_t point = batch.first; point < batch.last; ++point) {
-    const auto digits = space.digits(point);
-    if (space.includes(digits)) batch.rows.push_back(row_of(point, digits, evaluator.evaluate(digits)));
-  }
+}  // namespace
+
+void add_row(PointEvaluator& evaluator, std::int64_t point, std::vector<Row>& rows) {
+  const auto digits = evaluator.space().digits(point);
+  if (evaluator.space().includes(digits)) rows.push_back(row_of(point, digits, evaluator.evaluate(digits)));
 }
 
-// The last row of a file that is continued must be what would be written now.
 void check_last_row(PointEvaluator& evaluator, const RowSink& sink) {
   if (sink.last_line().empty()) return;
   const std::int64_t point = sink.next_point() - 1;
@@ -43,8 +41,6 @@ void check_last_row(PointEvaluator& evaluator, const RowSink& sink) {
   throw InputError({"point " + std::to_string(point), 0, 0}, "the row that was written is not what comes out now",
                    "expected the profiles and models that the sweep began with, or --restart");
 }
-
-}  // namespace
 
 std::string sweep_identity(const SpaceDocument& document) {
   return fmt::format("echelon {}, {} columns, --set [{}]\n{}", ECHELON_VERSION, value_columns().size(),
@@ -70,7 +66,8 @@ void run_sweep(const SpaceDocument& document, RowSink& sink, const SweepOptions&
     return batch;
   };
   const auto work = [&](BatchPointer batch) {
-    evaluate(*evaluators.local(), *batch);
+    PointEvaluator& evaluator = *evaluators.local();
+    for (std::int64_t point = batch->first; point < batch->last; ++point) add_row(evaluator, point, batch->rows);
     return batch;
   };
   const auto write = [&](const BatchPointer& batch) {

@@ -24,4 +24,10 @@ std::string sweep_identity(const SpaceDocument& document);
 // the last row that the sink has is no longer what the program says of that point (a profile or a model changed).
 void run_sweep(const SpaceDocument& document, RowSink& sink, const SweepOptions& options);
 
+// The row of a combination, if the conditions include it.
+void add_row(PointEvaluator& evaluator, std::int64_t point, std::vector<Row>& rows);
+
+// Throws InputError where the last row of a sink that is continued is not what would be written now.
+void check_last_row(PointEvaluator& evaluator, const RowSink& sink);
+
 }  // namespace echelon

@@ -19,6 +19,12 @@ LayerProgram tensor_parallel(const Block& block, const Strategy& strategy);
 // collectives that bring tensors from the layout of their producer to that of their reader.
 LayerProgram graph_parallel(const Block& block, const Strategy& strategy);
 
+// Tensor parallelism in two or two and a half dimensions (TensorMode): tokens and features of every tensor divided over
+// a grid of ranks, weights in its blocks, products in as many turns as the grid has columns. What is sent for a layer
+// of hidden size h on b s tokens is (7 b s h / d + 12 h^2) / q elements by each rank forward and twice that backward
+// (arXiv:2104.05343, table 1, d = 1), beside norms, biases and the sum of gradients over d layers of the grid.
+LayerProgram grid_parallel(const Block& block, const TensorGrid& grid);
+
 // Attention over a sequence that cp ranks share, by Strategy::context_exchange. Tokens are divided by the caller
 // (tokens of a rank = micro-batch * sequence / cp).
 void context_parallel(LayerProgram& program, const Strategy& strategy);

@@ -185,10 +185,19 @@ LayerProgram tensor_parallel(const Block& block, const Strategy& strategy) {
   return TensorPass(block, strategy).run();
 }
 
-LayerProgram local_program(const Block& block, const Strategy& strategy) {
+namespace {
+
+LayerProgram divided_program(const Block& block, const Strategy& strategy) {
   const bool of_graph = num_vertices(block.graph) > 0 && block.graph[0].tensors.has_value();
-  LayerProgram program =
-      of_graph && strategy.mesh.tensor > 1 ? graph_parallel(block, strategy) : tensor_parallel(block, strategy);
+  if (of_graph && strategy.mesh.tensor > 1) return graph_parallel(block, strategy);
+  const auto grid = tensor_grid(strategy);
+  return grid ? grid_parallel(block, *grid) : tensor_parallel(block, strategy);
+}
+
+}  // namespace
+
+LayerProgram local_program(const Block& block, const Strategy& strategy) {
+  LayerProgram program = divided_program(block, strategy);
   context_parallel(program, strategy);
   expert_parallel(program, strategy);
   program.entry = block.entry;

@@ -66,7 +66,7 @@ bool DataSharding::gathers_in_forward(const MicroBatchTurn& turn) const {
 }
 
 bool DataSharding::reduces_every_micro_batch() const {
-  return updates_every_micro_batch_ || (gathers_by_layer() && !gathers_once()) ||
+  return updates_every_micro_batch_ || (gathers_by_layer() && !accumulates_whole() && !gathers_once()) ||
          (sharding_ == Sharding::zero2 && replicas() > 1);
 }
 

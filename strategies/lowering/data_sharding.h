@@ -34,9 +34,11 @@ class DataSharding {
   // PyTorch's pipelining turn resharding and reduction off until the last backward).
   bool gathers_once() const { return strategy_.mesh.pipeline > 1; }
   bool keeps_gathered() const;
-  // Whether whole gradients add up over the micro-batches until they are reduced: in a pipeline. Else each
-  // micro-batch's are reduced at once.
-  bool accumulates_whole() const { return gathers_by_layer() && gathers_once() && replicas() > 1; }
+  // Whether whole gradients add up over the micro-batches until they are reduced: in a pipeline, and where the strategy
+  // says so. Else each micro-batch's are reduced at once.
+  bool accumulates_whole() const {
+    return gathers_by_layer() && (gathers_once() || strategy_.accumulates_unsharded) && replicas() > 1;
+  }
   Bytes unsharded_gradients(double elements) const;  // in the format that they are reduced in
   // Whether several ranks share one copy of the dense parameters.
   bool shares_parameters() const { return groups_.front().shard.ranks > 1; }

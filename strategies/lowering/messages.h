@@ -49,7 +49,9 @@ class StageMessages {
   WorkId assembly_work(std::size_t rank, std::size_t stage, std::size_t from, std::int32_t slice);
   const RankKind& kind_of(std::size_t rank) const;
   // Whether the message is a rank's own share alone.
-  bool divides() const { return input_.strategy.sequence_parallel || input_.strategy.divides_messages; }
+  bool divides() const {
+    return input_.strategy.sequence_parallel || input_.strategy.divides_messages || tensor_grid(input_.strategy);
+  }
 
   LoweringInput input_;
   const StageShare& share_;

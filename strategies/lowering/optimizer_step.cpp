@@ -20,7 +20,7 @@ TaskId last_before_optimizer(const Program& program) {
 
 OptimizerStep::OptimizerStep(const LoweringInput& input, const StageShare& share, const DataSharding& sharding,
                              OffloadTraffic& offload, Lowering& into)
-    : input_(input), share_(share), sharding_(sharding), offload_(offload), into_(into) {}
+    : input_(input), share_(share), sharding_(sharding), rounds_(input), offload_(offload), into_(into) {}
 
 void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reduction) {
   const StageState state = share_.rank_state(rank);
@@ -44,6 +44,7 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   if (last_reduction) program.depend(reference(rank, *last_reduction));
   if (const auto last = offload_.last_shed(rank)) program.depend(reference(rank, *last));
   wait_for_all_ranks(rank);
+  synchronise_groups(rank, closing, state);
   offload_.move_weights(rank, closing, state);
   if (sharding_.updates_sharded_weights() && !input_.strategy.overlap_parameter_gather)
     program.append(task_of(closing, TaskKind::parameter_gather, Stream::compute,
@@ -51,6 +52,8 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   into_.parameters.push_back(state.dense + state.routed);
   into_.resident.push_back(sharding_.resident_memory(state));
   into_.resident.back()[static_cast<std::size_t>(MemoryCategory::parameters)] += older_weights(rank, state);
+  into_.resident.back()[static_cast<std::size_t>(MemoryCategory::optimizer)] +=
+      rounds_.kept(sharding_.owned_elements(state));
   into_.host_memory.push_back(offload_.host_memory(rank, state));
 }
 
@@ -74,6 +77,16 @@ void OptimizerStep::wait_for_all_ranks(std::size_t rank) {
     const TaskId last = other < rank ? last_before_optimizer(theirs) : last_compute(theirs, last_task(theirs));
     into_.graph.programs[rank].depend(reference(other, last));
   }
+}
+
+// Once the inner optimizer has stepped, and before sharded weights are gathered again.
+void OptimizerStep::synchronise_groups(std::size_t rank, const Action& closing, const StageState& state) {
+  if (!rounds_.closes()) return;
+  const double elements = sharding_.owned_elements(state);
+  Program& program = into_.graph.programs[rank];
+  program.append(task_of(closing, TaskKind::gradient_reduce, Stream::compute,
+                         add_work(into_, rank, rounds_.synchronisation(rank, elements))));
+  program.effect({MemoryCategory::communication, rounds_.deltas(elements), Bytes(0), Bytes(0)});
 }
 
 // First and last stage hold copies of a tied table and add up their gradients.

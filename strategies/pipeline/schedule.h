@@ -104,6 +104,7 @@ struct ScheduleCosts {
   double communication = 0;                    // of one message between ranks
   double memory_limit = 0;                     // activations of a rank in micro-batches of its chunks; 0 = none
   double weight_share = 1;                     // of a chunk's activations that only its weight gradient frees
+  bool keeps_layout = false;                   // searched: loops alone, where it matters which stage lies on which rank
   StageCost output{0, 0, 0};                   // of one rank's share of a divided output layer
 
   const StageCost& of(std::int64_t stage) const { return stages[static_cast<std::size_t>(stage) % stages.size()]; }

@@ -17,7 +17,7 @@ class Search {
   Schedule run() {
     for (const auto& kind : enum_names<ScheduleKind>) offer_named(kind.value);
     for (const StageLayout layout : {StageLayout::loop, StageLayout::wave})
-      if (shape_.chunks > 1 || layout == StageLayout::loop) offer_greedy(layout);
+      if (layout == StageLayout::loop || (shape_.chunks > 1 && !costs_.keeps_layout)) offer_greedy(layout);
     improve();
     return std::move(best_);
   }
@@ -49,6 +49,7 @@ class Search {
   void offer_named(ScheduleKind kind) {
     const ScheduleRow& row = schedule_row(kind);
     if (kind == ScheduleKind::searched || row.layout == StageLayout::bidirectional || shape_.slices > 1) return;
+    if (costs_.keeps_layout && row.layout != StageLayout::loop) return;
     if (chunk_refusal(kind, shape_.chunks) || rank_refusal(kind, shape_)) return;
     if (fitting_micro_batches(kind, shape_) != shape_.micro_batches) return;
     offer(row.build(shape_, costs_));

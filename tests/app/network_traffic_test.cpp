@@ -1,5 +1,7 @@
 #include "sim/app/network_traffic.h"
 
+#include <set>
+
 #include "sim/app/simulate.h"
 #include "sim/interop/hf_config.h"
 #include "tests/catch.h"
@@ -10,10 +12,24 @@ namespace {
 
 const std::string scenarios = std::string(ECHELON_SOURCE_DIR) + "/scenarios/";
 
-double iteration(const std::string& file, const std::vector<std::string>& overrides) {
+Result result_of(const std::string& file, const std::vector<std::string>& overrides,
+                 ReplayKind kind = ReplayKind::folded) {
   const Scenario scenario = load_scenario(
       scenarios + file, overrides, [](const Value& config) { return build_transformer(transformer_from_hf(config)); });
-  return std::get<Result>(simulate(scenario)).iteration.value();
+  return std::get<Result>(simulate(scenario, Detail::totals, {kind, 1}));
+}
+
+double iteration(const std::string& file, const std::vector<std::string>& overrides) {
+  return result_of(file, overrides).iteration.value();
+}
+
+std::string error_of(const std::string& file, const std::vector<std::string>& overrides) {
+  try {
+    iteration(file, overrides);
+  } catch (const InputError& error) {
+    return error.problem();
+  }
+  return "";
 }
 
 const std::string many_nodes = "examples/llama3-70b-512-h100.yaml";
@@ -48,6 +64,89 @@ TEST_CASE("tensor-parallel groups that are scattered over nodes pay for it, shar
 TEST_CASE("a placement that does not fit is refused where it stands") {
   CHECK_THROWS_AS(iteration(many_nodes, {flow, "cluster.placement_list=[0, 1]"}), InputError);
   CHECK_THROWS_AS(iteration(many_nodes, {flow, "cluster.topology={network: {family: none}}"}), InputError);
+}
+
+TEST_CASE("every rank on its own sends what the folded replay sends") {
+  for (const std::string& file : {many_nodes, sharded}) {
+    const Result full = result_of(file, {flow}, ReplayKind::full);
+    CHECK(full.iteration == result_of(file, {flow}).iteration);
+    CHECK(full.iteration.value() == Approx(result_of(file, {}, ReplayKind::full).iteration.value()).epsilon(1e-3));
+    REQUIRE(full.ranks);
+    CHECK(!full.ranks->pace);
+  }
+}
+
+TEST_CASE("a rank and a link that hold all back are named") {
+  const std::string narrow = "cluster.topology={network: {family: fat_tree, nodes_per_leaf: 1, oversubscription: [8]}}";
+  const Result slow = result_of(sharded, {flow, narrow, "faults=[{rank: 20, link_factor: 3}]"}, ReplayKind::full);
+  CHECK(slow.iteration > result_of(sharded, {flow, narrow}, ReplayKind::full).iteration);
+  REQUIRE(slow.ranks->pace);
+  CHECK(slow.ranks->pace->place.rank == 20);
+  REQUIRE(slow.ranks->link);
+  const bool uplink = slow.ranks->link->from.find("leaf") == 0 || slow.ranks->link->to.find("leaf") == 0;
+  CHECK(uplink);
+  CHECK(slow.ranks->link->held > Seconds(0));
+}
+
+TEST_CASE("with an adapter down its neighbour carries twice as much, from its time on") {
+  // All of a node's GPUs reduce at once, so that the node's traffic lasts until two GPUs' parts have left by one
+  // adapter.
+  const double whole = iteration(sharded, {flow});
+  const double broken = iteration(sharded, {flow, "faults=[{part: n1.nic2}]"});
+  CHECK(broken > whole);
+  const double later =
+      iteration(sharded, {flow, "faults=[{part: n1.nic2, from_s: " + std::to_string(whole / 2) + "}]"});
+  CHECK(later > whole);
+  CHECK(later < broken);
+  CHECK(iteration(sharded, {flow, "faults=[{part: n1.nic2, from_s: 1000}]"}) == whole);
+  const Result full = result_of(sharded, {flow, "faults=[{part: n1.nic2}]"}, ReplayKind::full);
+  CHECK(full.iteration.value() == Approx(broken).epsilon(0.02));
+}
+
+TEST_CASE("one of two spines down halves what lies between leaves") {
+  const std::string two =
+      "cluster.topology={network: {family: fat_tree, nodes_per_leaf: 1, spines: 2, oversubscription: [4]}}";
+  const std::string one =
+      "cluster.topology={network: {family: fat_tree, nodes_per_leaf: 1, spines: 2, oversubscription: [8]}}";
+  CHECK(iteration(sharded, {flow, two, "faults=[{part: spine1}]"}) ==
+        Approx(iteration(sharded, {flow, one})).epsilon(1e-3));
+}
+
+TEST_CASE("a network that falls apart is refused with its cut") {
+  const std::string error = error_of(
+      sharded, {flow, "cluster.topology={network: {family: fat_tree, nodes_per_leaf: 1}}", "faults=[{part: leaf1}]"});
+  CHECK(error.find("no way from ") == 0);
+  CHECK(error.find("cut by ") != std::string::npos);
+  CHECK(error.find("leaf1") != std::string::npos);
+  CHECK(error_of(sharded, {flow, "faults=[{part: leef1}]"}).find("no part 'leef1'") == 0);
+}
+
+TEST_CASE("another job slows this one where they share links, and how much is said") {
+  const std::string narrow =
+      "cluster.topology={network: {family: fat_tree, nodes_per_leaf: 8, spines: 2, oversubscription: [8]}}";
+  const std::string room = "cluster.cluster_gpus=1024";
+  const double alone = iteration(sharded, {flow, narrow, room, "cluster.placement=fragmented"});
+  double last = alone;
+  std::string nodes;
+  const Scenario scenario =
+      load_scenario(scenarios + sharded, {flow, narrow, room, "cluster.placement=fragmented"},
+                    [](const Value& config) { return build_transformer(transformer_from_hf(config)); });
+  const Cluster cluster = cluster_of(scenario);
+  std::set<std::int32_t> ours;
+  for (const VertexId gpu : cluster.gpu_of) ours.insert(cluster.topology.vertex(gpu).node);
+  for (std::int32_t node = 0; node < 128; ++node)
+    if (ours.count(node) == 0) nodes += (nodes.empty() ? "" : ", ") + std::to_string(node);
+  for (const char* every : {"400", "0"}) {
+    const Result shared = result_of(
+        sharded, {flow, narrow, room, "cluster.placement=fragmented",
+                  std::string("background=[{megabytes: 4000, every_ms: ") + every + ", nodes: [" + nodes + "]}]"});
+    REQUIRE(shared.alone);
+    CHECK(shared.alone->value() == alone);
+    CHECK(shared.iteration.value() > last);
+    last = shared.iteration.value();
+  }
+  CHECK(error_of(sharded, {flow, "background=[{megabytes: 1, nodes: [0, 1]}]"}).find("node 0 runs this") == 0);
+  CHECK(error_of(sharded, {flow, "background=[{megabytes: 1, nodes: [900, 901]}]"}).find("no node 900") == 0);
 }
 
 }  // namespace echelon

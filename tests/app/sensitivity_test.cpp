@@ -28,7 +28,7 @@ double elasticity(const std::vector<Sensitivity>& all, const std::string& name) 
 }
 
 std::vector<Sensitivity> of(const Scenario& scenario) {
-  return std::get<std::vector<Sensitivity>>(sensitivities(scenario));
+  return std::get<Sensitivities>(sensitivities(scenario)).time;
 }
 
 }  // namespace
@@ -67,9 +67,43 @@ TEST_CASE("memory matters where the strategy may use it") {
     if (entry.name == "hbm_capacity") CHECK(entry.at_less > entry.as_is);
 }
 
+TEST_CASE("money hangs on the rent in full, and on the hardware as the time does") {
+  const Scenario scenario = scenario_of("{profile: dgx-a100-80g, nodes: 4}", "{tensor_parallel: 4}");
+  const auto all = std::get<Sensitivities>(sensitivities(scenario));
+  CHECK(all.tokens == 1e9);
+  REQUIRE(all.money.size() == all.time.size() + 1);
+  CHECK(elasticity(all.money, "usd_per_gpu_hour") == Approx(1));
+  for (const Sensitivity& entry : all.time)
+    CHECK(elasticity(all.money, entry.name) == Approx(entry.elasticity).margin(1e-9));
+}
+
+TEST_CASE("bought hardware and its electricity share the money of a run") {
+  // 30,000 USD with 20 % for the network over 4 years of 8766 hours: 1.0267 USD an hour. 1 kW at 1.2 times its power
+  // and 0.1 USD: 0.12 USD. So the price has 0.8953 of the money and electricity 0.1047, of which 0.2 / 1.2 is overhead.
+  Scenario scenario = scenario_of("{profile: dgx-a100-80g, nodes: 1}", "{tensor_parallel: 4}");
+  TrainingRun run;
+  run.tokens = 1e12;
+  run.usd_per_gpu = 30000;
+  run.network_share = 0.2;
+  run.years = 4;
+  run.usd_per_kwh = 0.1;
+  run.pue = 1.2;
+  run.watts_per_gpu = Watts(1000);
+  scenario.training_run = run;
+  const auto money = std::get<Sensitivities>(sensitivities(scenario)).money;
+  const double price = 36000 / (4 * 8766.0);
+  const double share = price / (price + 0.12);
+  CHECK(elasticity(money, "usd_per_gpu") == Approx(share).epsilon(1e-3));
+  CHECK(elasticity(money, "network_share") == Approx(share / 6).epsilon(1e-3));
+  CHECK(elasticity(money, "years") == Approx(-share).epsilon(1e-3));
+  CHECK(elasticity(money, "usd_per_kwh") == Approx(1 - share).epsilon(1e-3));
+  CHECK(elasticity(money, "pue - 1") == Approx((1 - share) / 6).epsilon(1e-3));
+  for (const Sensitivity& entry : money) CHECK(entry.name != "usd_per_gpu_hour");
+}
+
 TEST_CASE("a tornado has its widest bar first, and the numbers beside it") {
-  const std::vector<Sensitivity> all = {{"peak", "rate", -0.75, Seconds(10), Seconds(12), Seconds(8.4)},
-                                        {"latency", "of messages", 0.1, Seconds(10), Seconds(9.8), Seconds(10.25)}};
+  const Sensitivities all = {
+      {{"peak", "rate", -0.75, 10, 12, 8.4}, {"latency", "of messages", 0.1, 10, 9.8, 10.25}}, {}, 1e9};
   const std::string text = sensitivities_to_text(all, false);
   // 2 s of 10 s, the largest change, fill the 24 cells of a half; 1.6 s take 19.2 of them.
   std::string expected = "  peak                 -0.750   +20.0 %   -16.0 %       ";
@@ -78,5 +112,5 @@ TEST_CASE("a tornado has its widest bar first, and the numbers beside it") {
   for (int i = 0; i < 24; ++i) expected += "█";
   CAPTURE(text);
   CHECK(text.find(expected + "  rate\n") != std::string::npos);
-  CHECK(sensitivities_to_json(all)[0]["elasticity"] == -0.75);
+  CHECK(time_sensitivities_to_json(all)[0]["elasticity"] == -0.75);
 }

@@ -68,6 +68,29 @@ TEST_CASE("Kendall's tau ranks rows of one model and cluster, and the median is 
   CHECK(*report.summaries[0].kendall_tau == Approx(0));  // median of 1 and -1
 }
 
+TEST_CASE("a pick counts where what is predicted fastest took 3 % more than the fastest at most") {
+  // Measured 1, 2, 3 and 4 s for one batch. Who is told that the second is fastest loses 100 %, the first 0 %; the
+  // first is not picked where it is predicted not to fit.
+  const auto with_fastest = [](double fastest, bool first_fits) {
+    return [=](const Scenario& scenario) -> Outcome {
+      const double measured = *scenario.measured.iteration_time_s;
+      Prediction prediction = taking(measured == fastest ? 0.5 : measured);
+      prediction.fits = first_fits || measured > 1;
+      return prediction;
+    };
+  };
+  const auto near_picks = [&](double fastest, bool first_fits) {
+    const auto report = validate(numbered_rows(4), usual_library(), with_fastest(fastest, first_fits));
+    CHECK(report.summaries[0].pick_groups == 1);
+    return report.summaries[0].near_picks;
+  };
+  CHECK(near_picks(1, true) == 1);
+  CHECK(near_picks(2, true) == 0);
+  CHECK(near_picks(1, false) == 0);
+  const auto report = validate(numbered_rows(4), usual_library(), with_fastest(1, true));
+  CHECK(summary_markdown(report).find("| 1/1 |") != std::string::npos);
+}
+
 TEST_CASE("a row that cannot be translated, one refused and one too large each say why") {
   auto rows = numbered_rows(3);
   rows[0].tp.reset();

@@ -1,5 +1,6 @@
 // How fast the program predicts: whole strategies, events of the engine, every rank on its own, and scenario files.
 #include <benchmark/benchmark.h>
+#include <malloc.h>
 
 #include <stdexcept>
 #include <string>
@@ -115,4 +116,14 @@ BENCHMARK(read_scenario)->Unit(benchmark::kMicrosecond);
 
 }  // namespace echelon
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+#ifdef __GLIBC__
+  // As the program does (sim/cli/main.cpp).
+  mallopt(M_MMAP_THRESHOLD, 1 << 25);
+  mallopt(M_TRIM_THRESHOLD, 1 << 28);
+#endif
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

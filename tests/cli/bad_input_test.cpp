@@ -248,7 +248,8 @@ TEST_CASE("recompute and layers that cannot be") {
   refuse({"run", with("recompute: {kind: full, operators: [norm]}")}, {"no operators for other kinds"});
   refuse({"run", with("stage_layers: [a]")}, {"s.yaml:18:"});
   refuse({"run", with("stage_layers: balance")}, {"s.yaml:18:"});
-  refuse({"run", with("rank_layers: [[0-11], [1]]")}, {"s.yaml:18:16:", "lists 2 ranks", "pipeline_parallel 2 would do"});
+  refuse({"run", with("rank_layers: [[0-11], [1]]")},
+         {"s.yaml:18:16:", "lists 2 ranks", "pipeline_parallel 2 would do"});
   refuse({"run", with("rank_layers: [[0-3, 3-11]]")}, {"s.yaml:18:23:", "layer 3 on rank 0 and on rank 0"});
   refuse({"run", with("rank_layers: [[0-3, 5-11]]")}, {"s.yaml:18:16:", "leaves out 4", "4 on rank 0 would do"});
   refuse({"run", with("rank_layers: [[0-12]]")}, {"s.yaml:18:18:", "names layer 12", "layers 0 to 11 would do"});

@@ -80,6 +80,36 @@ bool kill_program_when(const std::function<bool()>& due, const std::vector<std::
   return WIFSIGNALED(status);
 }
 
+StartedCommand::StartedCommand(std::vector<std::string> command) {
+  std::vector<char*> argv;
+  for (std::string& word : command) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  process_ = fork();
+  if (process_ < 0) throw std::runtime_error("fork failed");
+  if (process_ > 0) return;
+  const int nowhere = open("/dev/null", O_RDWR);
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(nowhere, stream);
+  execvp(argv[0], argv.data());
+  _exit(127);
+}
+
+StartedCommand::~StartedCommand() {
+  if (has_ended()) return;
+  kill(process_, SIGKILL);
+  wait();
+}
+
+bool StartedCommand::has_ended() {
+  ended_ = ended_ || waitpid(process_, &status_, WNOHANG) == process_;
+  return ended_;
+}
+
+int StartedCommand::wait() {
+  if (!ended_) waitpid(process_, &status_, 0);
+  ended_ = true;
+  return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
+}
+
 ScratchFolder::ScratchFolder() {
   std::string name = (std::filesystem::temp_directory_path() / "echelon-test-XXXXXX").string();
   if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no scratch folder");

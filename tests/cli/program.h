@@ -23,6 +23,26 @@ ProgramRun run_program(const std::vector<std::string>& arguments, const std::fil
 // Starts the program and kills it (SIGKILL) once `due` says so, unless it has ended by then: whether it was killed.
 bool kill_program_when(const std::function<bool()>& due, const std::vector<std::string>& arguments);
 
+// A started command, so that a test can do things to it meanwhile; killed with the object unless it has ended. Its
+// output is lost.
+class StartedCommand {
+ public:
+  explicit StartedCommand(std::vector<std::string> command);
+  ~StartedCommand();
+  StartedCommand(const StartedCommand&) = delete;
+  StartedCommand& operator=(const StartedCommand&) = delete;
+
+  int process() const { return process_; }
+  bool has_ended();
+  // The exit code, as in ProgramRun.
+  int wait();
+
+ private:
+  int process_ = -1;
+  int status_ = -1;
+  bool ended_ = false;
+};
+
 // A folder of its own, gone with the object.
 class ScratchFolder {
  public:

@@ -38,3 +38,43 @@ TEST_CASE("search refuses methods and objectives that are none, and tells where 
   CHECK(run_program({"search", std::string(ECHELON_SOURCE_DIR) + "/scenarios/published/bloom-176b.yaml"}).exit_code ==
         2);
 }
+
+TEST_CASE("search finds the cluster that keeps a deadline and a budget, and run agrees on days and money") {
+  const std::string file = std::string(ECHELON_SOURCE_DIR) + "/scenarios/examples/cluster-for-a-deadline.yaml";
+  const ProgramRun run = run_program({"search", file, "--objective", "cost", "--json"});
+  CAPTURE(run.output);
+  REQUIRE(run.exit_code == 0);
+  const auto json = nlohmann::json::parse(run.output);
+  REQUIRE(json["found"].size() == 1);
+  const auto& found = json["found"][0];
+  CHECK(found["training_run"]["days"] <= 30);
+  CHECK(found["training_run"]["rented_usd"] <= 850000);
+  CHECK(json["limited"]["max_gpus"]["points"] > 0);
+  std::vector<std::string> arguments = {"run", file, "--json"};
+  for (const auto& set : found["set"]) arguments.insert(arguments.end(), {"--set", set.get<std::string>()});
+  const auto result = nlohmann::json::parse(run_program(arguments).output);
+  CHECK(result["training_run"]["days"] == found["training_run"]["days"]);
+  CHECK(result["training_run"]["rented_usd"] == found["training_run"]["rented_usd"]);
+
+  const ProgramRun none = run_program({"search", file, "--deadline", "1"});
+  CHECK(none.exit_code == 1);
+  CHECK(none.output.find("points take too long, ") != std::string::npos);
+  CHECK(run_program({"search", file, "--deadline", "-1"}).exit_code == 2);
+  const ProgramRun unknown = run_program({"search", scenario, "--deadline", "30"});
+  CHECK(unknown.exit_code == 2);
+  CHECK(unknown.output.find("--tokens") != std::string::npos);
+}
+
+TEST_CASE("search --sensitivity charts time and money of what it found") {
+  const std::vector<std::string> search = {"search", scenario, "--tokens", "3e11", "--sensitivity"};
+  const ProgramRun text = run_program(search);
+  CAPTURE(text.output);
+  CHECK(text.output.find("What the time hangs on") != std::string::npos);
+  CHECK(text.output.find("What the money for 3e+11 tokens hangs on") != std::string::npos);
+  std::vector<std::string> with_json = search;
+  with_json.push_back("--json");
+  const auto found = nlohmann::json::parse(run_program(with_json).output)["found"][0];
+  CHECK(found["sensitivity"].size() == 7);
+  CHECK(found["money_sensitivity"].size() == 8);
+  CHECK(found["money_sensitivity"][0]["number"] == "usd_per_gpu_hour");
+}

@@ -66,8 +66,48 @@ TEST_CASE("what tells ranks apart is read", "[config]") {
   CHECK(scenario.faults[1].link_factor == 4);
 }
 
+TEST_CASE("what befalls the network is read", "[config]") {
+  const Scenario scenario =
+      scenario_of(with("nodes: 2}", "nodes: 2, network: flow}") +
+                  "faults:\n"
+                  "  - {part: leaf0}\n"
+                  "  - {link: [n1.nic0, leaf0], from_s: 0.5}\n"
+                  "background:\n"
+                  "  - {name: other, collective: all_gather, megabytes: 100, every_ms: 20, nodes: "
+                  "[4, 5], ranks_per_node: 1, seed: 3}\n");
+  CHECK(scenario.faults.empty());
+  REQUIRE(scenario.link_faults.size() == 2);
+  CHECK(scenario.link_faults[0].part == "leaf0");
+  CHECK(scenario.link_faults[0].other.empty());
+  CHECK(scenario.link_faults[1].part == "n1.nic0");
+  CHECK(scenario.link_faults[1].other == "leaf0");
+  CHECK(scenario.link_faults[1].from == Time::from_picoseconds(500'000'000'000));
+  REQUIRE(scenario.background.size() == 1);
+  const BackgroundJob& job = scenario.background[0];
+  CHECK(job.kind == CollectiveKind::all_gather);
+  CHECK(job.bytes == Bytes(100e6));
+  CHECK(job.every.value() == Approx(0.02));
+  CHECK(job.nodes == std::vector<std::int64_t>{4, 5});
+  CHECK(job.ranks_per_node == 1);
+  CHECK(job.seed == 3);
+}
+
 TEST_CASE("a fault that cannot be is refused at its place", "[config]") {
   const std::string measured = "measured: {iteration_time_s: 2.84, peak_memory_gib: 82.4}\n";
+  CHECK(error_with(measured, "faults: [{part: leaf0}]") ==
+        "doc:14:10: faults[0] is a fault of links, which network: analytic does not know; expected cluster.network: "
+        "flow");
+  CHECK(error_with(measured, "faults: [{part: leaf0, rank: 3}]") ==
+        "doc:14:10: faults[0] names several things; expected one of 'rank', 'part' and 'link'");
+  CHECK(error_with(measured, "faults: [{compute_factor: 2}]") ==
+        "doc:14:10: faults[0] names nothing; expected one of 'rank', 'part' and 'link'");
+  CHECK(error_with(measured, "faults: [{link: [leaf0]}]") == "doc:14:17: a link of 1 parts; expected two names");
+  CHECK(error_with(measured, "background: [{megabytes: 1, nodes: [4, 5]}]") ==
+        "doc:14:14: background[0] shares links, which network: analytic does not know; expected cluster.network: flow");
+  CHECK(error_with(measured, "background: [{megabytes: 1, nodes: [4]}]") ==
+        "doc:14:36: a job of fewer than two nodes; expected two at least: others do not meet");
+  CHECK(error_with(measured, "background: [{megabytes: 1, nodes: [4, 4]}]") ==
+        "doc:14:40: node 4 twice; expected each node once");
   CHECK(error_with(measured, "faults: [{rank: 16, link_factor: 2}]") ==
         "doc:14:17: faults[0] is rank 16 of 16 GPUs; expected 0 to 15");
   CHECK(error_with(measured, "faults: [{rank: 3, from_s: 1}]") ==

@@ -69,6 +69,23 @@ TEST_CASE("where the vocabulary lies", "[config]") {
   CHECK(strategy_error("vocabulary_parallel: vocab-2").find("vocab_2") != std::string::npos);
 }
 
+TEST_CASE("grids and local groups are read", "[config]") {
+  const Strategy s = strategy_of(
+      "tensor_parallel: 32, tensor_mode: 2.5d, tensor_depth: 2, local_groups: 4, synchronize_every: 500, "
+      "outer_optimizer: average, accumulates_unsharded: true");
+  CHECK(s.tensor_mode == TensorMode::two_and_a_half_d);
+  CHECK(s.tensor_depth == 2);
+  CHECK(s.mesh.local_groups == 4);
+  CHECK(s.local_steps.every == 500);
+  CHECK(s.local_steps.optimizer == OuterOptimizer::average);
+  CHECK(s.accumulates_unsharded);
+  CHECK(strategy_of("").tensor_mode == TensorMode::one_d);
+  CHECK(strategy_of("").mesh.local_groups == 1);
+  CHECK(strategy_error("tensor_mode: 3d").find("doc:1:15: tensor_mode is '3d'") == 0);
+  CHECK(strategy_error("synchronize_every: 0").find("expected an integer from 1") != std::string::npos);
+  CHECK(strategy_error("outer_optimizer: nestorov").find("did you mean 'nesterov'?") != std::string::npos);
+}
+
 TEST_CASE("every strategy key arrives", "[config]") {
   const Strategy s = strategy_of(
       "framework: megatron, data_parallel: 2, tensor_parallel: 3, pipeline_parallel: 4, context_parallel: 5, "

@@ -43,6 +43,16 @@ Network odd_system(std::mt19937_64& random) {
   network.nvls_latency = microseconds(between(1, 100));
   network.call_floor = microseconds(between(0, 50));
   network.congestion = between(0, 1);
+  network.rooted_slot = microseconds(between(0, 20));
+  network.rooted_ll128_step = microseconds(between(0, 50));
+  network.rooted_simple_step = microseconds(between(0, 500));
+  network.rooted_ll128_share = between(0.1, 1);
+  network.library_version = random() % 2 == 0 ? 22304 : 21800;
+  network.switch_reduction = random() % 2 == 0;
+  const auto& algorithms = enum_names<CollectiveAlgorithm>;
+  const auto& protocols = enum_names<CollectiveProtocol>;
+  if (random() % 2 == 0) network.forced_algorithm = algorithms[random() % algorithms.size()].value;
+  if (random() % 3 == 0) network.forced_protocol = protocols[random() % protocols.size()].value;
   return network;
 }
 
@@ -79,7 +89,7 @@ TEST_CASE("time never falls with size, and a reduce-scatter is never dearer than
         CHECK(now >= before);
         CHECK(now > Seconds(0));
         before = now;
-        if (kind.value == CollectiveKind::reduce_scatter)
+        if (kind.value == CollectiveKind::reduce_scatter && !network.forced_algorithm && !network.forced_protocol)
           CHECK(now <= time_of(network, CollectiveKind::all_reduce, group, bytes));
       }
     }
@@ -93,6 +103,9 @@ TEST_CASE("the same nodes and more of them are never cheaper") {
     const std::int64_t per_node = std::int64_t{1} << (random() % 4);
     const double bytes = std::exp2(static_cast<double>(random() % 34));
     for (const auto& kind : enum_names<CollectiveKind>) {
+      // A longer chain takes LL128 where a shorter one takes Simple: 16 MiB take 3.7 ms on 16 nodes of ABCI's V100s and
+      // 2.5 ms on 32.
+      if (kind.value == CollectiveKind::broadcast || kind.value == CollectiveKind::reduce) continue;
       Seconds before;
       for (std::int64_t nodes = per_node > 1 ? 1 : 2; nodes <= 512; nodes *= 2) {
         const Seconds now = time_of(network, kind.value, {nodes * per_node, per_node}, bytes);
@@ -122,6 +135,77 @@ TEST_CASE("a broadcast costs a step whatever the nodes, and moves the vector onc
         Approx(time_of(network, CollectiveKind::broadcast, {128, 8}, 8).value()));
   const double bytes = 1e12;
   CHECK(time_of(network, CollectiveKind::reduce, {8, 8}, bytes).value() == Approx(bytes / 235e9).epsilon(0.02));
+}
+
+TEST_CASE("between nodes a broadcast waits for its chain") {
+  Network network = eight_by_eight();
+  network.rooted_slot = microseconds(5);
+  network.rooted_ll128_step = microseconds(10);
+  network.rooted_simple_step = microseconds(100);
+  network.rooted_ll128_share = 0.5;
+  const auto broadcast = [&](std::int64_t nodes, double bytes) {
+    return time_of(network, CollectiveKind::broadcast, {8 * nodes, 8}, bytes).value() * 1e6;
+  };
+  // A call takes 6.6 + 2.7 us (NCCL's LL base and network step). 8 KiB are two messages; 16 KiB and more ranks / 8 of
+  // them: 2 on 2 nodes, 4 on 4.
+  const double call = 6.6 + 2.7;
+  CHECK(broadcast(2, 8192) == Approx(call + 2 * 5));
+  CHECK(broadcast(2, 65536) == Approx(call + 2 * 5));
+  CHECK(broadcast(4, 8192) == Approx(call + 2 * 5));
+  CHECK(broadcast(4, 131072) == Approx(call + 4 * 5));
+  // LL128 above 4096 B a rank: ten a node, and half of 8 x 23 GB/s.
+  CHECK(broadcast(4, 262144) == Approx(call + 4 * 10 + 262144 / 92e3));
+  // Simple above 128 KiB a rank.
+  CHECK(broadcast(4, 16 * 1048576.0) == Approx(call + 4 * 100 + 16 * 1048576 / 184e3));
+  network.forced_protocol = CollectiveProtocol::simple;
+  CHECK(broadcast(4, 4096) == Approx(call + 4 * 100 + 4096 / 184e3));
+}
+
+TEST_CASE("PAT gathers in a logarithm of steps, from NCCL 2.23 on where a node has one rank") {
+  Network network = eight_by_eight();
+  network.mid_size_loss = 0;
+  const auto gather = [&](GroupShape group, double bytes) {
+    return collective_time(network, {CollectiveKind::all_gather, group, Bytes(bytes)});
+  };
+  network.library_version = 22200;
+  CHECK(gather({64, 1}, 1024).algorithm != CollectiveAlgorithm::pat);
+  network.library_version = 22304;
+  // Base 8, 6 steps of 14 / 3.5, 2.8 for each of 64 ranks; a rank's share of the adapters is 23 GB/s, three quarters of
+  // it for PAT (NCCL tuning.cc). A ring takes 6.6 and 63 steps of 2.7 in LL.
+  CHECK(gather({64, 1}, 1024).algorithm != CollectiveAlgorithm::pat);  // 176.7 us against 211.2
+  network.forced_algorithm = CollectiveAlgorithm::pat;
+  CHECK(gather({64, 1}, 1e6).algorithm == CollectiveAlgorithm::pat);
+  CHECK(gather({64, 1}, 1e6).time.value() * 1e6 == Approx(8 + 6 * 4 + 2.8 * 64 + 1e6 * 63 / 64 / (0.75 * 23e3)));
+  // What PAT cannot do goes on as before.
+  CHECK(collective_time(network, {CollectiveKind::all_reduce, {64, 1}, Bytes(1e6)}).algorithm !=
+        CollectiveAlgorithm::pat);
+  CHECK(gather({8, 8}, 1e6).algorithm == CollectiveAlgorithm::ring);
+  // At sizes where rings take Simple, whose steps between nodes are 1.4 x 14 us, PAT is the faster.
+  network.forced_algorithm.reset();
+  CHECK(gather({64, 1}, 4e6).algorithm == CollectiveAlgorithm::pat);
+  CHECK(gather({64, 1}, 1e10).algorithm == CollectiveAlgorithm::ring);
+  CHECK(gather({64, 8}, 4e6).algorithm != CollectiveAlgorithm::pat);
+}
+
+TEST_CASE("switches that reduce spare adapters half of an all-reduce") {
+  Network network = eight_by_eight();
+  network.mid_size_loss = 0;
+  const auto all_reduce = [&](double bytes) {
+    return collective_time(network, {CollectiveKind::all_reduce, {64, 8}, Bytes(bytes)});
+  };
+  CHECK(all_reduce(1e10).algorithm == CollectiveAlgorithm::ring);
+  const Seconds ring = all_reduce(1e12).time;
+  network.switch_reduction = true;
+  // Adapters carry the vector once each way instead of 2 (n - 1) / n times: 184 GB/s. The fabric's 235 GB/s of bus
+  // bandwidth take longer: 2 x 63 / 64 of the vector.
+  CHECK(all_reduce(1e12).time.value() == Approx(1e12 * 2 * 63 / 64 / 235e9).epsilon(1e-3));
+  CHECK(ring.value() == Approx(1e12 * 2 * 63 / 64 / 184e9).epsilon(1e-3));
+  // Direct: twice (3.7 + 7 x 0.4) inside and 31 between nodes; a chain 14 x 2.8 and 30.
+  network.forced_algorithm = CollectiveAlgorithm::collnet_direct;
+  CHECK(all_reduce(8).time.value() * 1e6 == Approx(2 * (3.7 + 2.8) + 31).epsilon(1e-3));
+  network.forced_algorithm = CollectiveAlgorithm::collnet_chain;
+  CHECK(all_reduce(8).time.value() * 1e6 == Approx(14 * 2.8 + 30).epsilon(1e-3));
+  CHECK(all_reduce(8).algorithm == CollectiveAlgorithm::collnet_chain);
 }
 
 TEST_CASE("a pair on two nodes is not priced as NVLink, and nothing costs nothing") {

@@ -40,7 +40,7 @@ const std::vector<WorkTime> times = {{milliseconds(1), Time()}, {milliseconds(0.
 LinkTraffic reductions(LinkId first, LinkId second) {
   LinkTraffic traffic;
   traffic.capacities = {gigabytes_per_second(1), gigabytes_per_second(1)};
-  traffic.patterns = {{{{megabytes(2, first)}}, Time()}, {{{megabytes(2, second)}}, Time()}};
+  traffic.patterns = {{{{megabytes(2, first)}}, Time(), {}}, {{{megabytes(2, second)}}, Time(), {}}};
   traffic.pattern_of = {{0, -1}, {1, -1}};
   return traffic;
 }
@@ -95,6 +95,58 @@ TEST_CASE("numbers of flows that have ended serve again, and no end is told twic
     CHECK(through[0].end == start + milliseconds(4));
     CHECK(through[1].end == start + milliseconds(4));
   }
+}
+
+TEST_CASE("another job's flows on a task's link take half of it while they last") {
+  LinkTraffic traffic = reductions(0, 1);
+  traffic.background.push_back({{{{megabytes(1, 0)}}, Time(), {}}, Time(), Time()});
+  // 2 MB at half of 1 GB/s, and nothing changes on the other link.
+  CHECK(replayed(&traffic).tasks[0][0].end == milliseconds(4));
+  CHECK(replayed(&traffic).tasks[1][0].end == milliseconds(2));
+  // Once every 10 ms: both have moved 1 MB after 2 ms; the task's last MB has the link alone.
+  traffic.background[0].every = milliseconds(10);
+  CHECK(replayed(&traffic).tasks[0][0].end == milliseconds(3));
+  // From 1 ms on, with 1 MB left for each.
+  traffic.background[0].first = milliseconds(1);
+  CHECK(replayed(&traffic).tasks[0][0].end == milliseconds(3));
+  traffic.background[0].first = milliseconds(5);
+  CHECK(replayed(&traffic).tasks[0][0].end == milliseconds(2));
+}
+
+TEST_CASE("a flow whose link goes down goes on over another") {
+  // 2 MB over link 0; from 1 ms on over link 1, which the other task's 2 MB have had to themselves so far: 1 MB is left
+  // of each, at half of 1 GB/s.
+  LinkTraffic traffic = reductions(0, 1);
+  traffic.later.push_back({milliseconds(1), {true, false}, reductions(1, 1).patterns, {}});
+  CHECK(replayed(&traffic).tasks[0][0].end == milliseconds(3));
+  CHECK(replayed(&traffic).tasks[1][0].end == milliseconds(3));
+  // Since the beginning: both share link 1. After the end: nothing changes.
+  traffic.later[0].from = Time();
+  CHECK(replayed(&traffic).tasks[0][0].end == milliseconds(4));
+  traffic.later[0].from = milliseconds(20);
+  CHECK(replayed(&traffic).tasks[0][0].end == milliseconds(2));
+}
+
+TEST_CASE("works that start later take the later time") {
+  ReplayOptions options;
+  options.later.push_back({milliseconds(0.5), {{milliseconds(7), Time()}, {milliseconds(7), Time()}}});
+  const Timeline timeline = std::get<Timeline>(replay(two_ranks(), times, options));
+  CHECK(timeline.tasks[0][1].end == milliseconds(1));
+  options.later[0].from = Time();
+  CHECK(std::get<Timeline>(replay(two_ranks(), times, options)).tasks[0][1].end == milliseconds(7));
+}
+
+TEST_CASE("what holds a task's last flow back is told by its link") {
+  LinkTraffic traffic = reductions(0, 0);
+  TrafficRun run(traffic);
+  run.begin({0, 0}, Time());
+  run.begin({1, 0}, Time());
+  while (run.next_event_time() < Time::max())
+    for (const TaskThrough& one : run.advance(run.next_event_time())) CHECK(one.held_by == 0);
+  TrafficRun alone(traffic);
+  alone.begin({0, 0}, Time());
+  while (alone.next_event_time() < Time::max())
+    for (const TaskThrough& one : alone.advance(alone.next_event_time())) CHECK(one.held_by == -1);
 }
 
 }  // namespace echelon

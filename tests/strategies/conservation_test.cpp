@@ -128,6 +128,10 @@ double expected_elements(const testing::Case& one) {
       const Operator& op = graph[vertex];
       const double degree = static_cast<double>(op.routed ? expert_tensor_degree(mesh) : mesh.tensor);
       const double experts = op.routed ? static_cast<double>(mesh.expert) : 1;
+      if (const auto grid = tensor_grid(one.strategy)) {  // everything in blocks, once in each layer of the grid
+        sum += op.parameters / static_cast<double>(grid->side * grid->side) * stage_ranks;
+        continue;
+      }
       const double divided = divided_elements(op);
       sum += (divided / degree + op.parameters - divided) / experts * stage_ranks;
     }
@@ -136,7 +140,8 @@ double expected_elements(const testing::Case& one) {
   double sum = of_block(one.model.embedding) + of_block(one.model.head);
   const bool ends = one.strategy.vocabulary_parallel == VocabularyParallel::none;
   if (one.model.tied_embeddings && ends && mesh.pipeline > 1 && layout_of(one) == StageLayout::loop)
-    sum += static_cast<double>(one.model.vocabulary * one.model.hidden * mesh.data * mesh.context);
+    sum += static_cast<double>(one.model.vocabulary * one.model.hidden * mesh.data * mesh.context *
+                               one.strategy.tensor_depth);
   for (const std::int32_t layer : one.model.layers) sum += of_block(layer);
   return sum * model_copies(one);
 }
@@ -201,7 +206,8 @@ TEST_CASE("resident state is the stage's, divided as the sharding says") {
   for_random_lowerings(4, [](const testing::Case& one, const Lowering& lowering) {
     if (one.model.experts > 0) return;
     const Strategy& strategy = one.strategy;
-    std::int64_t ranks = strategy.mesh.data * strategy.mesh.context * static_cast<std::int64_t>(model_copies(one));
+    std::int64_t ranks = strategy.mesh.data / strategy.mesh.local_groups * strategy.mesh.context *
+                         static_cast<std::int64_t>(model_copies(one));
     if (strategy.sharding == Sharding::hybrid)
       ranks = std::min(ranks, strategy.shard_ranks > 0 ? strategy.shard_ranks : one.placement.gpus_per_node);
     Divided divided = table[static_cast<std::size_t>(strategy.sharding)];
@@ -213,6 +219,8 @@ TEST_CASE("resident state is the stage's, divided as the sharding says") {
     if (host_step) bytes.optimizer = Bytes(0);
     if (leaves_at_once) bytes.gradient = Bytes(0);
     if (offload.parameters != OffloadTarget::none) bytes.weight = Bytes(0);
+    const bool outer = strategy.mesh.local_groups > 1 && strategy.local_steps.optimizer == OuterOptimizer::nesterov;
+    if (outer) bytes.optimizer += Bytes(8);  // momentum and parameters of the last synchronisation
     const bool buckets = strategy.framework == FrameworkKind::nanotron && strategy.sharding == Sharding::none;
     const bool twice = strategy.framework == FrameworkKind::deepspeed && strategy.sharding <= Sharding::zero1 &&
                        one.workload.precision.gradient == DataType::fp32 &&

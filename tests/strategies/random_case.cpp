@@ -92,6 +92,21 @@ Strategy CaseSource::strategy(const Model& model) {
   if (slices && chance(30))
     strategy.slice_lengths = one_of<std::vector<std::int64_t>>({{40, 24}, {100, 28}, {64, 63, 127}});
   if (!strategy.slice_lengths.empty()) strategy.sequence_slices = std::ssize(strategy.slice_lengths);
+  if (chance(15)) {
+    strategy.tensor_mode = chance(50) ? TensorMode::two_d : TensorMode::two_and_a_half_d;
+    strategy.tensor_depth = one_of<std::int64_t>({1, 1, 2});
+    strategy.mesh.tensor = one_of<std::int64_t>({1, 4, 8, 9, 16});
+    strategy.sequence_parallel = chance(10);
+    if (chance(80)) strategy.mesh.context = 1;
+    strategy.micro_batch = one_of<std::int64_t>({2, 4, 6});
+  }
+  if (chance(15)) {
+    strategy.mesh.local_groups = one_of<std::int64_t>({1, 2, 3});
+    strategy.local_steps.every = one_of<std::int64_t>({1, 10});
+    strategy.local_steps.between = chance(30);
+    if (chance(50)) strategy.local_steps.optimizer = OuterOptimizer::average;
+  }
+  strategy.accumulates_unsharded = chance(15);
   return strategy;
 }
 
@@ -116,14 +131,15 @@ std::string describe(const Case& one) {
       "{} layers, {} heads, {} kv heads, {} experts, sequence {}, batch {}; {}: dp {} tp {} pp {} cp {} ep {} etp {} "
       "on "
       "{} GPUs, micro-batch {}, {} x {}, first {} last {}, sp {}, {} of {} reshard {}, recompute {} of {}, overlap "
-      "{}{}{}, offload {} {} {}, vocabulary {}",
+      "{}{}{}, offload {} {} {}, vocabulary {}, tensor {} x {}, {} local groups every {}, unsharded {}",
       one.model.layers.size(), one.model.heads, one.model.kv_heads, one.model.experts, one.workload.sequence_length,
       one.workload.global_batch, name_of(s.framework), m.data, m.tensor, m.pipeline, m.context, m.expert,
       m.expert_tensor, one.placement.gpus, s.micro_batch, name_of(s.schedule), s.virtual_stages, s.first_stage_layers,
       s.last_stage_layers, s.sequence_parallel, name_of(s.sharding), s.shard_ranks, s.reshard_after_forward,
       name_of(s.recompute), s.recompute_layers, int(s.overlap_gradient_reduce), int(s.overlap_parameter_gather),
       int(s.overlap_pipeline), name_of(s.offload.optimizer), name_of(s.offload.parameters), s.offload.activation_layers,
-      name_of(s.vocabulary_parallel));
+      name_of(s.vocabulary_parallel), name_of(s.tensor_mode), s.tensor_depth, m.local_groups, s.local_steps.every,
+      s.accumulates_unsharded);
 }
 
 }  // namespace echelon::testing

@@ -133,8 +133,8 @@ TEST_CASE("one micro-batch walks through the layers wherever they lie") {
   std::mt19937_64 random(17);
   const Model model = testing::tiny_gpt(12);
   for (int round = 0; round < 20; ++round) {
-    Strategy strategy = listed(random_lists(random, 12, 2 + static_cast<std::int64_t>(random() % 3)),
-                               ScheduleKind::looped_bfs, 1);
+    Strategy strategy =
+        listed(random_lists(random, 12, 2 + static_cast<std::int64_t>(random() % 3)), ScheduleKind::looped_bfs, 1);
     strategy.virtual_stages = fewest_chunks(strategy, StageLayout::loop);
     const auto outcome = lowered(model, strategy, 1);
     REQUIRE(std::holds_alternative<Lowering>(outcome));

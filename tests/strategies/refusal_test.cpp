@@ -31,6 +31,9 @@ std::int64_t& number_named(const std::string& name, Case& one) {
       {"first_stage_layers", &strategy.first_stage_layers},
       {"last_stage_layers", &strategy.last_stage_layers},
       {"shard_ranks", &strategy.shard_ranks},
+      {"tensor_depth", &strategy.tensor_depth},
+      {"local_groups", &strategy.mesh.local_groups},
+      {"synchronize_every", &strategy.local_steps.every},
       {"global_batch", &one.workload.global_batch},
       {"sequence_length", &one.workload.sequence_length},
   };
@@ -52,13 +55,22 @@ std::vector<std::string> alternatives(const std::string& reason) {
 
 // Changes what one alternative names, and counts it.
 void follow(const std::string& alternative, Case& one, std::map<std::string, int>& followed) {
-  static const std::regex change("([a-z_.]+) (true|interleaved|1f1b|none|zero1|zero3|host|nvme|[0-9]+)");
+  static const std::regex change(
+      "([a-z_.0-9]+) (true|false|interleaved|1f1b|none|zero1|zero3|host|nvme|1d|2.5d|[0-9]+)");
   for (std::sregex_iterator i(alternative.begin(), alternative.end(), change); i != std::sregex_iterator(); ++i) {
     const std::string name = (*i)[1];
     ++followed[name];
     const std::string value = (*i)[2];
     if (name == "sequence_parallel")
-      one.strategy.sequence_parallel = true;
+      one.strategy.sequence_parallel = value == "true";
+    else if (name == "accumulates_unsharded")
+      one.strategy.accumulates_unsharded = value == "true";
+    else if (name == "tensor_mode")
+      one.strategy.tensor_mode = *from_name<TensorMode>(value);
+    else if (name == "recompute")
+      one.strategy.recompute = *from_name<Recompute>(value);
+    else if (name == "offload.parameters")
+      one.strategy.offload.parameters = *from_name<OffloadTarget>(value);
     else if (name == "sharding")
       one.strategy.sharding = *from_name<Sharding>(value);
     else if (name == "offload.optimizer")
@@ -101,11 +113,28 @@ TEST_CASE("whoever follows the advice of refusals ends with a strategy that lowe
       outcome = lower(one.model, one.workload, one.strategy, one.placement);
     }
   }
-  for (const char* const name :
-       {"gpus", "data_parallel", "tensor_parallel", "pipeline_parallel", "expert_parallel", "expert_tensor_parallel",
-        "micro_batch", "virtual_stages", "first_stage_layers", "last_stage_layers", "shard_ranks", "global_batch",
-        "sequence_length", "sequence_parallel", "schedule", "sharding", "offload.activation_layers",
-        "vocabulary_parallel", "sequence_slices"}) {
+  for (const char* const name : {"gpus",
+                                 "data_parallel",
+                                 "tensor_parallel",
+                                 "pipeline_parallel",
+                                 "expert_parallel",
+                                 "expert_tensor_parallel",
+                                 "micro_batch",
+                                 "virtual_stages",
+                                 "first_stage_layers",
+                                 "last_stage_layers",
+                                 "shard_ranks",
+                                 "global_batch",
+                                 "sequence_length",
+                                 "sequence_parallel",
+                                 "schedule",
+                                 "sharding",
+                                 "offload.activation_layers",
+                                 "vocabulary_parallel",
+                                 "sequence_slices",
+                                 "tensor_mode",
+                                 "local_groups",
+                                 "accumulates_unsharded"}) {
     INFO(name);
     CHECK(followed[name] > 0);
   }

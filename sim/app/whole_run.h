@@ -1,0 +1,15 @@
+// From the prediction of one iteration to that of the whole run.
+#pragma once
+
+#include <optional>
+
+#include "sim/config/scenario.h"
+#include "sim/metrics/forecast.h"
+#include "sim/metrics/result.h"
+
+namespace echelon {
+
+// The scenario's training_run, of `tokens` where they are given; nothing where neither says how many tokens it has.
+std::optional<Forecast> whole_run(const Scenario& scenario, const Result& result, double tokens = 0);
+
+}  // namespace echelon

@@ -1,0 +1,90 @@
+#include "sim/dataset/query.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "sim/base/error.h"
+#include "sim/config/document.h"
+#include "sim/dataset/point_table.h"
+
+namespace echelon {
+
+namespace {
+
+std::string last_part(const std::string& name) {
+  return name.substr(name.rfind('.') + 1);  // npos + 1 is 0
+}
+
+std::size_t column_of(const std::string& key, const std::string& text, const std::vector<std::string>& columns) {
+  std::vector<std::size_t> matches;
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (columns[i] == key) return i;
+    if (last_part(columns[i]) == key) matches.push_back(i);
+  }
+  if (matches.size() == 1) return matches.front();
+  std::vector<std::string> known = columns;
+  for (const std::string& column : columns) known.push_back(last_part(column));
+  const auto near = nearest(key, known);
+  throw InputError({text, 0, 0},
+                   matches.empty() ? fmt::format("there is no column '{:.60}'", key)
+                                   : fmt::format("several columns end with '{:.60}'", key),
+                   near && matches.empty() ? fmt::format("did you mean '{}'?", *near)
+                                           : fmt::format("expected one of: {}", fmt::join(columns, ", ")));
+}
+
+bool is_value(const std::string& cell, const std::string& text, const std::optional<double>& number) {
+  if (cell == text) return true;
+  return number && cell_number(cell) == number;
+}
+
+// A value that no point has is a slip of the hand where the column is an axis.
+void check_axis_value(const SpaceAxis& axis, const std::string& value, const std::string& text) {
+  const auto number = cell_number(value);
+  std::string all;
+  for (const AxisValue& known : axis.values) {
+    if (is_value(known.text, value, number)) return;
+    all += (all.empty() ? "" : ", ") + known.text;
+  }
+  throw InputError({text, 0, 0}, fmt::format("{} has no such value", axis.key), "expected one of: " + all);
+}
+
+}  // namespace
+
+PointFilter::PointFilter(const std::vector<std::string>& texts, const std::vector<std::string>& columns,
+                         const Space& space) {
+  for (const std::string& text : texts) {
+    const std::size_t sign = text.find('=');
+    if (sign == std::string::npos || sign == 0)
+      throw InputError({text, 0, 0}, "is no condition", "expected KEY=VALUE, such as micro_batch=2");
+    const std::string value = text.substr(sign + 1);
+    const std::size_t column = column_of(text.substr(0, sign), text, columns);
+    for (const SpaceAxis& axis : space.axes())
+      if (axis.key == columns[column]) check_axis_value(axis, value, text);
+    wanted_.push_back({column, value, cell_number(value)});
+  }
+}
+
+bool PointFilter::holds(const std::vector<std::string>& cells) const {
+  return std::all_of(wanted_.begin(), wanted_.end(),
+                     [&](const Wanted& wanted) { return is_value(cells[wanted.column], wanted.text, wanted.number); });
+}
+
+std::string row_as_json(const std::vector<std::string>& columns, const std::vector<std::string>& cells) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const auto number = cell_number(cells[i]);
+    if (cells[i].empty())
+      json[columns[i]] = nullptr;
+    else if (number && *number == static_cast<double>(static_cast<std::int64_t>(*number)))
+      json[columns[i]] = static_cast<std::int64_t>(*number);
+    else if (number)
+      json[columns[i]] = *number;
+    else
+      json[columns[i]] = cells[i];
+  }
+  return json.dump();
+}
+
+}  // namespace echelon

@@ -1,0 +1,49 @@
+#include "strategies/rerun_memory.h"
+
+#include <algorithm>
+
+namespace echelon {
+
+namespace {
+
+// Of what the operator keeps, its input as the operator before it made it.
+Bytes kept_input(const Operator& op, const SavedActivations& saved, const Execution& execution, double rows) {
+  switch (op.kind) {
+    case OperatorKind::linear:
+    case OperatorKind::norm:
+      return saved.kept;
+    case OperatorKind::activation:  // the rest is what it makes of it for itself
+      return std::min(saved.kept, execution.activation_element * (rows * op.width * (op.gated ? 2 : 1)));
+    case OperatorKind::attention: {
+      const double heads = static_cast<double>(op.attention.heads);
+      const double keys = static_cast<double>(execution.repeats_kv_heads ? op.attention.heads : op.attention.kv_heads);
+      const double qk = static_cast<double>(op.attention.qk_head_dim);
+      const double v = static_cast<double>(op.attention.v_head_dim);
+      return std::min(saved.kept, execution.activation_element * (rows * (heads * qk + keys * (qk + v))));
+    }
+    default:
+      return Bytes(0);
+  }
+}
+
+}  // namespace
+
+Bytes dropped_bytes(const LayerProgram& program, const std::vector<OperatorKind>& kinds, const Execution& execution,
+                    double tokens, double sequence) {
+  Bytes dropped;
+  bool comes_back = false;  // the output of the operator before
+  for (const Step& step : program.steps) {
+    const Operator* op = std::get_if<Operator>(&step);
+    if (op == nullptr) continue;
+    const SavedActivations saved = saved_activations(*op, tokens, sequence, execution);
+    if (comes_back) dropped += kept_input(*op, saved, execution, tokens * op->row_share);
+    const bool reruns = std::find(kinds.begin(), kinds.end(), op->kind) != kinds.end();
+    const bool attends = op->kind == OperatorKind::attention;
+    if (reruns && attends) dropped += saved.attention_core;
+    const bool keeps_input = saved.kept > Bytes(0) && op->kind != OperatorKind::residual;  // that keeps a mask at most
+    comes_back = reruns && !attends && (comes_back || keeps_input);
+  }
+  return dropped;
+}
+
+}  // namespace echelon

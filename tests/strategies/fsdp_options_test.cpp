@@ -1,0 +1,139 @@
+// Options of sharded data parallelism: prefetch, resharding, buckets, accumulation without reduction.
+#include "strategies/lower.h"
+#include "strategies/state.h"
+#include "tests/catch.h"
+#include "tests/strategies/lowered.h"
+
+using namespace echelon;
+
+namespace {
+
+constexpr int layers = 4;
+constexpr int units = layers + 2;  // and embedding and head
+
+struct Run {
+  Strategy strategy = framework_defaults(FrameworkKind::fsdp);
+  Workload workload;
+
+  explicit Run(Sharding sharding) {
+    strategy.sharding = sharding;
+    strategy.mesh.data = 2;
+    workload.sequence_length = 32;
+    workload.global_batch = 8;  // four micro-batches
+  }
+  Lowering lowered() const { return std::get<Lowering>(lower(testing::tiny_gpt(layers), workload, strategy, {2, 8})); }
+};
+
+int count(const Lowering& lowering, TaskKind kind) {
+  int found = 0;
+  for (const Task& task : lowering.graph.programs[0].tasks) found += task.kind == kind ? 1 : 0;
+  return found;
+}
+
+Bytes reduced(const Lowering& lowering) {
+  Bytes sum;
+  for (const Task& task : lowering.graph.programs[0].tasks)
+    if (task.kind == TaskKind::gradient_reduce)
+      for (const CollectiveWork& call :
+           std::get<CollectiveChain>(lowering.works[static_cast<std::size_t>(task.work)]).calls)
+        sum += call.bytes;
+  return sum;
+}
+
+// The most bytes of a category that tasks of the program hold at once, in the order in which they stand.
+double most_held(const Lowering& lowering, MemoryCategory category) {
+  double held = 0;
+  double most = 0;
+  for (const MemoryEffect& effect : lowering.graph.programs[0].effects)
+    if (effect.category == category) {
+      held += (effect.at_start + effect.at_end).value();
+      most = std::max(most, held + effect.transient.value());
+    }
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("backward prefetch asks for parameters before the present layer's gradients, or after") {
+  for (const BackwardPrefetch prefetch : {BackwardPrefetch::pre, BackwardPrefetch::post}) {
+    Run run(Sharding::zero3);
+    run.strategy.backward_prefetch = prefetch;
+    const Lowering lowering = run.lowered();
+    const Program& program = lowering.graph.programs[0];
+    TaskId last_backward = -1;
+    int gathers = 0;
+    for (std::size_t i = 0; i < program.tasks.size(); ++i) {
+      const Task& task = program.tasks[i];
+      if (task.kind == TaskKind::backward) last_backward = static_cast<TaskId>(i);
+      if (task.kind != TaskKind::parameter_gather || last_backward < 0) continue;
+      const Task& before = program.tasks[static_cast<std::size_t>(last_backward)];
+      if (before.micro_batch != task.micro_batch) continue;  // of the next forward pass
+      bool waits = false;
+      const auto end = static_cast<std::size_t>(program.tasks[i + 1].dependences);
+      for (auto d = static_cast<std::size_t>(task.dependences); d < end; ++d)
+        waits = waits || program.dependences[d].task == last_backward;
+      CHECK(waits == (prefetch == BackwardPrefetch::post));
+      ++gathers;
+    }
+    CHECK(gathers == 4 * layers);  // each layer of four micro-batches; the head's parameters are still there
+  }
+}
+
+TEST_CASE("parameters that stay after the forward pass are gathered once") {
+  Run run(Sharding::zero3);
+  const Lowering again = run.lowered();
+  CHECK(count(again, TaskKind::parameter_gather) == 4 * (units + layers));
+  run.strategy.reshard_after_forward = false;
+  const Lowering once = run.lowered();
+  CHECK(count(once, TaskKind::parameter_gather) == 4 * units);
+  CHECK(most_held(once, MemoryCategory::parameters) ==
+        Approx(compute_weight(run.workload).value() * once.parameters[0]));
+  CHECK(most_held(again, MemoryCategory::parameters) < most_held(once, MemoryCategory::parameters));
+}
+
+TEST_CASE("buckets say in how many calls gradients go, not how many bytes") {
+  Run run(Sharding::zero1);
+  run.strategy.reduce_bucket_elements = 1;
+  const Lowering many = run.lowered();
+  CHECK(count(many, TaskKind::gradient_reduce) == units);  // of the last micro-batch alone
+  run.strategy.reduce_bucket_elements = 1e12;
+  const Lowering one = run.lowered();
+  CHECK(count(one, TaskKind::gradient_reduce) == 1);
+  // A bucket of two layers' gradients: the head comes first, then two at a time, and what is left.
+  run.strategy.reduce_bucket_elements = 1.5 * 12 * 64 * 64;
+  const int some = count(run.lowered(), TaskKind::gradient_reduce);
+  CHECK(some > 1);
+  CHECK(some < units);
+  CHECK(reduced(many).value() == Approx(reduced(one).value()));
+}
+
+TEST_CASE("gradients are sent in the format that the precision says") {
+  Run run(Sharding::zero1);
+  run.workload.precision.gradient_reduce = DataType::fp32;
+  const Bytes wide = reduced(run.lowered());
+  run.workload.precision.gradient_reduce = DataType::bf16;
+  CHECK(reduced(run.lowered()).value() == Approx(wide.value() / 2));
+}
+
+TEST_CASE("gradients that add up unsharded are reduced with the last micro-batch, and held whole until then") {
+  // torch.distributed.fsdp: no_sync() "will store a full copy of gradients until the first forward-backward pass
+  // outside of it".
+  for (const bool overlapped : {true, false}) {
+    Run run(Sharding::zero3);
+    run.strategy.overlap_gradient_reduce = overlapped;
+    const Lowering each = run.lowered();
+    run.strategy.accumulates_unsharded = true;
+    const Lowering last = run.lowered();
+    const double whole = element_size(run.workload.precision.gradient_reduce).value() * last.parameters[0];
+    CHECK(reduced(each).value() == Approx(4 * reduced(last).value()));
+    CHECK(reduced(last).value() == Approx(whole));
+    CHECK(most_held(last, MemoryCategory::gradients) == Approx(whole));
+    if (overlapped) CHECK(most_held(each, MemoryCategory::gradients) < whole);  // layer by layer
+    CHECK(count(last, TaskKind::parameter_gather) == count(each, TaskKind::parameter_gather));
+  }
+  Run run(Sharding::zero1);
+  run.strategy.accumulates_unsharded = true;
+  const auto refusal = check_strategy(testing::tiny_gpt(layers), run.workload, run.strategy, {2, 8});
+  REQUIRE(refusal);
+  CHECK(refusal->reason.find("accumulates_unsharded false would do") != std::string::npos);
+}
