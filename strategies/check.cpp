@@ -190,6 +190,10 @@ Refusal check_vocabulary(const Model& model, const Strategy& strategy, const Pla
     return refuse(
         "vocabulary_parallel {} divides evenly over stages, which are not alike; vocabulary_parallel none would do",
         name_of(method));
+  if (tensor_grid(strategy))
+    return refuse(
+        "vocabulary_parallel {} divides tables by rows, which a grid of ranks cuts; vocabulary_parallel none would do",
+        name_of(method));
   if (strategy.offload.any())
     return refuse("vocabulary_parallel {} leaves nothing to offload; vocabulary_parallel none would do",
                   name_of(method));
