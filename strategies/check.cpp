@@ -170,12 +170,12 @@ Refusal check_sharding(const Strategy& strategy, const Placement& placement) {
                 shared, ranks, divisor_below(ranks, shared));
 }
 
-// Every rank holds its share of the tables all the time: their parameters are neither gathered by layer nor offloaded.
 // Stages of unlike degrees, layers or machines.
 bool has_unlike_stages(const Strategy& strategy, const Placement& placement) {
   return !strategy.mesh.stage_tensor.empty() || !strategy.rank_layers.empty() || !placement.groups.empty();
 }
 
+// Every rank holds its share of the tables all the time: their parameters are neither gathered by layer nor offloaded.
 Refusal check_vocabulary(const Model& model, const Strategy& strategy, const Placement& placement) {
   const VocabularyParallel method = strategy.vocabulary_parallel;
   if (method == VocabularyParallel::none) return std::nullopt;
@@ -189,6 +189,10 @@ Refusal check_vocabulary(const Model& model, const Strategy& strategy, const Pla
   if (has_unlike_stages(strategy, placement))
     return refuse(
         "vocabulary_parallel {} divides evenly over stages, which are not alike; vocabulary_parallel none would do",
+        name_of(method));
+  if (tensor_grid(strategy))
+    return refuse(
+        "vocabulary_parallel {} divides tables by rows, which a grid of ranks cuts; vocabulary_parallel none would do",
         name_of(method));
   if (strategy.offload.any())
     return refuse("vocabulary_parallel {} leaves nothing to offload; vocabulary_parallel none would do",

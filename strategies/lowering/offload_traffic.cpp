@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "strategies/lowering/tasks.h"
+#include "strategies/pipeline/slices.h"
 #include "strategies/state.h"
 
 namespace echelon {
@@ -60,7 +61,7 @@ bool OffloadTraffic::takes(const UnitPass& pass) const {
 
 Bytes OffloadTraffic::activation_bytes(const UnitPass& pass) const {
   const BlockMemory& memory = share_.memory(share_.units(pass.stage)[pass.index]);
-  return memory.kept * (1.0 / static_cast<double>(strategy_.sequence_slices));
+  return memory.kept * slice_part(strategy_, into_.sequence, pass.action.slice).share;
 }
 
 Bytes OffloadTraffic::shard_bytes(const UnitPass& pass) const {
