@@ -96,7 +96,7 @@ Schedule StageShare::scheduled(const Lowering& described) const {
   ScheduleCosts costs;
   costs.stages = stage_costs(described);
   costs.weight_share = weight_share();
-  costs.keeps_layout = !strategy.rank_layers.empty() || described.kinds.size() > 1;
+  costs.keeps_layout = described.kinds.size() > 1;
   costs.memory_limit =
       strategy.schedule_activations > 0 ? strategy.schedule_activations : static_cast<double>(strategy.mesh.pipeline);
   if (!divides_vocabulary(strategy)) return build_schedule(strategy.schedule, shape, costs);

@@ -100,6 +100,9 @@ std::optional<RankLayersFault> rank_layers_fault(std::int64_t layers, const Stra
                            fmt::format("rank_layers lays one copy of the model, and schedule {} runs one each way",
                                        name_of(strategy.schedule)),
                            "schedule interleaved would do"};
+  if (strategy.given_schedule == nullptr && strategy.schedule == ScheduleKind::searched)
+    return RankLayersFault{std::nullopt, 0, "rank_layers lays stages that schedule searched would lay itself",
+                           "schedule interleaved would do"};
   if (auto fault = fault_of_layers(layers, strategy)) return fault;
   const std::int64_t fewest = fewest_chunks(strategy, layout);
   if (fewest <= strategy.virtual_stages) return std::nullopt;

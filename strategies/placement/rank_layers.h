@@ -27,7 +27,7 @@ struct RankLayersFault {
 };
 
 // For a model of so many layers: each layer exactly once, one layer at least on every rank, a schedule whose layout has
-// a place for every run.
+// a place for every run, and that does not choose the layout itself as the searched one does.
 std::optional<RankLayersFault> rank_layers_fault(std::int64_t layers, const Strategy& strategy);
 
 // Layers of every place of the layout, in the order of the model; 0 for one that stays empty. `strategy` has no fault.
