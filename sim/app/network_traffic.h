@@ -48,8 +48,8 @@ struct NetworkReplay {
 Cluster cluster_of(const Scenario& scenario);
 
 // Of stages that are all alike. Tasks that keep their fixed times: compute, collectives of one rank, and those of
-// schedules that hold two copies of the model, whose groups join ranks of several stages. Throws InputError where what is
-// down leaves two ranks no way.
+// schedules that hold two copies of the model, whose groups join ranks of several stages. Throws InputError where what
+// is down leaves two ranks no way.
 LinkTraffic link_traffic(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster);
 
 // By Axis, 1 or more: the longest that a collective of the axis takes on the cluster over what the analytic model says,
