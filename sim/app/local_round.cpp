@@ -23,7 +23,7 @@ std::variant<Result, Infeasible> simulate_round(const Scenario& scenario, Detail
   if (std::holds_alternative<Infeasible>(outcome)) return outcome;
   const auto last = replay_iteration(scenario, choice.steady_state);
   if (const auto* refusal = std::get_if<Infeasible>(&last)) return *refusal;
-  const auto& [lowering, prices, timeline, repetition] = std::get<Replayed>(last);
+  const auto& [lowering, prices, timeline, repetition, options, network] = std::get<Replayed>(last);
 
   Result& result = std::get<Result>(outcome);
   const auto steps = static_cast<double>(scenario.strategy.local_steps.every);

@@ -45,7 +45,8 @@ std::variant<Result, Infeasible> RecordedPoints::at(std::int64_t point) const {
   if (!std::isnan(found->cost_usd)) result.cost_usd = found->cost_usd;
   result.memory.peak = Bytes(found->peak_bytes);
   result.memory.capacity = Bytes(found->capacity_bytes);
-  result.memory.per_stage.push_back({Bytes(found->peak_bytes), {}, Bytes(found->device_bytes)});
+  result.memory.per_stage.push_back(
+      {Bytes(found->peak_bytes), {}, Bytes(found->device_bytes), Bytes(found->capacity_bytes)});
   result.memory.fits = found->fits;
   return result;
 }

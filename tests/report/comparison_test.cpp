@@ -77,7 +77,7 @@ TEST_CASE("what cannot run is never best, and says why") {
   Candidate large = candidate("large", Seconds(1), Seconds(0));
   MemoryResult& memory = std::get<Result>(large.outcome).memory;
   memory.fits = false;
-  memory.per_stage.push_back({gibibytes(100), {}, gibibytes(101)});
+  memory.per_stage.push_back({gibibytes(100), {}, gibibytes(101), gibibytes(80)});
   memory.by_category[static_cast<std::size_t>(MemoryCategory::activations)] = gibibytes(70);
   const std::vector<Candidate> candidates = {
       large, {"odd", Infeasible{"3 stages for 2 layers"}}, candidate("C", Seconds(9), Seconds(0))};
