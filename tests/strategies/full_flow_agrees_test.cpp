@@ -38,8 +38,10 @@ LinkTraffic traffic_of(const TaskGraph& graph, const std::vector<WorkTime>& time
     traffic.pattern_of.emplace_back();
     for (const Task& task : program.tasks) {
       const TaskScope scope = scope_of(task.kind);
-      // Traffic on the compute stream is not slowed beside other traffic, as fixed times there are.
-      const bool compared = links == Links::of_rank || task.stream != Stream::compute;
+      // Traffic on the compute stream is not slowed beside other traffic, as fixed times there are; nor is what stages
+      // lend each other or exchange for a divided vocabulary.
+      const bool compared =
+          links == Links::of_rank || (task.stream != Stream::compute && task.stream != Stream::stages);
       if (!compared || task.stream == Stream::to_host || task.stream == Stream::from_host ||
           (scope != TaskScope::rank && scope != TaskScope::data_group)) {
         traffic.pattern_of.back().push_back(-1);
