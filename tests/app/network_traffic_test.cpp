@@ -1,7 +1,5 @@
 #include "sim/app/network_traffic.h"
 
-#include <set>
-
 #include "sim/app/simulate.h"
 #include "sim/interop/hf_config.h"
 #include "tests/catch.h"
@@ -122,29 +120,13 @@ TEST_CASE("a network that falls apart is refused with its cut") {
 }
 
 TEST_CASE("another job slows this one where they share links, and how much is said") {
-  const std::string narrow =
-      "cluster.topology={network: {family: fat_tree, nodes_per_leaf: 8, spines: 2, oversubscription: [8]}}";
-  const std::string room = "cluster.cluster_gpus=1024";
-  const double alone = iteration(sharded, {flow, narrow, room, "cluster.placement=fragmented"});
-  double last = alone;
-  std::string nodes;
-  const Scenario scenario =
-      load_scenario(scenarios + sharded, {flow, narrow, room, "cluster.placement=fragmented"},
-                    [](const Value& config) { return build_transformer(transformer_from_hf(config)); });
-  const Cluster cluster = cluster_of(scenario);
-  std::set<std::int32_t> ours;
-  for (const VertexId gpu : cluster.gpu_of) ours.insert(cluster.topology.vertex(gpu).node);
-  for (std::int32_t node = 0; node < 128; ++node)
-    if (ours.count(node) == 0) nodes += (nodes.empty() ? "" : ", ") + std::to_string(node);
-  for (const char* every : {"400", "0"}) {
-    const Result shared = result_of(
-        sharded, {flow, narrow, room, "cluster.placement=fragmented",
-                  std::string("background=[{megabytes: 4000, every_ms: ") + every + ", nodes: [" + nodes + "]}]"});
-    REQUIRE(shared.alone);
-    CHECK(shared.alone->value() == alone);
-    CHECK(shared.iteration.value() > last);
-    last = shared.iteration.value();
-  }
+  const std::string beside = "examples/llama3-8b-shared-fabric.yaml";
+  const Result shared = result_of(beside, {});
+  REQUIRE(shared.alone);
+  CHECK(shared.iteration > *shared.alone);
+  const Result undisturbed = result_of(beside, {"background=[]"});
+  CHECK(!undisturbed.alone);
+  CHECK(undisturbed.iteration == *shared.alone);
   CHECK(error_of(sharded, {flow, "background=[{megabytes: 1, nodes: [0, 1]}]"}).find("node 0 runs this") == 0);
   CHECK(error_of(sharded, {flow, "background=[{megabytes: 1, nodes: [900, 901]}]"}).find("no node 900") == 0);
 }
