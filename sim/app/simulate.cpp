@@ -348,8 +348,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
     result.alone = std::get<Result>(simulate(undisturbed, Detail::totals, choice)).iteration;
   }
   if (choice.kind == ReplayKind::full) {
-    result.ranks =
-        replay_ranks(scenario, {lowering, prices, timeline.end, options, network.get()}, choice.threads);
+    result.ranks = replay_ranks(scenario, {lowering, prices, timeline.end, options, network.get()}, choice.threads);
     result.breakdown.stragglers = result.ranks->p50 - result.iteration;
     result.iteration = result.ranks->p50;
   }
