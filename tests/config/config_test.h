@@ -6,19 +6,9 @@
 
 #include "sim/config/document.h"
 #include "sim/config/scenario.h"
+#include "tests/error_of.h"
 
 namespace echelon::test {
-
-// The message of the InputError that `action` throws; empty where it throws none.
-template <class Action>
-std::string error_of(Action&& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "";
-}
 
 // The message of parsing the text under the name "doc".
 inline std::string parse_error(std::string_view text) {

@@ -2,29 +2,13 @@
 #include "sim/cost/operator_cost.h"
 #include "sim/model/graph_operator.h"
 #include "tests/catch.h"
+#include "tests/cost/round_device.h"
 
 using namespace echelon;
 
 namespace {
 
-// 100 multiprocessors, 100 TFLOPS, 1 TB/s, products at full efficiency in tiles of 100 x 100.
-Device round_device() {
-  Device device;
-  device.multiprocessors = 100;
-  device.memory_bandwidth = gigabytes_per_second(1000);
-  device.peak[static_cast<std::size_t>(DataType::bf16)] = teraflops(100);
-  GemmCurve curve;
-  curve.type = DataType::bf16;
-  curve.tiles = {{100, 100, 1}};
-  curve.bandwidth_fraction = 1;
-  curve.overhead = microseconds(2);
-  curve.provenance.ground = Ground::measured;
-  device.gemm.push_back(curve);
-  device.memory_curve = MemoryCurve{1, microseconds(1), {Ground::measured, "by hand"}};
-  return device;
-}
-
-const Device device = round_device();
+const Device device = test::round_device(microseconds(2));
 
 CostContext context_of(double samples) {
   CostContext context;

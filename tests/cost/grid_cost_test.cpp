@@ -1,28 +1,13 @@
 // Turns of a product on a grid of ranks: what its blocks' broadcasts show.
 #include "sim/cost/operator_cost.h"
 #include "tests/catch.h"
+#include "tests/cost/round_device.h"
 
 using namespace echelon;
 
 namespace {
 
 constexpr double turns = 4;
-
-// 100 multiprocessors, 100 TFLOPS, 1 TB/s, products at full efficiency in tiles of 100 x 100.
-Device round_device() {
-  Device device;
-  device.multiprocessors = 100;
-  device.memory_bandwidth = gigabytes_per_second(1000);
-  device.peak[static_cast<std::size_t>(DataType::bf16)] = teraflops(100);
-  GemmCurve curve;
-  curve.type = DataType::bf16;
-  curve.tiles = {{100, 100, 1}};
-  curve.bandwidth_fraction = 1;
-  curve.provenance.ground = Ground::measured;
-  device.gemm.push_back(curve);
-  device.memory_curve = MemoryCurve{1, microseconds(1), {Ground::measured, "by hand"}};
-  return device;
-}
 
 Network sixteen_on_two_nodes() {
   Network network;
@@ -63,7 +48,7 @@ LayerProgram product() {
 }
 
 struct Case {
-  Device device = round_device();
+  Device device = test::round_device();
   Network network = sixteen_on_two_nodes();
   std::vector<LayerProgram> blocks = {product()};
   CostContext context;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "sim/dataset/build.h"
+#include "tests/error_of.h"
 #include "tests/sweep/small_space.h"
 
 namespace echelon::test {
@@ -35,16 +36,6 @@ inline Manifest build_into(const DatasetFolder& folder, const SpaceDocument& doc
   const PointEvaluator reader(document);
   const auto sink = file_sink(unpacked_points(folder.path()), reader.space(), sweep_identity(document));
   return build_dataset(document, reader.space(), folder.path(), *sink, {"small", "CC0-1.0", {2, nullptr}});
-}
-
-template <class Action>
-std::string error_of(Action&& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace echelon::test

@@ -1,6 +1,9 @@
 // Small clusters of each family with round numbers: GPU links of 400 GB/s, adapters of 50.
 #pragma once
 
+#include <string>
+
+#include "sim/hardware/route.h"
 #include "sim/hardware/topology_families.h"
 
 namespace echelon {
@@ -26,6 +29,16 @@ inline TopologySpec cluster_spec(NodeFamily node, NetworkFamily network) {
 
 inline Topology cluster(TopologySpec spec, std::int64_t gpus, const Network& network = round_network()) {
   return build_topology(with_defaults(std::move(spec), network), gpus);
+}
+
+// Names along a way without alternatives.
+inline std::string way(const Topology& topology, const Route& route) {
+  std::string text;
+  for (const Hop& hop : route.hops) {
+    if (text.empty()) text = topology.vertex(topology.link(hop.link).from).name;
+    text += " " + topology.vertex(topology.link(hop.link).to).name;
+  }
+  return text;
 }
 
 }  // namespace echelon

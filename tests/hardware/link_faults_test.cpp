@@ -11,15 +11,6 @@ namespace echelon {
 
 namespace {
 
-std::string way(const Topology& topology, const Route& route) {
-  std::string text;
-  for (const Hop& hop : route.hops) {
-    if (text.empty()) text = topology.vertex(topology.link(hop.link).from).name;
-    text += " " + topology.vertex(topology.link(hop.link).to).name;
-  }
-  return text;
-}
-
 LinkFault down(const std::string& part, const std::string& other = "", Time from = Time()) {
   return {part, other, from, {"doc", 3, 5}};
 }

@@ -11,16 +11,6 @@ namespace echelon {
 
 namespace {
 
-// Names along a way without alternatives.
-std::string way(const Topology& topology, const Route& route) {
-  std::string text;
-  for (const Hop& hop : route.hops) {
-    if (text.empty()) text = topology.vertex(topology.link(hop.link).from).name;
-    text += " " + topology.vertex(topology.link(hop.link).to).name;
-  }
-  return text;
-}
-
 // Bytes that flow into a vertex less those that flow out of it.
 std::map<VertexId, double> balance(const Topology& topology, const Route& route) {
   std::map<VertexId, double> sum;

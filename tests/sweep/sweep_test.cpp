@@ -8,6 +8,7 @@
 
 #include "sim/app/simulate.h"
 #include "tests/catch.h"
+#include "tests/error_of.h"
 #include "tests/sweep/small_space.h"
 
 using namespace echelon;
@@ -41,16 +42,6 @@ void sweep_into(const ScratchFile& file, const SpaceDocument& document, int thre
   reader.check_values();
   const auto sink = file_sink(file.path(), reader.space(), sweep_identity(document));
   run_sweep(document, *sink, {threads, nullptr});
-}
-
-template <class Action>
-std::string error_of(Action&& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 const SpaceDocument document = test::document_of(test::small_axes);
@@ -131,13 +122,13 @@ TEST_CASE("a file of another sweep, or of none, is left alone") {
   sweep_into(file, document, 1);
   const std::string text = file.text();
   const SpaceDocument other = test::document_of("    strategy.micro_batch: [1, 2, 4]\n");
-  CHECK(error_of([&] { sweep_into(file, other, 1); }).find("another space") != std::string::npos);
+  CHECK(test::error_of([&] { sweep_into(file, other, 1); }).find("another space") != std::string::npos);
   CHECK(file.text() == text);
   const ScratchFile note("note.csv");
   std::ofstream(note.path()) << "my own table\n";
-  CHECK(error_of([&] { sweep_into(note, document, 1); }).find("no sweep wrote it") != std::string::npos);
+  CHECK(test::error_of([&] { sweep_into(note, document, 1); }).find("no sweep wrote it") != std::string::npos);
   CHECK(note.text() == "my own table\n");
-  CHECK(error_of([] { format_of("points.xlsx"); }).find("expected .csv") != std::string::npos);
+  CHECK(test::error_of([] { format_of("points.xlsx"); }).find("expected .csv") != std::string::npos);
 }
 
 TEST_CASE("rows that the program would not write any more stop a sweep from going on") {
@@ -148,13 +139,13 @@ TEST_CASE("rows that the program would not write any more stop a sweep from goin
   text.resize(text.rfind('\n') + 1);
   text.replace(text.size() - 3, 2, "99");
   std::ofstream(file.path(), std::ios::binary) << text;
-  CHECK(error_of([&] { sweep_into(file, document, 1); }).find("is not what comes out now") != std::string::npos);
+  CHECK(test::error_of([&] { sweep_into(file, document, 1); }).find("is not what comes out now") != std::string::npos);
 }
 
 TEST_CASE("a value that no point could have stops a sweep before it begins") {
   const ScratchFile file("bad.csv");
   const auto error = [&](const std::string& axes) {
-    return error_of([&] { sweep_into(file, test::document_of(axes), 2); });
+    return test::error_of([&] { sweep_into(file, test::document_of(axes), 2); });
   };
   CHECK(error("    strategy.tensor_paralel: [1]\n").find("did you mean 'tensor_parallel'?") != std::string::npos);
   CHECK(error("    strategy.recompute: [none, ful]\n").find("ful") != std::string::npos);
