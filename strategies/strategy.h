@@ -15,6 +15,7 @@
 #include "sim/model/cuda_graphs.h"
 #include "sim/model/kernel_style.h"
 #include "sim/model/workload.h"
+#include "strategies/stage_cost.h"
 #include "strategies/tensor_mode.h"
 
 namespace echelon {
@@ -263,6 +264,9 @@ struct Strategy {
   std::string schedule_file;                       // a schedule of the user's own, in PyTorch's CSV grammar, instead
   std::shared_ptr<const Schedule> given_schedule;  // what stands there; whoever simulates reads it
   std::int64_t virtual_stages = 1;                 // chunks a rank (interleaved)
+  // What zb_1p, zb_2p and searched plan by: whoever simulates gives predicted times, or none where they are not known;
+  // then, and where it is absent, they plan by FLOPs.
+  std::optional<PlannedTimes> planned_times;
   double schedule_activations = 0;   // searched: micro-batches that a rank may keep; 0 = as 1F1B, one for each rank
   std::int64_t sequence_slices = 1;  // seq1f1b, terapipe: parts of a sequence that go through the pipeline apart
   std::vector<std::int64_t> slice_lengths;  // tokens of each, first to last; empty = even

@@ -198,11 +198,28 @@ void read_schedule(Decided& decided) {
   strategy.given_schedule = std::make_shared<const Schedule>(std::move(schedule));
 }
 
+// The zero-bubble heuristics plan by profiled times (arXiv:2401.10241, section 3.1), as a searched schedule must.
+bool leaves_times(const Strategy& strategy) {
+  const bool plans = strategy.schedule == ScheduleKind::zb_1p || strategy.schedule == ScheduleKind::zb_2p ||
+                     strategy.schedule == ScheduleKind::searched;
+  return plans && strategy.mesh.pipeline > 1 && !strategy.given_schedule && !strategy.planned_times;
+}
+
+std::optional<Infeasible> predict_times(Decided& decided) {
+  Strategy& strategy = decided.scenario.strategy;
+  strategy.planned_times.emplace();
+  if (decided.scenario.machines() > 1 || !strategy.mesh.stage_tensor.empty()) return std::nullopt;
+  auto times = pass_times(decided.scenario);
+  if (const auto* refusal = std::get_if<Infeasible>(&times)) return *refusal;
+  strategy.planned_times = std::get<PlannedTimes>(std::move(times));
+  return std::nullopt;
+}
+
 }  // namespace
 
 bool leaves_open(const Strategy& strategy) {
   return leaves_schedule(strategy) || strategy.balances_stages || strategy.balances_slices ||
-         strategy.recompute_least || leaves_thresholds(strategy);
+         strategy.recompute_least || leaves_thresholds(strategy) || leaves_times(strategy);
 }
 
 std::variant<Decided, Infeasible> decide(const Scenario& scenario) {
@@ -216,6 +233,8 @@ std::variant<Decided, Infeasible> decide(const Scenario& scenario) {
   if (leaves_thresholds(strategy)) threshold_stages(decided);
   if (strategy.balances_slices)
     if (auto refusal = balance_slices(decided)) return *refusal;
+  if (leaves_times(strategy))
+    if (auto refusal = predict_times(decided)) return *refusal;
   if (recomputes)
     if (auto refusal = recompute_least(decided)) return *refusal;
   return decided;

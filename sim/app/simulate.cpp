@@ -277,6 +277,34 @@ std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario) {
   return times;
 }
 
+std::variant<PlannedTimes, Infeasible> pass_times(const Scenario& scenario) {
+  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario));
+  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
+  Lowering& lowering = std::get<Lowering>(lowered);
+  const auto& tasks = lowering.graph.programs.front().tasks;
+  const auto sends =
+      std::find_if(tasks.begin(), tasks.end(), [](const Task& task) { return task.kind == TaskKind::send_activation; });
+  std::vector<Work> works;
+  if (sends != tasks.end()) works.push_back(lowering.works[static_cast<std::size_t>(sends->work)]);
+  const std::size_t messages = works.size();
+  for (std::size_t block = 0; block < scenario.model.blocks.size(); ++block)
+    for (const Pass pass : {Pass::forward, Pass::input_gradient, Pass::weight_gradient}) {
+      LayerRun run;
+      run.block = static_cast<std::int32_t>(block);
+      run.pass = pass;
+      works.emplace_back(ComputeWork{{run}});
+    }
+  lowering.works = std::move(works);
+  lowering.sites.assign(lowering.works.size(), {});
+  const std::vector<Price> prices = Pricers(scenario, lowering).price_all().by_work;
+  PlannedTimes times;
+  if (messages > 0) times.message = prices.front().device().value();
+  for (std::size_t i = messages; i < prices.size(); i += 3)
+    times.blocks.push_back(
+        {prices[i].device().value(), prices[i + 1].device().value(), prices[i + 2].device().value()});
+  return times;
+}
+
 std::variant<std::vector<Seconds>, Infeasible> part_times(const Scenario& scenario,
                                                           const std::vector<SequencePart>& parts) {
   auto lowered = lower(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario));

@@ -71,6 +71,9 @@ struct BlockTimes {
 };
 std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario);
 
+// Seconds of each pass of one layer of each block, and of a message between stages, on ranks that are all alike.
+std::variant<PlannedTimes, Infeasible> pass_times(const Scenario& scenario);
+
 // Time of all layers, forward and backward, for each part of every sequence.
 std::variant<std::vector<Seconds>, Infeasible> part_times(const Scenario& scenario,
                                                           const std::vector<SequencePart>& parts);

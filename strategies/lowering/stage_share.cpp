@@ -95,6 +95,7 @@ Schedule StageShare::scheduled(const Lowering& described) const {
   shape.slices = strategy.sequence_slices;
   ScheduleCosts costs;
   costs.stages = stage_costs(described);
+  if (strategy.planned_times) costs.communication = strategy.planned_times->message;
   costs.weight_share = weight_share();
   costs.keeps_layout = described.kinds.size() > 1;
   costs.memory_limit =
@@ -105,18 +106,25 @@ Schedule StageShare::scheduled(const Lowering& described) const {
   return build_vocabulary_schedule(strategy.vocabulary_parallel, strategy.schedule, shape, costs);
 }
 
-// Each gradient costs what the forward pass does, and recomputed layers their forward pass once more.
+// By FLOPs, each gradient costs what the forward pass does. Recomputed layers cost their forward pass once more.
 std::vector<StageCost> StageShare::stage_costs(const Lowering& described) const {
-  std::vector<double> by_block;
-  for (const LayerProgram& program : described.blocks) by_block.push_back(forward_flops(program, described));
+  const Strategy& strategy = input_.strategy;
+  std::vector<StageCost> by_block;
+  if (strategy.planned_times) by_block = strategy.planned_times->blocks;
+  if (by_block.empty())
+    for (const LayerProgram& program : described.blocks) {
+      const double flops = forward_flops(program, described);
+      by_block.push_back({flops, flops, flops});
+    }
   std::vector<StageCost> costs;
   for (const auto& units : stages_) {
     StageCost cost{0, 0, 0};
     for (const StageUnit& unit : units) {
-      const double flops = by_block[static_cast<std::size_t>(unit.block)];
-      cost.forward += flops;
-      cost.input += flops * (unit.recomputed && input_.strategy.recompute == Recompute::full ? 2 : 1);
-      cost.weight += flops;
+      const StageCost& layer = by_block[static_cast<std::size_t>(unit.block)];
+      cost.forward += layer.forward;
+      cost.input += layer.input;
+      if (unit.recomputed && strategy.recompute == Recompute::full) cost.input += layer.forward;
+      cost.weight += layer.weight;
     }
     costs.push_back(cost);
   }

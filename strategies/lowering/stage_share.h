@@ -53,7 +53,7 @@ class StageShare {
   // `described`: what describe_ranks() made of the same input.
   StageShare(const LoweringInput& input, const Lowering& described);
 
-  // The order of passes, planned by the FLOPs of the stages where it asks for times.
+  // The order of passes, planned by Strategy::planned_times or the FLOPs of the stages where it asks for times.
   const Schedule& schedule() const { return schedule_; }
   // Elements of a token that the stage hands to the next one.
   double handed_on(std::size_t stage) const { return handed_on_[stage % handed_on_.size()]; }

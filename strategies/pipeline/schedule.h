@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sim/graph/work.h"
+#include "strategies/stage_cost.h"
 #include "strategies/strategy.h"
 
 namespace echelon {
@@ -87,15 +88,6 @@ struct Schedule {
   WeightVersions versions = WeightVersions::one;
   VocabularyParallel vocabulary = VocabularyParallel::none;
   std::vector<std::vector<Eviction>> evictions{};  // by rank, in the order in which they leave; empty where none leave
-};
-
-// Times of one stage in any unit; of one slice where sequences are sliced evenly.
-struct StageCost {
-  double forward = 1;
-  double input = 1;
-  double weight = 1;
-
-  friend bool operator==(const StageCost&, const StageCost&) = default;
 };
 
 // What a planning schedule plans by, and what timing.h runs it with.
