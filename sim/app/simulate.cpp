@@ -278,7 +278,10 @@ std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario) {
 }
 
 std::variant<PlannedTimes, Infeasible> pass_times(const Scenario& scenario) {
-  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario));
+  // One micro-batch has every pass, and costs next to nothing to lower.
+  Workload workload = scenario.workload;
+  workload.global_batch /= std::max<std::int64_t>(1, scenario.micro_batches());
+  auto lowered = lower(scenario.model, workload, scenario.strategy, placement_of(scenario));
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
   Lowering& lowering = std::get<Lowering>(lowered);
   const auto& tasks = lowering.graph.programs.front().tasks;
