@@ -2,18 +2,17 @@
 
 namespace echelon {
 
-// Effective host times per kernel, autograd and bookkeeping included. Measured only through whole iterations: the two
+// Effective host times per kernel, autograd and bookkeeping included. Measured only through whole iterations: the
 // groups below are solved from launch-bound rows of published runs, which the profiles name in `tuned_rows` and
 // validate leaves out of its summaries:
 //   megatron  vtrain_single-0068, -0082, -0088, -0151, -0152 (A100 nodes, Megatron-DeepSpeed)
 //   nanotron  nanotron_ultrascale-0028, -0029, -0077, -0078, -0129, -0130 (AWS p5)
-//   pipelines  nanotron_ultrascale-0082, -0088, -0157: nanotron pipelines that span nodes, with tensor parallelism of
-//   2,
-//             4 and 8. There each tensor-parallel collective holds its host up by a time that grows with the ranks of
-//             its group and with nothing else (micro-batch, model, stages). Pipelines inside a node and runs without
-//             one do not show it. The cause is not known.
-// The rest are the usual cost of a PyTorch operator, 5-10 us of dispatch and launch, and of a cuBLAS call from C++,
-// about 5 us; not tuned.
+//   pipelines  nanotron_ultrascale-0082, -0088, -0157: nanotron pipelines that span nodes, with tensor parallelism
+//             of 2, 4 and 8. There each tensor-parallel collective holds its host up by a time that grows with the
+//             ranks of its group and with nothing else (micro-batch, model, stages). Pipelines inside a node and runs
+//             without one do not show it. The cause is not known.
+// The rest are assumed, not measured and not tuned: 5-10 us of dispatch and launch for a PyTorch operator, about 5 us
+// for a cuBLAS call from C++.
 bool collectives_hold_up_hosts(const Scenario& scenario) {
   const Mesh& mesh = scenario.strategy.mesh;
   return scenario.strategy.framework == FrameworkKind::nanotron && mesh.pipeline > 1 && mesh.tensor > 1 &&

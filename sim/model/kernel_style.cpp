@@ -31,9 +31,10 @@ struct StyleRow {
 // - cross_entropy: Megatron's vocab-parallel loss walks the fp32 logits (cast, max, subtract, exp, sum, divide), eager
 //   PyTorch casts and runs log_softmax, compiled code reads the logits twice and writes the gradient once.
 // - router: Megatron-Core's has fp32 casts and product, top-k of the scores, and the auxiliary loss: 11 kernels forward
-//   and 9 backward with its fusions (router.py, moe_utils.py: moe_router_fusion), 27 and 16 without.
+//   and 9 backward with its fusions (moe_router_fusion), 27 and 16 without. Estimated from the operations of a router,
+//   not read off a trace.
 // - permute: there, counting tokens for each expert and rank with two copies to the host, and the fused permutation and
-//   sort of chunks make 19 kernels before the exchange and 3 behind it: 11 each (token_dispatcher.py, preprocess).
+//   sort of chunks make 19 kernels before the exchange and 3 behind it: 11 each. Estimated likewise.
 // - embedding: gather, and scatter-add into an fp32 gradient.
 constexpr auto style_table = std::to_array<StyleRow>({
     {OperatorKind::embedding, {{{2, 1, 4, 3}, {2, 1, 4, 3}, {3, 6, 4, 4}, {3, 6, 4, 4}, {2, 1, 4, 3}}}},
