@@ -6,6 +6,7 @@
 
 #include "sim/app/machines.h"
 #include "sim/app/statistics.h"
+#include "sim/cost/collective.h"
 #include "sim/engine/full_replay.h"
 #include "strategies/mesh.h"
 
@@ -74,8 +75,7 @@ class PartsOfWork {
 
  private:
   static Seconds time_of(const CollectiveWork& call, const Network& network) {
-    return collective_time(network, {call.kind, {call.group.ranks, call.group.ranks_per_node}, call.bytes}).time *
-           call.count;
+    return collective_time(network, {call.kind, shape_of(call.group), call.bytes}).time * call.count;
   }
 
   const PricedLowering& priced_;

@@ -1,4 +1,5 @@
 // Turns of a product on a grid of ranks: what its blocks' broadcasts show.
+#include "sim/cost/collective.h"
 #include "sim/cost/operator_cost.h"
 #include "tests/catch.h"
 #include "tests/cost/round_device.h"

@@ -1,0 +1,34 @@
+#include "sim/cost/price.h"
+
+namespace echelon {
+
+Seconds Price::device() const {
+  Seconds sum = compute + recompute + host_copy;
+  for (const Seconds& part : exposed) sum += part;
+  return sum;
+}
+
+Price& Price::operator+=(const Price& other) {
+  compute += other.compute;
+  recompute += other.recompute;
+  for (std::size_t i = 0; i < exposed.size(); ++i) exposed[i] += other.exposed[i];
+  host_copy += other.host_copy;
+  host += other.host;
+  flops += other.flops;
+  for (std::size_t i = 0; i < by_ground.size(); ++i) by_ground[i] += other.by_ground[i];
+  return *this;
+}
+
+Price Price::scaled(double factor) const {
+  Price price = *this;
+  price.compute *= factor;
+  price.recompute *= factor;
+  for (Seconds& part : price.exposed) part *= factor;
+  price.host_copy *= factor;
+  price.host *= factor;
+  price.flops *= factor;
+  for (Seconds& part : price.by_ground) part *= factor;
+  return price;
+}
+
+}  // namespace echelon

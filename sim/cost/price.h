@@ -1,0 +1,26 @@
+// What a work costs, by kind of time and by the ground that its numbers stand on.
+#pragma once
+
+#include <array>
+
+#include "sim/base/units.h"
+#include "sim/cost/compute.h"
+
+namespace echelon {
+
+// Device time by kind; `exposed` by Axis. The sum of all is the time on the stream.
+struct Price {
+  Seconds compute;
+  Seconds recompute;
+  std::array<Seconds, 5> exposed{};
+  Seconds host_copy;
+  Seconds host;
+  Flops flops;                         // executed, recomputed ones included
+  std::array<Seconds, 3> by_ground{};  // by Ground
+
+  Seconds device() const;
+  Price& operator+=(const Price& other);
+  Price scaled(double factor) const;
+};
+
+}  // namespace echelon
