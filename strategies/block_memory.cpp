@@ -99,11 +99,15 @@ struct LossCopies {
 
 // The 16-bit logits and their gradient; Megatron-LM's loss works in place. Eager PyTorch adds an fp32 copy forward, and
 // two fp32 gradients backward (of the loss and of log_softmax). Its loss on divided logits holds two fp32 copies
-// forward and three backward (torch/distributed/tensor/parallel/loss.py).
-LossCopies loss_copies(KernelStyle style, bool divided) {
+// forward and three backward (torch/distributed/tensor/parallel/loss.py). What eager PyTorch reserves is one copy more:
+// the loss frees the 16-bit logits before its backward pass, and their segment is too small for a tensor of fp32
+// (c10/cuda/CUDACachingAllocator.cpp: a block beyond 10 MiB has a segment of its own and is never joined to another's).
+LossCopies loss_copies(KernelStyle style, bool divided, PeakKind peak) {
   if (style == KernelStyle::nanotron) return {3, 1};
   if (style != KernelStyle::eager) return {1, 1};
-  return divided ? LossCopies{5, 6} : LossCopies{3, 4};
+  LossCopies copies = divided ? LossCopies{5, 6} : LossCopies{3, 4};
+  if (peak != PeakKind::allocated) copies.backward += 1;
+  return copies;
 }
 
 }  // namespace
@@ -114,7 +118,7 @@ BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Stra
   BlockMemory memory;
   if (role == BlockRole::head) {
     const LossCopies copies =
-        strategy.fused_loss ? LossCopies{0, 0} : loss_copies(execution.style, strategy.mesh.tensor > 1);
+        strategy.fused_loss ? LossCopies{0, 0} : loss_copies(execution.style, strategy.mesh.tensor > 1, strategy.peak);
     memory.kept = strategy.fused_loss ? sums.linear_inputs * 2 : sums.kept;
     memory.kept_for_weights = sums.linear_inputs + sums.linear_gradients;
     memory.forward_extra = sums.logits * copies.forward + sums.blocks;

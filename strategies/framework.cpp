@@ -31,8 +31,6 @@ Strategy framework_defaults(FrameworkKind framework) {
       strategy.repeats_kv_heads = true;  // models/llama/model.py: repeat_kv
       // Shard(1): torch/distributed/_functional_collectives.py chunks and joins.
       strategy.reorders_sequence_shards = true;
-      // apply_compile compiles the transformer blocks alone (December 2024).
-      strategy.loss_kernels = KernelStyle::eager;
       strategy.peak = PeakKind::reserved;  // train.py reports max_memory_reserved
       break;
     case FrameworkKind::deepspeed:  // DeepSpeed config-json: overlap_comm is on for ZeRO-3, off below

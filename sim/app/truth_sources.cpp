@@ -136,6 +136,7 @@ constexpr SourceConvention torchtitan(std::string_view words, std::string_view r
   c.fp8_activation_gather = true;  // parallelize_llama.py: PrepareFloat8ModuleInput, Float8ColwiseParallel
   c.selective = Recompute::selective_ops;
   c.recompute = Recompute::selective_ops;
+  c.loss_kernels = KernelStyle::eager;  // from December 2024 (pull request 755) to April 2025 (1033), compiled or not
   c.peak = PeakKind::reserved;
   return c;
 }
@@ -309,6 +310,7 @@ void apply_notes(const TruthRow& row, Strategy& strategy, std::vector<std::strin
     strategy.kernels = KernelStyle::eager;
   else if (python && noted("compile"))
     strategy.kernels = KernelStyle::compiled;
+  if (noted("compiled loss")) strategy.loss_kernels = KernelStyle::compiled;
   if (noted("vanilla tp")) strategy.overlap_tensor = false;
   if (noted("asynctp") || noted("async tp")) strategy.overlap_tensor = true;
   if (noted("tp+sp") || noted("tp-sp")) strategy.sequence_parallel = true;

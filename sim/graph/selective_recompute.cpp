@@ -39,7 +39,6 @@ bool reduce_scatter_follows(const LayerProgram& program, std::size_t step) {
 }  // namespace
 
 std::vector<SelectiveShares> selective_shares(const LayerProgram& program, const Execution& execution) {
-  const bool fp8 = execution.linear_input_element < execution.activation_element;
   const bool compiled = execution.style == KernelStyle::compiled;
   std::vector<SelectiveShares> shares(program.steps.size());
   std::optional<std::size_t> last;
@@ -49,7 +48,7 @@ std::vector<SelectiveShares> selective_shares(const LayerProgram& program, const
     if (op == nullptr || op->kind != OperatorKind::linear) continue;
     last = i;
     for (const double share : products_of(program, i, *op)) {
-      const bool keeps = count++ % 2 == 0 && !fp8;
+      const bool keeps = count++ % 2 == 0;
       (keeps ? shares[i].kept : shares[i].rerun) += share;
     }
     if (compiled && reduce_scatter_follows(program, i)) shares[i] = {};

@@ -2,8 +2,9 @@
 //
 // Its policy keeps the outputs of attention, of reduce-scatters and of every second matrix product, the first included;
 // all else runs again before the backward pass (torchtitan parallelize_llama.py of 2024, _save_list). Products in fp8
-// are another operator, which the list does not have: none of them is kept. Nothing needs the block's last product
-// again.
+// are seen as the products that they stand for, before their operands turn them into another operator: Llama 3.1 8B on
+// 128 H100 reserves 62.0 GiB in bf16 and 61.8 in fp8 (torchtitan docs/performance.md of 2024, both compiled). Nothing
+// needs the block's last product again.
 #pragma once
 
 #include <vector>

@@ -143,11 +143,14 @@ TEST_CASE("the source decides what the row leaves out") {
   CHECK(truth.scenario.strategy.framework == FrameworkKind::torchtitan);
   CHECK(truth.scenario.strategy.recompute == Recompute::selective_ops);
   CHECK(truth.scenario.strategy.kernels == KernelStyle::compiled);
+  CHECK(truth.scenario.strategy.loss_kernels == KernelStyle::eager);
   CHECK(truth.scenario.strategy.overlap_tensor);
   CHECK(truth.scenario.strategy.peak == PeakKind::reserved);
   CHECK(truth.scenario.workload.precision.fp8_rowwise_scaling);
   CHECK(truth.scenario.workload.optimizer_variant == OptimizerVariant::pytorch);
   CHECK_FALSE(truth.scenario.model.tied_embeddings);
+  row.notes = "compile; compiled loss";
+  CHECK(translate(row).scenario.strategy.loss_kernels == KernelStyle::compiled);
 
   row.source = "NVIDIA Megatron-Bridge performance summary";
   row.zero_or_fsdp = "DDP+dist-optimizer(default; not stated)";

@@ -54,16 +54,6 @@ TEST_CASE("every second product is kept, and the last is never run again") {
   CHECK(shares[5].rerun == 0);
 }
 
-TEST_CASE("fp8 products are not in the list of what is kept") {
-  Execution execution;
-  execution.style = KernelStyle::eager;
-  execution.linear_input_element = Bytes(1);
-  const auto shares = selective_shares(llama_block(false), execution);
-  for (const SelectiveShares& one : shares) CHECK(one.kept == 0);
-  CHECK(shares[0].rerun == Approx(1));
-  CHECK(shares[5].rerun == 0);
-}
-
 TEST_CASE("compiled blocks drop what only a kept reduce-scatter reads") {
   Execution execution;
   execution.style = KernelStyle::compiled;

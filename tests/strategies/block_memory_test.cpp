@@ -88,3 +88,25 @@ TEST_CASE("activations of Llama's layers") {
   CHECK(modern_bytes(16384, 128, 8, 53248) == Approx(520704));
   CHECK(modern_bytes(4096, 32, 32, 11008) == Approx(131712));
 }
+
+// In 16-bit logits: the fp32 log-softmax kept (2) and two fp32 gradients (4); the allocator holds the freed logits too.
+TEST_CASE("what an eager loss reserves is its logits more than it fills") {
+  TransformerSpec spec;
+  spec.layers = 1;
+  spec.hidden = 64;
+  spec.heads = 1;
+  spec.vocabulary = 1000;
+  const Model model = build_transformer(spec);
+  const Block& head = model.blocks[static_cast<std::size_t>(model.head)];
+  Execution execution;
+  execution.style = KernelStyle::eager;
+  Strategy strategy;
+  const auto backward_logits = [&](PeakKind peak) {
+    strategy.peak = peak;
+    const BlockMemory memory =
+        block_memory(local_program(head, strategy), BlockRole::head, strategy, Recompute::none, execution, 512, 512);
+    return memory.backward_extra.value() / (2 * 512.0 * 1000);
+  };
+  CHECK(backward_logits(PeakKind::allocated) == Approx(4));
+  CHECK(backward_logits(PeakKind::reserved) == Approx(5));
+}
