@@ -203,6 +203,11 @@ ValidationReport validate(const std::vector<TruthRow>& rows, const TruthLibrary&
   }
   add_summaries(
       "file", [](const TruthRow& row) { return std::filesystem::path(row.file).filename().string(); }, report);
+  const bool several = std::any_of(report.rows.begin(), report.rows.end(),
+                                   [&](const ValidatedRow& row) { return row.row.file != report.rows[0].row.file; });
+  if (several)
+    add_summaries(
+        "all", [](const TruthRow&) { return std::string("all files"); }, report);
   add_summaries(
       "source", [](const TruthRow& row) { return row.source; }, report);
   return report;

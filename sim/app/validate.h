@@ -79,7 +79,7 @@ struct FitsConfusion {
 };
 
 struct ValidationSummary {
-  std::string scope;  // "file" or "source"
+  std::string scope;  // "file", "all" (of several files) or "source"
   std::string name;
   std::size_t rows = 0;
   std::size_t ok = 0;
@@ -99,7 +99,7 @@ struct ValidationSummary {
 
 struct ValidationReport {
   std::vector<ValidatedRow> rows;
-  std::vector<ValidationSummary> summaries;  // files in the order given, then sources in order of appearance
+  std::vector<ValidationSummary> summaries;  // files in the order given, all of them, then sources as they appear
 };
 
 // Which rows are taken: terms "column=value" (equal) or "column~words" (within, case ignored), separated by commas, all

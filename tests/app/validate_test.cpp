@@ -52,6 +52,15 @@ TEST_CASE("errors are relative to the measurement") {
   CHECK(report.summaries[1].scope == "source");
 }
 
+TEST_CASE("several files are summed up together too") {
+  auto rows = numbered_rows(4);
+  rows[3].file = "other.csv";
+  const auto report = validate(rows, usual_library(), two_seconds);
+  REQUIRE(report.summaries.size() == 4);
+  CHECK(report.summaries[2].scope == "all");
+  CHECK(report.summaries[2].rows == 4);
+}
+
 TEST_CASE("Kendall's tau ranks rows of one model and cluster, and the median is over groups") {
   auto rows = numbered_rows(4);
   auto others = numbered_rows(3);
