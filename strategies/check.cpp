@@ -307,6 +307,15 @@ Refusal check_schedule(const Workload& workload, const Strategy& strategy) {
                 name_of(strategy.schedule), shape.ranks, shape.micro_batches, fitting, fitting * all_replicas);
 }
 
+// Parts of layers that are to run again must be there.
+Refusal check_recompute(const Model& model, const Strategy& strategy) {
+  for (const RecomputeModule module : strategy.recompute_operators.modules)
+    if (!has_part(model, module))
+      return refuse("no layer of the model has a {} to run again; leave it out of recompute's modules",
+                    name_of(module));
+  return std::nullopt;
+}
+
 // What a stage's tensor degree must fit.
 Refusal check_degrees(const Model& model, const Strategy& strategy, const Placement& placement) {
   if (auto refusal = check_heads(model, strategy)) return refusal;
@@ -331,6 +340,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   // good.
   if (auto refusal = check_graph(model, strategy)) return refusal;
   if (auto refusal = check_grid(model, strategy)) return refusal;
+  if (auto refusal = check_recompute(model, strategy)) return refusal;
   if (auto refusal = check_unlike_stages(model, strategy, placement)) return refusal;
   if (auto refusal = check_heads(model, strategy)) return refusal;
   if (auto refusal = check_graph_stages(model, strategy)) return refusal;

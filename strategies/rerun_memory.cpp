@@ -26,22 +26,30 @@ Bytes kept_input(const Operator& op, const SavedActivations& saved, const Execut
   }
 }
 
+// Whether the second of two operators in a program can be a reader of the first: branches stand one behind the other.
+bool may_read(const Operator& op, const Operator& before) {
+  return op.kind != OperatorKind::linear || before.kind != OperatorKind::linear ||
+         op.in_features == before.out_features;
+}
+
 }  // namespace
 
-Bytes dropped_bytes(const LayerProgram& program, const std::vector<OperatorKind>& kinds, const Execution& execution,
-                    double tokens, double sequence) {
+Bytes dropped_bytes(const LayerProgram& program, const RerunList& list, const Execution& execution, double tokens,
+                    double sequence) {
   Bytes dropped;
+  const Operator* before = nullptr;
   bool comes_back = false;  // the output of the operator before
   for (const Step& step : program.steps) {
     const Operator* op = std::get_if<Operator>(&step);
     if (op == nullptr) continue;
     const SavedActivations saved = saved_activations(*op, tokens, sequence, execution);
-    if (comes_back) dropped += kept_input(*op, saved, execution, tokens * op->row_share);
-    const bool reruns = std::find(kinds.begin(), kinds.end(), op->kind) != kinds.end();
+    if (comes_back && may_read(*op, *before)) dropped += kept_input(*op, saved, execution, tokens * op->row_share);
+    const bool reruns = list.contains(*op);
     const bool attends = op->kind == OperatorKind::attention;
     if (reruns && attends) dropped += saved.attention_core;
     const bool keeps_input = saved.kept > Bytes(0) && op->kind != OperatorKind::residual;  // that keeps a mask at most
     comes_back = reruns && !attends && (comes_back || keeps_input);
+    before = op;
   }
   return dropped;
 }

@@ -14,6 +14,7 @@
 #include "sim/graph/layer_program.h"
 #include "sim/model/cuda_graphs.h"
 #include "sim/model/kernel_style.h"
+#include "sim/model/rerun_list.h"
 #include "sim/model/workload.h"
 #include "strategies/stage_cost.h"
 #include "strategies/tensor_mode.h"
@@ -106,7 +107,7 @@ enum class Recompute {
   selective,      // the attention core (Megatron; arXiv:2205.05198)
   selective_ops,  // torchtitan's per-operator policy: every second matrix product and all pointwise work again
   full,           // each layer from its input
-  operators       // those that Strategy::recompute_operators names (Megatron-Core's --recompute-modules)
+  operators       // those that Strategy::recompute_operators names
 };
 
 template <>
@@ -334,7 +335,7 @@ struct Strategy {
   // What runs again, and how kernels run.
   Recompute recompute = Recompute::none;
   std::int64_t recompute_layers = 0;  // full: only this many layers of each chunk; 0 = all
-  std::vector<OperatorKind> recompute_operators;
+  RerunList recompute_operators;
   bool recompute_least = false;  // whoever simulates sets the two above to the least that fits
   KernelStyle kernels = KernelStyle::megatron_fused;
   std::optional<KernelStyle> loss_kernels;  // of the output projection's block; none: as `kernels`

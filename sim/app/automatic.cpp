@@ -151,35 +151,45 @@ std::int64_t fewest_layers(Scenario scenario) {
   return high;
 }
 
-// What is cheap to compute again: kernels that only move memory (Megatron-Core's recompute modules layernorm and
-// moe_act).
-constexpr auto pointwise = std::to_array({OperatorKind::norm, OperatorKind::activation});
+struct RecomputeChoice {
+  Recompute kind;
+  RerunList list;
+};
 
-void set_recompute(Strategy& strategy, Recompute kind) {
-  strategy.recompute = kind;
-  strategy.recompute_operators.clear();
-  if (kind == Recompute::operators) strategy.recompute_operators.assign(pointwise.begin(), pointwise.end());
+// In the order of what they cost: nothing, kernels that only move memory (Megatron-Core's recompute modules layernorm
+// and moe_act), latent attention's up-projections beside them, the attention core, whole layers.
+std::vector<RecomputeChoice> recompute_choices(const Model& model) {
+  const RerunList pointwise{{OperatorKind::norm, OperatorKind::activation}, {}};
+  std::vector<RecomputeChoice> choices{{Recompute::none, {}}, {Recompute::operators, pointwise}};
+  if (has_part(model, RecomputeModule::mla_up_proj))
+    choices.push_back({Recompute::operators, {pointwise.kinds, {RecomputeModule::mla_up_proj}}});
+  choices.push_back({Recompute::selective, {}});
+  choices.push_back({Recompute::full, {}});
+  return choices;
 }
 
 std::string extent_of(const Strategy& strategy) {
-  if (strategy.recompute == Recompute::operators) return " norm and activation";
   if (strategy.recompute == Recompute::full)
     return fmt::format(" of {} layers of each chunk", strategy.recompute_layers);
-  return "";
+  std::vector<std::string_view> names;
+  for (const OperatorKind kind : strategy.recompute_operators.kinds) names.push_back(name_of(kind));
+  for (const RecomputeModule module : strategy.recompute_operators.modules) names.push_back(name_of(module));
+  return names.empty() ? "" : fmt::format(" {}", fmt::join(names, " and "));
 }
 
-// In the order of what they cost: nothing, pointwise operators, the attention core, some layers whole, all of them.
 std::optional<Infeasible> recompute_least(Decided& decided) {
   Strategy& strategy = decided.scenario.strategy;
   strategy.recompute_least = false;
   strategy.recompute_layers = 0;
-  for (const Recompute kind : {Recompute::none, Recompute::operators, Recompute::selective, Recompute::full}) {
-    set_recompute(strategy, kind);
+  for (const RecomputeChoice& choice : recompute_choices(decided.scenario.model)) {
+    strategy.recompute = choice.kind;
+    strategy.recompute_operators = choice.list;
     const Outcome outcome = simulate(decided.scenario);
     if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
     if (!fits(outcome)) continue;
-    if (kind == Recompute::full) strategy.recompute_layers = fewest_layers(decided.scenario);
-    decided.choices.push_back(fmt::format("recompute {}{}, the least that fits", name_of(kind), extent_of(strategy)));
+    if (choice.kind == Recompute::full) strategy.recompute_layers = fewest_layers(decided.scenario);
+    decided.choices.push_back(
+        fmt::format("recompute {}{}, the least that fits", name_of(choice.kind), extent_of(strategy)));
     return std::nullopt;
   }
   decided.choices.emplace_back("recompute full, and still too little memory");

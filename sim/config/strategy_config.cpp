@@ -18,9 +18,10 @@ constexpr std::int64_t most_slice = 1'000'000'000;  // tokens
 
 using StrategyKey = Key<Strategy>;
 
-void read_recompute_operators(const Value& value, Strategy& strategy) {
-  strategy.recompute_operators.clear();
-  for (const Value& item : value.items()) strategy.recompute_operators.push_back(item.one_of<OperatorKind>());
+template <class Item>
+void read_items(const Value& value, std::vector<Item>& list) {
+  list.clear();
+  for (const Value& item : value.items()) list.push_back(item.one_of<Item>());
 }
 
 const std::vector<StrategyKey>& recompute_keys() {
@@ -31,7 +32,10 @@ const std::vector<StrategyKey>& recompute_keys() {
                             "full: only this many layers of each chunk; 0 = all"),
       {{"operators", fmt::format(R"({{"type":"array","items":{}}})", enum_type<OperatorKind>()),
         "operators: the kinds that run again"},
-       read_recompute_operators},
+       [](const Value& value, Strategy& strategy) { read_items(value, strategy.recompute_operators.kinds); }},
+      {{"modules", fmt::format(R"({{"type":"array","items":{}}})", enum_type<RecomputeModule>()),
+        "operators: the parts that run again, as Megatron-Core's --recompute-modules names them"},
+       [](const Value& value, Strategy& strategy) { read_items(value, strategy.recompute_operators.modules); }},
   };
   return keys;
 }
@@ -45,8 +49,10 @@ void read_recompute(const Value& value, Strategy& strategy) {
   else
     strategy.recompute = value.one_of<Recompute>();
   if ((strategy.recompute == Recompute::operators) == strategy.recompute_operators.empty())
-    value.fail(fmt::format("{} names {} operators", value.path(), strategy.recompute_operators.size()),
-               "expected {kind: operators, operators: [norm, activation]}, and no operators for other kinds");
+    value.fail(fmt::format("{} names {} operators or modules", value.path(),
+                           strategy.recompute_operators.empty() ? "no" : "some"),
+               "expected {kind: operators, operators: [norm, activation]} or {kind: operators, modules: [layernorm, "
+               "moe_act]}, and neither list for other kinds");
 }
 
 const std::vector<StrategyKey>& offload_keys() {

@@ -12,6 +12,7 @@
 #include "sim/hardware/network.h"
 #include "sim/model/cuda_graphs.h"
 #include "sim/model/kernel_style.h"
+#include "sim/model/rerun_list.h"
 #include "sim/model/workload.h"
 
 namespace echelon {
@@ -53,7 +54,7 @@ struct CostContext {
   double attended_share = 1;              // causal attention: keys that a query sees over the mean of the sequence
   double tensor_overlap_share = 1;        // of what products could hide of tensor-parallel collectives (Strategy)
   bool reorders_sequence_shards = false;  // gathers and scatters of the sequence copy the whole tensor (Strategy)
-  std::vector<OperatorKind> recomputed;   // what Rerun::listed_operators runs again
+  RerunList recomputed;                   // what Rerun::listed_operators runs again
   double weight_cast_share = 1;           // of micro-batches, those that quantise the weights
   Bytes accumulation;                     // moved for each element to add a micro-batch's weight gradient to its buffer
 };

@@ -26,16 +26,22 @@ PassPricer::PassPricer(const LayerProgram& program, const CostContext& context) 
   steps_ = price_steps(program, context_);
 }
 
-Price PassPricer::rerun(const std::vector<OperatorKind>& kinds) const {
+Price PassPricer::rerun(const RerunList& list) const {
   Price price;
   for (const PricedStep& step : steps_)
-    if (step.op != nullptr && std::find(kinds.begin(), kinds.end(), step.op->kind) != kinds.end())
-      add_forward(price, price.recompute, step);
+    if (step.op != nullptr && list.contains(*step.op)) add_forward(price, price.recompute, step);
+  const Operator* before = nullptr;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    if (steps_[i].communication == nullptr || steps_[i].communication->hiding != Hiding::blocks) continue;
-    const std::size_t op = next_operator(i);
-    if (op < steps_.size() && std::find(kinds.begin(), kinds.end(), steps_[op].op->kind) != kinds.end())
-      expose(price, i, steps_[i].forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
+    const PricedStep& step = steps_[i];
+    if (step.op != nullptr) {
+      before = step.op;
+      continue;
+    }
+    const std::size_t next = next_operator(i);
+    if (next == steps_.size() || !list.contains(*steps_[next].op)) continue;
+    const bool between_reruns = step.communication->axis == Axis::expert && before != nullptr && list.contains(*before);
+    if (between_reruns || step.communication->hiding == Hiding::blocks)
+      expose(price, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
   }
   return price;
 }

@@ -22,8 +22,8 @@ class PassPricer {
 
   const std::vector<PricedStep>& steps() const { return steps_; }
 
-  // The operators of these kinds alone, again.
-  Price rerun(const std::vector<OperatorKind>& kinds) const;
+  // The operators of the list alone, again, with the exchanges of experts that lie between two of them.
+  Price rerun(const RerunList& list) const;
   Price forward(bool again) const;
   // torchtitan's per-operator policy (sim/graph/selective_recompute.h): gathers and all pointwise work run again too.
   Price selective_operators() const;

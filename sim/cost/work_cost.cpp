@@ -27,7 +27,7 @@ const Price& WorkPricer::price_run(const LayerRun& run) {
     case Rerun::nothing:
       break;
     case Rerun::attention_core:
-      price += pricer.rerun({OperatorKind::attention});
+      price += pricer.rerun({{OperatorKind::attention}, {}});
       break;
     case Rerun::selective_operators:
       price += pricer.selective_operators();

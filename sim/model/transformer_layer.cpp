@@ -97,7 +97,8 @@ class LayerBuilder {
       shape.kv_heads = 1;
     }
     const double width = as_double((shape.heads + shape.kv_heads) * shape.qk_head_dim);
-    Operator rotary = pointwise_operator("rotary", OperatorKind::rotary, width, TensorSplit::inner);
+    const char* name = spec_.latent ? "latent_rotary" : "rotary";
+    Operator rotary = pointwise_operator(name, OperatorKind::rotary, width, TensorSplit::inner);
     rotary.attention = shape;
     return block_.add(rotary, width, {projected});
   }

@@ -243,9 +243,10 @@ TEST_CASE("recompute and layers that cannot be") {
   const auto with = [&](const std::string& line) {
     return folder.file("s.yaml", scenario("  micro_batch: 1\n", "  micro_batch: 1\n  " + line + "\n"));
   };
-  refuse({"run", with("recompute: {kind: operators}")}, {"s.yaml:18:", "names 0 operators"});
+  refuse({"run", with("recompute: {kind: operators}")}, {"s.yaml:18:", "names no operators or modules"});
   refuse({"run", with("recompute: {kind: operators, operators: [norms]}")}, {"did you mean 'norm'?"});
-  refuse({"run", with("recompute: {kind: full, operators: [norm]}")}, {"no operators for other kinds"});
+  refuse({"run", with("recompute: {kind: operators, modules: [moe_acts]}")}, {"did you mean 'moe_act'?"});
+  refuse({"run", with("recompute: {kind: full, operators: [norm]}")}, {"neither list for other kinds"});
   refuse({"run", with("stage_layers: [a]")}, {"s.yaml:18:"});
   refuse({"run", with("stage_layers: balance")}, {"s.yaml:18:"});
   refuse({"run", with("rank_layers: [[0-11], [1]]")},

@@ -1,6 +1,7 @@
 // What lists of operators that run again need not keep, in a GPT layer of hidden size h on T tokens.
 #include "strategies/rerun_memory.h"
 
+#include "sim/model/transformer.h"
 #include "strategies/block_memory.h"
 #include "strategies/intra/intra.h"
 #include "tests/catch.h"
@@ -17,7 +18,7 @@ constexpr double row = tokens * 64;  // T h of the tiny model
 double dropped(const std::vector<OperatorKind>& kinds) {
   const Model model = testing::tiny_gpt(1);
   const LayerProgram program = local_program(model.blocks[static_cast<std::size_t>(model.layers[0])], {});
-  return dropped_bytes(program, kinds, {}, tokens, 32).value() / (2 * row);
+  return dropped_bytes(program, {kinds, {}}, {}, tokens, 32).value() / (2 * row);
 }
 
 }  // namespace
@@ -36,8 +37,8 @@ TEST_CASE("a list of everything keeps what enters the layer and attention's outp
   const Model model = testing::tiny_gpt(1);
   const LayerProgram program = local_program(model.blocks[static_cast<std::size_t>(model.layers[0])], {});
   Strategy strategy;
-  strategy.recompute_operators = {OperatorKind::norm, OperatorKind::linear, OperatorKind::attention,
-                                  OperatorKind::activation, OperatorKind::residual};
+  strategy.recompute_operators.kinds = {OperatorKind::norm, OperatorKind::linear, OperatorKind::attention,
+                                        OperatorKind::activation, OperatorKind::residual};
   const auto kept = [&](Recompute recompute) {
     return block_memory(program, BlockRole::layer, strategy, recompute, {}, tokens, 32).kept.value();
   };
@@ -45,4 +46,20 @@ TEST_CASE("a list of everything keeps what enters the layer and attention's outp
   CHECK(kept(Recompute::operators) == Approx(2 * row + 2 * row + row_statistics));
   CHECK(kept(Recompute::full) == Approx(2 * row));
   CHECK(kept(Recompute::none) == Approx(2 * row * (1 + 1 + 3 + 1 + 1 + 1 + 4 + 4) + row_statistics));
+}
+
+// DeepSeek-V3's attention: 128 heads of 192 query and key features and 128 of values (arXiv:2412.19437, section 4.2).
+TEST_CASE("latent up-projections that run again spare attention its queries, keys and values") {
+  TransformerSpec spec;
+  spec.layers = 1;
+  spec.hidden = 7168;
+  spec.heads = spec.kv_heads = 128;
+  spec.ffn = 18432;
+  spec.vocabulary = 1000;
+  spec.position_kind = PositionKind::rotary;
+  spec.latent = LatentAttention{.q_rank = 1536, .kv_rank = 512, .nope_dim = 128, .rope_dim = 64, .v_dim = 128};
+  const Model model = build_transformer(spec);
+  const LayerProgram program = local_program(model.blocks[static_cast<std::size_t>(model.layers[0])], {});
+  const RerunList list{{}, {RecomputeModule::mla_up_proj}};
+  CHECK(dropped_bytes(program, list, {}, tokens, 32).value() == Approx(2 * tokens * 128 * (192 + 192 + 128)));
 }
