@@ -22,9 +22,8 @@ int import_kernels(const KernelsOptions& options) {
   const Profile base = load_profile(data_file(DataKind::profile, options.profile, {"--profile"}));
   ImportReport report;
   const Profile fitted = refit(base, {options.tables.begin(), options.tables.end()}, report);
-  for (const FittedCurve& curve : report.curves)
-    fmt::print(stderr, "{:<40} {:>6} samples, {:>5} held out: median {:.1f} %, p95 {:.1f} % {}\n", curve.curve,
-               curve.samples, curve.held_out, 100 * curve.median_error, 100 * curve.p95_error, curve.note);
+  for (const FittedCurve& curve : report.curves) fmt::print(stderr, "{}\n", curve.line());
+  for (const HeldOutShape& shape : worst_of(report.held_out)) fmt::print(stderr, "{}\n", shape.line());
   for (const auto& [reason, rows] : report.skipped) fmt::print(stderr, "{} rows left out: {}\n", rows, reason);
   write_file(options.output, save_profile(fitted));
   return 0;
