@@ -91,9 +91,11 @@ void fit_grouped(Device& device, const Device& base, const SampleSet& set, Impor
 void fit_streaming(Device& device, const SampleSet& set, const std::string& source, ImportReport& report) {
   const std::vector<MemorySample> samples = memory_samples(set.samples);
   if (samples.size() < 5) return;
-  device.memory_curve = fit_memory(device, samples, source);
-  const Provenance& figures = device.memory_curve->provenance;
-  report.curves.push_back({"memory", figures.samples, 0, figures.median_error, figures.p95_error, ""});
+  const MemoryFit fit = fit_memory(device, samples, source);
+  device.memory_curve = fit.curve;
+  const Provenance& figures = fit.curve.provenance;
+  report.curves.push_back({"memory", figures.samples, static_cast<std::int64_t>(fit.held_out.size()),
+                           figures.median_error, figures.p95_error, "", error_figures(errors_of(fit.held_out)).mean});
 }
 
 bool spans_nodes(const Network& network, const GroupShape& group) {

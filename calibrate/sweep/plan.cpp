@@ -209,6 +209,7 @@ void add_fused_attention(Scope scope, Plan& plan) {
   if (scope == Scope::quick) {
     for (const std::int64_t length : {1024, 2048, 4096, 8192, 16384})
       add_fused("bf16", 16384, length, 128, 32, 8, true, plan);
+    for (const std::int64_t length : {1024, 4096, 16384}) add_fused("bf16", 16384, length, 128, 32, 32, true, plan);
     return;
   }
   const bool fine = scope == Scope::thorough;

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +13,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "calibrate/fit/sample_fit.h"
 #include "calibrate/gpu/open_device.h"
@@ -243,6 +243,36 @@ int run_on_device(const CalibrateOptions& options) {
   return fit_and_write(options, base, measured.set, options.raw);
 }
 
+// How a child ended: with an exit code, or by what it died of.
+struct ChildEnd {
+  int exit_code = 0;
+  std::string died_of;
+};
+
+// Waits for a child, and ends it where its journal grows no more: a library that hangs would hold up the rest.
+ChildEnd wait_for(pid_t child, const std::filesystem::path& journal) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::seconds longest_silence(60);  // the longest benchmark takes a third of that
+  std::uintmax_t size = 0;
+  Clock::time_point grown = Clock::now();
+  bool hung = false;
+  int status = 0;
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    std::error_code absent;  // before and after it measures
+    const std::uintmax_t now = std::filesystem::file_size(journal, absent);
+    if (absent || now != size) grown = Clock::now();
+    size = now;
+    hung = hung || Clock::now() - grown > longest_silence;
+    if (hung) kill(child, SIGKILL);
+  }
+  if (WIFEXITED(status)) return {WEXITSTATUS(status), ""};
+  if (hung) return {0, fmt::format("it gave no sample within {} s", longest_silence.count())};
+  const int signal = WTERMSIG(status);
+  if (signal == SIGINT || signal == SIGTERM || signal == SIGKILL) return {128 + signal, ""};  // somebody's wish
+  return {0, fmt::format("the process died of signal {}", signal)};
+}
+
 // Measures in a child, and in another where the GPU stopped answering or a library took the process down: the sweep
 // goes on after that benchmark. The parent touches no CUDA.
 int run_in_children(CalibrateOptions options) {
@@ -253,18 +283,13 @@ int run_in_children(CalibrateOptions options) {
     const pid_t pid = fork();
     if (pid == 0) prctl(PR_SET_PDEATHSIG, SIGTERM);  // nobody is left to measure for
     if (pid <= 0) return run_on_device(options);     // the child; or no child can be had
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    const bool died = WIFSIGNALED(status);
-    if (!died && WEXITSTATUS(status) != go_on) return WEXITSTATUS(status);
-    if (died && (WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGKILL))
-      return 128 + WTERMSIG(status);
+    const ChildEnd end = wait_for(pid, options.raw + ".part");
+    if (end.died_of.empty() && end.exit_code != go_on) return end.exit_code;
     const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 60;
     options.minutes = std::max(minutes - spent, 0.01);
-    options.died_of = died ? fmt::format("the process died of signal {}", WTERMSIG(status)) : "";
-    fmt::print(stderr, "the GPU stopped answering{}; going on after that benchmark in a new process\n",
-               died ? ": " + options.died_of : "");
+    options.died_of = end.died_of;
+    fmt::print(stderr, "{}; going on after that benchmark in a new process\n",
+               end.died_of.empty() ? "the GPU stopped answering" : end.died_of);
     if (child == most_children) return 1;
   }
 }

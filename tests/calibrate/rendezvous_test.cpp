@@ -31,7 +31,7 @@ std::future<std::string> come(const Rendezvous& rendezvous, const std::string& i
   return std::async(std::launch::async, [=] { return meet(rendezvous, [&] { return invitation; }); });
 }
 
-std::string complaint(std::future<std::string> waiting) {
+std::string complaint(std::future<std::string>& waiting) {
   try {
     waiting.get();
   } catch (const std::runtime_error& error) {
@@ -57,16 +57,16 @@ TEST_CASE("Whoever does not come is named in time") {
   const ScratchFolder folder;
   auto first = come({folder.file(), 0, 3, 8, 300ms}, "address");
   auto second = come({folder.file(), 1, 3, 8, 300ms}, "");
-  CHECK(complaint(std::move(first)).find("process 2 of 3 did not come") != std::string::npos);
-  CHECK(complaint(std::move(second)).find("process 0 of 3 did not answer") != std::string::npos);
+  CHECK(complaint(first).find("process 2 of 3 did not come") != std::string::npos);
+  CHECK(complaint(second).find("process 0 of 3 did not answer") != std::string::npos);
 }
 
 TEST_CASE("Nodes of unlike numbers of GPUs and folders that are not there are refused") {
   const ScratchFolder folder;
   auto first = come({folder.file(), 0, 2, 8, 10s}, "address");
   auto second = come({folder.file(), 1, 2, 4, 500ms}, "");
-  CHECK(complaint(std::move(first)).find("process 1 has 4 GPUs and process 0 has 8") != std::string::npos);
-  CHECK_FALSE(complaint(std::move(second)).empty());
-  CHECK(complaint(come({folder.file() / "nowhere" / "meet", 1, 2, 8, 100ms}, "")).find("cannot be written") !=
-        std::string::npos);
+  CHECK(complaint(first).find("process 1 has 4 GPUs and process 0 has 8") != std::string::npos);
+  CHECK_FALSE(complaint(second).empty());
+  auto lost = come({folder.file() / "nowhere" / "meet", 1, 2, 8, 100ms}, "");
+  CHECK(complaint(lost).find("cannot be written") != std::string::npos);
 }

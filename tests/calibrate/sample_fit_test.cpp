@@ -148,7 +148,7 @@ TEST_CASE("Attention that cuDNN refused is told, and the rest of the sweep fits"
       sample = summarise(sample.benchmark, {Outcome::unsupported, {}, {}, "cuDNN has no engine for this shape"});
   const SampleFit fit = fit_samples(datasheet_machine(), set, "samples.csv");
   CHECK(fit.profile.device.attention.empty());
-  CHECK(fit.notes.back().find("10 benchmarks unsupported; the first, attention/fused/bf16/causal_") == 0);
+  CHECK(fit.notes.back().find("16 benchmarks unsupported; the first, attention/fused/bf16/causal_") == 0);
 }
 
 TEST_CASE("Collectives over nodes fit the network's links, inside a node those there") {

@@ -75,10 +75,11 @@ TEST_CASE("The tensors in memory are those of attention, with their sizes") {
     return bytes;
   };
   const AttentionGraph backward = attention_backward(shape);
-  // 2 sequences x 1024 positions x 128 features of 2 bytes, times 32 heads of queries and 8 of keys; 4 bytes a row.
-  CHECK(bytes_of(backward, AttentionPart::queries) == 32 * 524288);
-  CHECK(bytes_of(backward, AttentionPart::key_gradient) == 8 * 524288);
-  CHECK(bytes_of(backward, AttentionPart::statistics) == 2 * 32 * 1024 * 4);
-  CHECK(bytes_of(backward, AttentionPart::query_sums) == 2 * 32 * 524288);
+  // Of a head 2 sequences x 1024 positions x 128 features of 2 bytes, and 4 bytes a row.
+  constexpr std::int64_t of_head = 524288, rows_of_head = 8192;
+  CHECK(bytes_of(backward, AttentionPart::queries) == 32 * of_head);
+  CHECK(bytes_of(backward, AttentionPart::key_gradient) == 8 * of_head);
+  CHECK(bytes_of(backward, AttentionPart::statistics) == 32 * rows_of_head);
+  CHECK(bytes_of(backward, AttentionPart::query_sums) == 64 * of_head);
   CHECK(bytes_of(attention_forward(shape), AttentionPart::out_gradient) == -1);
 }
