@@ -13,7 +13,7 @@ namespace echelon {
 namespace {
 
 constexpr std::size_t fewest_samples = 5;
-constexpr std::size_t fewest_to_hold_out = 30;
+constexpr std::size_t fewest_for_one_trial = 30;
 constexpr int search_evaluations = 4000;
 constexpr double prior_weight = 0.002;  // loss of a parameter one e-fold off its start: less than one sample 7 % off
 constexpr std::size_t shared_parameters = 4;
@@ -74,41 +74,69 @@ AttentionPassCurve fit_all_tiles(const Device& device, DataType type, const std:
   return best.curve;
 }
 
-std::vector<double> errors_of(const AttentionPassCurve& curve, const Device& device, DataType type,
-                              const std::vector<AttentionSample>& samples) {
-  std::vector<double> errors;
-  for (const AttentionSample& sample : samples)
-    errors.push_back(attention_time_with(curve, device, type, sample.work, sample.pass) / sample.time - 1);
-  return errors;
+std::string name_of_shape(const AttentionWork& work, AttentionPass pass) {
+  return fmt::format("attention {}{}, {:g} x {:g} positions, {:g} heads ({:g}) of {:g}", work.causal ? "causal " : "",
+                     pass == AttentionPass::forward ? "forward" : "backward", work.batch, work.queries, work.heads,
+                     work.kv_heads, head_size(work));
 }
 
-bool is_held_out(const AttentionWork& work) {
-  const std::array<std::int64_t, 4> group{std::llround(work.queries), std::llround(work.heads),
-                                          std::llround(work.kv_heads), std::llround(work.qk_head_dim)};
-  return held_out(group);
+std::vector<HeldOutShape> predicted(const AttentionPassCurve& curve, const Device& device, DataType type,
+                                    const std::vector<AttentionSample>& samples) {
+  std::vector<HeldOutShape> shapes;
+  for (const AttentionSample& sample : samples)
+    shapes.push_back({name_of_shape(sample.work, sample.pass), sample.time,
+                      attention_time_with(curve, device, type, sample.work, sample.pass)});
+  return shapes;
+}
+
+using Group = std::array<std::int64_t, 4>;
+Group group_of(const AttentionWork& work) {
+  return {std::llround(work.queries), std::llround(work.heads), std::llround(work.kv_heads),
+          std::llround(work.qk_head_dim)};
+}
+
+// What a fit of the samples outside some groups says of those within; nothing where too little remains to fit.
+template <class IsHeld>
+std::vector<HeldOutShape> trial(const Device& device, DataType type, const std::vector<AttentionSample>& all,
+                                IsHeld is_held) {
+  std::vector<AttentionSample> kept, held;
+  for (const AttentionSample& sample : all) (is_held(group_of(sample.work)) ? held : kept).push_back(sample);
+  if (held.empty() || kept.size() + 1 < fewest_samples || head_sizes(kept) != head_sizes(all)) return {};
+  return predicted(fit_all_tiles(device, type, kept), device, type, held);
+}
+
+std::vector<HeldOutShape> cross_validated(const Device& device, DataType type,
+                                          const std::vector<AttentionSample>& all) {
+  if (all.size() >= fewest_for_one_trial)
+    if (auto shapes = trial(device, type, all, [](const Group& group) { return held_out(group); }); !shapes.empty())
+      return shapes;
+  std::set<Group> groups;
+  for (const AttentionSample& sample : all) groups.insert(group_of(sample.work));
+  std::vector<HeldOutShape> shapes;
+  for (const Group& one : groups)
+    for (HeldOutShape& shape : trial(device, type, all, [&](const Group& group) { return group == one; }))
+      shapes.push_back(std::move(shape));
+  return shapes;
 }
 
 }  // namespace
 
 AttentionPassFit fit_attention_pass(const Device& device, DataType type, std::span<const AttentionSample> samples,
                                     AttentionPass pass, const std::string& source) {
-  std::vector<AttentionSample> all, kept, held;
-  for (const AttentionSample& sample : samples) {
-    if (sample.pass != pass || !(sample.time.value() > 0)) continue;
-    all.push_back(sample);
-    (is_held_out(sample.work) ? held : kept).push_back(sample);
-  }
+  std::vector<AttentionSample> all;
+  for (const AttentionSample& sample : samples)
+    if (sample.pass == pass && sample.time > Seconds(0)) all.push_back(sample);
   if (all.size() < fewest_samples)
     throw InputError({source, 0, 0}, fmt::format("{} samples of attention", all.size()), "at least 5 make a curve");
-  const bool hold_out = all.size() >= fewest_to_hold_out && !held.empty() && head_sizes(kept) == head_sizes(all);
   AttentionPassFit fit;
   fit.curve = fit_all_tiles(device, type, all);
-  const ErrorFigures figures = error_figures(hold_out ? errors_of(fit_all_tiles(device, type, kept), device, type, held)
-                                                      : errors_of(fit.curve, device, type, all));
+  fit.held_out = cross_validated(device, type, all);
+  const bool honest = !fit.held_out.empty();
+  const ErrorFigures figures =
+      error_figures(errors_of(honest ? fit.held_out : predicted(fit.curve, device, type, all)));
   fit.provenance = {Ground::measured,
-                    source + (hold_out ? "" : " (errors of the fitted samples: too few to hold any out)"),
-                    figures.median, figures.p95, static_cast<std::int64_t>(all.size())};
-  fit.held_out = hold_out ? static_cast<std::int64_t>(held.size()) : 0;
+                    source + (honest ? "" : " (errors of the fitted samples: too few to hold any out)"), figures.median,
+                    figures.p95, static_cast<std::int64_t>(all.size())};
   return fit;
 }
 

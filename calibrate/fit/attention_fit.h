@@ -7,7 +7,9 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
+#include "calibrate/fit/held_out.h"
 #include "sim/cost/compute.h"
 #include "sim/hardware/device.h"
 
@@ -21,14 +23,15 @@ struct AttentionSample {
 
 struct AttentionPassFit {
   AttentionPassCurve curve;
-  Provenance
-      provenance;  // errors of held-out samples: groups of equal (sequence, heads, kv_heads, head size), any batch
-  std::int64_t held_out = 0;
+  Provenance provenance;  // errors of `held_out`
+  std::vector<HeldOutShape> held_out;
 };
 
-// Fits one direction of one implementation; samples of the other direction are ignored. Throws InputError naming
-// `source` with fewer than 5 samples. With fewer than 30, errors are of the fit's own samples, for want of any to hold
-// out, and the provenance says so.
+// Fits one direction of one implementation; samples of the other direction are ignored. Groups of equal (sequence,
+// heads, kv_heads, head size), whatever their batch, are held out whole: one in five from a single trial, or with
+// fewer than 30 samples each in turn from a trial of its own, head sizes that one group alone has excepted. Where
+// nothing can be held out, errors are of the fit's own samples, and the provenance says so. Throws InputError naming
+// `source` with fewer than 5 samples.
 AttentionPassFit fit_attention_pass(const Device& device, DataType type, std::span<const AttentionSample> samples,
                                     AttentionPass pass, const std::string& source);
 

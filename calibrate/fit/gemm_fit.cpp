@@ -119,15 +119,16 @@ GemmCurve add_correction(GemmCurve curve, const Device& device, const std::vecto
   return curve;
 }
 
-std::vector<double> errors_of(const GemmCurve& curve, const Device& device, const std::vector<GemmSample>& samples,
-                              const GemmRegion& region) {
-  std::vector<double> errors;
+std::vector<HeldOutShape> predicted(const GemmCurve& curve, const Device& device,
+                                    const std::vector<GemmSample>& samples, const GemmRegion& region) {
+  std::vector<HeldOutShape> shapes;
   for (const GemmSample& sample : samples) {
     const GemmShape& shape = sample.shape;
     if (shape.m < region.least_m || shape.n < region.least_n || shape.k < region.least_k) continue;
-    errors.push_back(gemm_time_with(curve, device, curve.type, shape) / sample.time - 1);
+    shapes.push_back({fmt::format("{} product {:g} x {:g} x {:g}", name_of(curve.type), shape.m, shape.n, shape.k),
+                      sample.time, gemm_time_with(curve, device, curve.type, shape)});
   }
-  return errors;
+  return shapes;
 }
 
 bool is_held_out(const GemmShape& shape) {
@@ -156,7 +157,7 @@ GemmFit fit_gemm(const Device& device, DataType type, std::span<const GemmSample
   const GemmCurve trial = fit_physical(device, type, kept);
   const GemmCurve corrected = add_correction(trial, device, kept);
   const auto figures = [&](const GemmCurve& curve, const GemmRegion& where) {
-    return error_figures(errors_of(curve, device, held, where));
+    return error_figures(errors_of(predicted(curve, device, held, where)));
   };
   const bool correct = figures(corrected, region).median <= figures(trial, region).median;
   const GemmCurve& chosen = correct ? corrected : trial;
@@ -170,7 +171,7 @@ GemmFit fit_gemm(const Device& device, DataType type, std::span<const GemmSample
   fit.median_error = everywhere.median;
   fit.p95_error = everywhere.p95;
   fit.physical_median = figures(trial, region).median;
-  fit.held_out = static_cast<std::int64_t>(errors_of(chosen, device, held, region).size());
+  fit.held_out = predicted(chosen, device, held, region);
   return fit;
 }
 

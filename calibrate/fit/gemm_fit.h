@@ -9,7 +9,9 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
+#include "calibrate/fit/held_out.h"
 #include "sim/cost/compute.h"
 #include "sim/hardware/device.h"
 
@@ -37,9 +39,9 @@ struct GemmFit {
   GemmCurve curve;          // provenance holds the errors in the region
   double median_error = 0;  // of all held-out samples, small shapes included
   double p95_error = 0;
-  double physical_median = 0;  // in the region, without the correction grid
-  std::int64_t held_out = 0;   // samples in the region that were held out
-  InputCast cast;              // what was taken off the samples; zero without a reference
+  double physical_median = 0;          // in the region, without the correction grid
+  std::vector<HeldOutShape> held_out;  // samples in the region that were
+  InputCast cast;                      // what was taken off the samples; zero without a reference
 };
 
 // Needs at least 30 samples of positive time; throws InputError naming `source` with fewer. `device` gives peak,

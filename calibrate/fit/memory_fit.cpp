@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "calibrate/fit/robust.h"
@@ -37,7 +38,7 @@ MemoryCurve fitted(const Device& device, const std::vector<MemorySample>& sample
 
 }  // namespace
 
-MemoryCurve fit_memory(const Device& device, std::span<const MemorySample> samples, const std::string& source) {
+MemoryFit fit_memory(const Device& device, std::span<const MemorySample> samples, const std::string& source) {
   if (samples.size() < 5)
     throw InputError({source, 0, 0}, fmt::format("{} samples of streaming kernels", samples.size()),
                      "at least 5 make a curve");
@@ -46,14 +47,18 @@ MemoryCurve fit_memory(const Device& device, std::span<const MemorySample> sampl
     const std::array<std::int64_t, 1> group{std::llround(sample.moved.value())};
     (held_out(group) ? held : kept).push_back(sample);
   }
-  if (kept.size() < 4 || held.empty()) kept = held = all;
-  const MemoryCurve trial = fitted(device, kept);
-  std::vector<double> errors;
-  for (const MemorySample& sample : held) errors.push_back(predicted(trial, device, sample) / sample.time - 1);
-  const ErrorFigures figures = error_figures(errors);
-  MemoryCurve curve = fitted(device, all);
-  curve.provenance = {Ground::measured, source, figures.median, figures.p95, static_cast<std::int64_t>(all.size())};
-  return curve;
+  const bool honest = kept.size() >= 4 && !held.empty();
+  MemoryFit fit;
+  fit.curve = fitted(device, all);
+  const MemoryCurve trial = honest ? fitted(device, kept) : fit.curve;
+  std::vector<HeldOutShape> shapes;
+  for (const MemorySample& sample : honest ? held : all)
+    shapes.push_back({fmt::format("memory-bound kernel of {:.4g} MB", sample.moved.value() / 1e6), sample.time,
+                      predicted(trial, device, sample)});
+  const ErrorFigures figures = error_figures(errors_of(shapes));
+  fit.curve.provenance = {Ground::measured, source, figures.median, figures.p95, static_cast<std::int64_t>(all.size())};
+  if (honest) fit.held_out = std::move(shapes);
+  return fit;
 }
 
 MemoryCurve memory_curve_of(const Device& device, std::span<const ByteRate> rates, Seconds overhead,

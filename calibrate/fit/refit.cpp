@@ -82,6 +82,10 @@ void report_sustained_rate(const std::vector<GemmRow>& rows, ImportReport& repor
                                        median_of(long_rates) / median_of(short_rates))});
 }
 
+std::int64_t size_of(const std::vector<HeldOutShape>& shapes) {
+  return static_cast<std::int64_t>(shapes.size());
+}
+
 void refit_products(Device& device, const KernelTables& tables, ImportReport& report) {
   const std::string chip = chip_of(device.name);
   // 16-bit formats first: they are what casts of narrower ones are measured against.
@@ -102,8 +106,10 @@ void refit_products(Device& device, const KernelTables& tables, ImportReport& re
                                                  microseconds_off, fit.cast.bytes_per_element);
     }
     const Provenance& figures = fit.curve.provenance;
-    report.curves.push_back({fmt::format("gemm {}", name_of(type)), figures.samples, fit.held_out, figures.median_error,
-                             figures.p95_error, note});
+    report.curves.push_back({fmt::format("gemm {}", name_of(type)), figures.samples, size_of(fit.held_out),
+                             figures.median_error, figures.p95_error, note,
+                             error_figures(errors_of(fit.held_out)).mean});
+    std::move(fit.held_out.begin(), fit.held_out.end(), std::back_inserter(report.held_out));
     put_curve(device.gemm, std::move(fit.curve));
     if (type == DataType::bf16) report_sustained_rate(rows, report);
   }
@@ -165,7 +171,9 @@ void refit_one_attention(Device& device, const std::vector<AttentionRow>& rows, 
     const Provenance& figures = fit.provenance;
     report.curves.push_back(
         {fmt::format("attention {} {}", name_of(curve.implementation), forward ? "forward" : "backward"),
-         figures.samples, fit.held_out, figures.median_error, figures.p95_error, ""});
+         figures.samples, size_of(fit.held_out), figures.median_error, figures.p95_error, "",
+         error_figures(errors_of(fit.held_out)).mean});
+    std::copy(fit.held_out.begin(), fit.held_out.end(), std::back_inserter(report.held_out));
     // Both directions share one provenance: the larger errors, all samples.
     curve.provenance = {Ground::measured, figures.source,
                         std::max(fitted > 0 ? curve.provenance.median_error : 0, figures.median_error),
@@ -212,6 +220,14 @@ void refit_memory(Device& device, const KernelTables& tables, ImportReport& repo
 }
 
 }  // namespace
+
+std::string FittedCurve::line() const {
+  const std::string errors = p95_error > 0
+                                 ? fmt::format(", {:>5} held out: median {:.1f} %, p95 {:.1f} %, mean {:.1f} %",
+                                               held_out, 100 * median_error, 100 * p95_error, 100 * mean_error)
+                                 : "";
+  return fmt::format("{:<40} {:>6} samples{} {}", curve, samples, errors, note);
+}
 
 Profile refit(const Profile& base, const std::vector<std::filesystem::path>& tables, ImportReport& report) {
   if (chip_of(base.device.name).empty())

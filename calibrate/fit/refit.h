@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "calibrate/fit/held_out.h"
 #include "sim/hardware/profile.h"
 #include "sim/interop/kernel_tables.h"
 
@@ -24,10 +25,14 @@ struct FittedCurve {
   double median_error = 0;
   double p95_error = 0;
   std::string note;
+  double mean_error = 0;  // MAPE
+
+  std::string line() const;  // of a table of what was fitted
 };
 
 struct ImportReport {
   std::vector<FittedCurve> curves;
+  std::vector<HeldOutShape> held_out;           // of products and attention
   std::map<std::string, std::int64_t> skipped;  // reason -> rows of the tables that took no part
 };
 

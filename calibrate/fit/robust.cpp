@@ -140,7 +140,8 @@ ErrorFigures error_figures(std::vector<double> relative_errors) {
   const auto at = [&](double share) {
     return relative_errors[static_cast<std::size_t>(share * static_cast<double>(relative_errors.size() - 1))];
   };
-  return {at(0.5), at(0.95)};
+  const double sum = std::accumulate(relative_errors.begin(), relative_errors.end(), 0.0);
+  return {at(0.5), at(0.95), sum / static_cast<double>(relative_errors.size())};
 }
 
 }  // namespace echelon

@@ -28,10 +28,11 @@ std::uint64_t mixed_hash(std::span<const std::int64_t> values);
 // Whether a sample of this group is held out: one group in five.
 bool held_out(std::span<const std::int64_t> group);
 
-// Median and 95th percentile of |predicted / measured - 1|.
+// Median, 95th percentile and mean (MAPE) of |predicted / measured - 1|.
 struct ErrorFigures {
   double median = 0;
   double p95 = 0;
+  double mean = 0;
 };
 ErrorFigures error_figures(std::vector<double> relative_errors);
 

@@ -1,6 +1,6 @@
 // A profile and samples of `echelon calibrate` -> the profile with everything fitted that the samples tell: product
-// curves, weight gradients, memory curve, kernel gap, sustained clock, links inside the node. What they do not tell
-// keeps the profile's values.
+// and attention curves, weight gradients, experts, memory curve, links, and what machine_fit.h sets. What they do not
+// tell keeps the profile's values.
 #pragma once
 
 #include <optional>
@@ -14,17 +14,9 @@
 
 namespace echelon {
 
-// A measured shape that the fitted profile misses by much.
-struct WorstShape {
-  std::string what;  // "bf16 forward 8192 x 1024 x 4096"
-  Seconds measured;
-  Seconds predicted;
-};
-
 struct SampleFit {
   Profile profile;
   ImportReport report;
-  std::vector<WorstShape> worst;   // products of training size, the worst first
   std::optional<LinkFit> links;    // where collectives were measured
   std::vector<std::string> notes;  // what the samples say beside the profile, in sentences
 };

@@ -12,15 +12,15 @@
 
 namespace echelon {
 
-// Forward products that stand alone, as rows of a table about `gpu`. Formats with fewer than the 30 rows that a curve
-// takes are left out and counted in `skipped`. Batched ones are no part of the curves: those have one grid over m, n,
-// k.
-KernelTables product_tables(std::span<const Sample> samples, const std::string& gpu, const std::string& source);
+// Forward products that stand alone and fused attention in bf16, as rows of tables about `gpu`. Formats with fewer than
+// the 30 products that a curve takes, and directions of attention with fewer than 5 shapes, are left out and counted in
+// `skipped`. Batched products are no part of the curves: those have one grid over m, n, k.
+KernelTables kernel_tables(std::span<const Sample> samples, const std::string& gpu, const std::string& source);
 
 // Kernels that read and write whole tensors.
 std::vector<MemorySample> memory_samples(std::span<const Sample> samples);
 
-// One run for each collective and number of ranks, all of one node.
+// One run for each collective, number of ranks and how many of them are in a node.
 std::vector<MeasuredRun> collective_runs(std::span<const Sample> samples);
 
 // Median time of the samples of one operation; 0 where there are none.

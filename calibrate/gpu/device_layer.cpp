@@ -4,7 +4,8 @@ namespace echelon {
 
 std::string Benchmark::key() const {
   std::string text = family + "/" + operation + "/" + type + "/" + variant;
-  for (const std::int64_t number : {m, n, k, batch, ranks, bytes}) text += "/" + std::to_string(number);
+  for (const std::int64_t number : {m, n, k, batch, ranks, bytes, heads, kv_heads, ranks_per_node})
+    text += "/" + std::to_string(number);
   return text;
 }
 

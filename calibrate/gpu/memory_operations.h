@@ -20,23 +20,26 @@ struct MemoryOperation {
   MemoryRole role;
 };
 
-inline constexpr std::array<MemoryOperation, 18> memory_operations{{
+inline constexpr std::array<MemoryOperation, 21> memory_operations{{
     {"device_copy", 4, false, MemoryRole::streaming},
     {"residual_add", 6, false, MemoryRole::streaming},
     {"cast_to_fp32", 6, false, MemoryRole::streaming},
     {"cast_to_bf16", 6, false, MemoryRole::streaming},
+    {"cast_to_fp8", 3, false, MemoryRole::streaming},
     {"gated_activation", 6, false, MemoryRole::streaming},            // two tensors in, one out
     {"gated_activation_gradient", 10, false, MemoryRole::streaming},  // three in, two out
     {"adam_step", 28, false, MemoryRole::streaming},  // fp32 master and moments, bf16 gradient in and weight out
     {"rms_norm", 4, true, MemoryRole::streaming},
     {"rms_norm_gradient", 6, true, MemoryRole::streaming},
     {"layer_norm", 4, true, MemoryRole::streaming},
+    {"layer_norm_gradient", 6, true, MemoryRole::streaming},
     {"softmax", 4, true, MemoryRole::streaming},
     {"softmax_gradient", 6, true, MemoryRole::streaming},
     {"cross_entropy", 4, true, MemoryRole::streaming},  // logits in, their gradient out
     {"embedding", 4, true, MemoryRole::streaming},
     {"embedding_gradient", 10, true, MemoryRole::other},  // atomics into fp32 rows
-    {"permute_rows", 4, true, MemoryRole::streaming},     // tokens in the order of their experts
+    {"permute_rows", 4, true, MemoryRole::streaming},     // tokens in the order of their experts: rows gathered
+    {"unpermute_rows", 4, true, MemoryRole::streaming},   // and back: rows scattered
     {"top_k_routing", 4, true, MemoryRole::other},        // fp32 scores of experts in, the best eight out
     {"reduction", 2, false, MemoryRole::other},
 }};

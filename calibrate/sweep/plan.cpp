@@ -5,6 +5,7 @@
 #include <functional>
 #include <set>
 
+#include "calibrate/gpu/attention_variant.h"
 #include "calibrate/gpu/memory_operations.h"
 
 namespace echelon {
@@ -93,8 +94,10 @@ Benchmark product(const char* family, const char* type, const char* layout, std:
   return benchmark;
 }
 
-void add_overlap(Scope, const DeviceFacts&, Plan& plan) {
-  for (const char* operation : {"product_alone", "product_beside_device_copy", "product_beside_host_copy"})
+void add_overlap(Scope, const DeviceFacts& facts, Plan& plan) {
+  std::vector<const char*> operations{"product_alone", "product_beside_device_copy", "product_beside_host_copy"};
+  if (facts.gpus > 1) operations.push_back("product_beside_all_reduce");
+  for (const char* operation : operations)
     for (const std::int64_t size : {4096, 8192}) {
       Benchmark benchmark = product("overlap", "bf16", "", size, size, size);
       benchmark.operation = operation;
@@ -168,7 +171,62 @@ void add_gemm(Scope scope, const DeviceFacts&, Plan& plan) {
     }
 }
 
+// Experts on one rank, hidden size and an expert's: Mixtral 8x7B's (arXiv:2401.04088), a share of DeepSeek-V3's 256
+// (arXiv:2412.19437) and of Qwen3 30B's 128 (its configuration on Hugging Face).
+constexpr std::array<std::array<std::int64_t, 3>, 3> expert_shapes{
+    {{8, 4096, 14336}, {32, 7168, 2048}, {32, 2048, 768}}};
+
+// The products of experts that were sent as many tokens each.
+void add_grouped(Scope scope, const DeviceFacts&, Plan& plan) {
+  const bool coarse = scope == Scope::quick;
+  for (const auto& [experts, hidden, ffn] : expert_shapes)
+    for (const std::int64_t rows : coarse ? Sizes{512, 2048} : Sizes{128, 256, 512, 1024, 2048, 4096}) {
+      if (!is_short("bf16", static_cast<double>(experts * rows), static_cast<double>(hidden), static_cast<double>(ffn)))
+        continue;
+      plan.push_back(product("grouped", "bf16", "forward", rows, ffn, hidden, experts));
+      plan.push_back(product("grouped", "bf16", "weight_gradient", hidden, ffn, rows, experts));
+      if (coarse) continue;
+      plan.push_back(product("grouped", "bf16", "forward", rows, hidden, ffn, experts));
+      plan.push_back(product("grouped", "bf16", "input_gradient", rows, hidden, ffn, experts));
+    }
+}
+
+void add_fused(const char* type, std::int64_t tokens, std::int64_t length, std::int64_t head, std::int64_t heads,
+               std::int64_t kv_heads, bool causal, Plan& plan) {
+  if (tokens < length) return;
+  for (const bool backward : {false, true}) {
+    Benchmark benchmark = product("attention", type, "", length, length, head, tokens / length);
+    benchmark.operation = "fused";
+    benchmark.variant = AttentionVariant{causal, backward}.name();
+    benchmark.heads = heads;
+    benchmark.kv_heads = kv_heads;
+    plan.push_back(std::move(benchmark));
+  }
+}
+
+// Lengths, head sizes, heads and masks that models have.
+void add_fused_attention(Scope scope, Plan& plan) {
+  if (scope == Scope::quick) {
+    for (const std::int64_t length : {1024, 2048, 4096, 8192, 16384})
+      add_fused("bf16", 16384, length, 128, 32, 8, true, plan);
+    for (const std::int64_t length : {1024, 4096, 16384}) add_fused("bf16", 16384, length, 128, 32, 32, true, plan);
+    return;
+  }
+  const bool fine = scope == Scope::thorough;
+  for (const char* type : fine ? std::vector<const char*>{"bf16", "fp16"} : std::vector<const char*>{"bf16"})
+    for (const std::int64_t tokens : fine ? Sizes{8192, 16384, 32768} : Sizes{16384})
+      for (const std::int64_t length : {512, 1024, 2048, 4096, 8192, 16384})
+        for (const std::int64_t head : {64, 128}) {
+          add_fused(type, tokens, length, head, 32, 32, true, plan);
+          add_fused(type, tokens, length, head, 32, 8, true, plan);
+          if (head == 64 && !fine) continue;
+          add_fused(type, tokens, length, head, 16, 16, true, plan);
+          add_fused(type, tokens, length, head, 32, 32, false, plan);
+        }
+}
+
 void add_attention(Scope scope, const DeviceFacts&, Plan& plan) {
+  add_fused_attention(scope, plan);
   for (const std::int64_t length : scope == Scope::quick ? Sizes{1024, 4096} : Sizes{512, 1024, 2048, 4096, 8192})
     for (const std::int64_t head : scope == Scope::quick ? Sizes{128} : Sizes{64, 128})
       for (const char* pass : {"forward", "backward"}) {
@@ -188,21 +246,37 @@ bool is_sharded(std::string_view operation) {
   return operation == "all_gather" || operation == "reduce_scatter" || operation == "all_to_all";
 }
 
-void add_collective(Scope scope, const DeviceFacts& facts, Plan& plan) {
-  for (std::int64_t ranks = 2; ranks <= facts.gpus; ranks *= 2)
-    for (const char* operation :
-         {"all_reduce", "all_gather", "reduce_scatter", "broadcast", "reduce", "all_to_all", "send_receive"})
-      for (const std::int64_t bytes : powers(3, scope == Scope::quick ? 31 : 33, step_of(scope))) {
-        if (is_sharded(operation) && bytes < 16 * ranks) continue;
-        Benchmark benchmark = named("collective", operation);
-        benchmark.type = "bf16";
-        benchmark.ranks = ranks;
-        benchmark.bytes = bytes;
-        plan.push_back(std::move(benchmark));
-      }
+// Powers of two from 2 up to `most`, and `most` itself.
+Sizes group_sizes(std::int64_t most) {
+  Sizes sizes;
+  for (std::int64_t size = 2; size < most; size *= 2) sizes.push_back(size);
+  if (most > 1) sizes.push_back(most);
+  return sizes;
 }
 
-// In an order that has nothing to do with size, so that what a stopped sweep has is spread over all shapes.
+// Of `ranks` GPUs in one node, or with `per_node` on each of several.
+void add_group(Scope scope, std::int64_t ranks, std::int64_t per_node, Plan& plan) {
+  for (const char* operation :
+       {"all_reduce", "all_gather", "reduce_scatter", "broadcast", "reduce", "all_to_all", "send_receive"})
+    for (const std::int64_t bytes : powers(3, scope == Scope::quick ? 31 : 33, step_of(scope))) {
+      if (is_sharded(operation) && bytes < 16 * ranks) continue;
+      Benchmark benchmark = named("collective", operation);
+      benchmark.type = "bf16";
+      benchmark.ranks = ranks;
+      benchmark.bytes = bytes;
+      benchmark.ranks_per_node = per_node;
+      plan.push_back(std::move(benchmark));
+    }
+}
+
+void add_collective(Scope scope, const DeviceFacts& facts, Plan& plan) {
+  for (const std::int64_t ranks : group_sizes(facts.gpus)) add_group(scope, ranks, 0, plan);
+  for (const std::int64_t nodes : group_sizes(facts.nodes))
+    for (const std::int64_t per_node : facts.gpus > 1 ? Sizes{1, facts.gpus} : Sizes{1})
+      add_group(scope, nodes * per_node, per_node, plan);
+}
+
+// In an order that has nothing to do with family or size, so that what a stopped sweep has is spread over all of them.
 void shuffle_by_key(Plan::iterator begin, Plan::iterator end) {
   const auto rank = [](const Benchmark& benchmark) {
     std::uint64_t hash = 14695981039346656037ULL;  // FNV-1a (Fowler, Noll and Vo), 64 bits
@@ -233,11 +307,12 @@ const std::vector<PlanFamily>& plan_families() {
       {"memory", "memory-bound kernels of a training step", add_memory},
       {"copy", "between host and device, and to a peer", add_copy},
       {"allocator", "allocating and freeing", add_allocator},
-      {"overlap", "a product beside copies", add_overlap},
+      {"overlap", "a product beside copies and all-reduces", add_overlap},
       {"gemm", "matrix products by number format and layout", add_gemm},
-      {"attention", "unfused attention (fused kernels: calibrate/check/measure_attention.py)", add_attention},
+      {"grouped", "experts' products in one call of cuBLAS", add_grouped},
+      {"attention", "attention as one kernel of cuDNN, and unfused", add_attention},
       {"sustained", "what clocks a long product keeps", add_sustained},
-      {"collective", "NCCL over the GPUs of this node", add_collective},
+      {"collective", "NCCL over the GPUs of this node, and with --rendezvous of several", add_collective},
   };
   return families;
 }
@@ -247,15 +322,14 @@ std::vector<Benchmark> make_plan(Scope scope, const std::vector<std::string>& on
   std::set<std::string> seen;
   for (const auto& level : enum_names<Scope>) {
     if (level.value > scope) break;
-    for (const PlanFamily& family : plan_families()) {
-      if (!only.empty() && std::find(only.begin(), only.end(), family.name) == only.end()) continue;
-      Plan more;
-      family.add(level.value, facts, more);
-      // Communicators are kept from one collective to the next of as many ranks.
-      if (family.name != "collective") shuffle_by_key(more.begin(), more.end());
-      for (Benchmark& benchmark : more)
+    Plan alone, together;  // communicators are kept from one collective to the next of as many ranks
+    for (const PlanFamily& family : plan_families())
+      if (only.empty() || std::find(only.begin(), only.end(), family.name) != only.end())
+        family.add(level.value, facts, family.name == "collective" ? together : alone);
+    shuffle_by_key(alone.begin(), alone.end());
+    for (Plan* part : {&alone, &together})
+      for (Benchmark& benchmark : *part)
         if (seen.insert(benchmark.key()).second) plan.push_back(std::move(benchmark));
-    }
   }
   add_references(plan);
   return plan;

@@ -36,12 +36,15 @@ constexpr std::array<TextColumn, 4> text_columns{{{"family", &Benchmark::family}
                                                   {"operation", &Benchmark::operation},
                                                   {"type", &Benchmark::type},
                                                   {"variant", &Benchmark::variant}}};
-constexpr std::array<CountColumn, 6> count_columns{{{"m", &Benchmark::m},
+constexpr std::array<CountColumn, 9> count_columns{{{"m", &Benchmark::m},
                                                     {"n", &Benchmark::n},
                                                     {"k", &Benchmark::k},
                                                     {"batch", &Benchmark::batch},
                                                     {"ranks", &Benchmark::ranks},
-                                                    {"bytes", &Benchmark::bytes}}};
+                                                    {"bytes", &Benchmark::bytes},
+                                                    {"heads", &Benchmark::heads},
+                                                    {"kv_heads", &Benchmark::kv_heads},
+                                                    {"ranks_per_node", &Benchmark::ranks_per_node}}};
 
 template <class Struct, class Number>
 FigureColumn figure(const char* name, Struct Sample::*part, Number Struct::*member) {
@@ -107,6 +110,8 @@ const std::vector<HeadLine>& head_lines() {
       head_text("cuda", &DeviceFacts::cuda),
       head_text("cublas", &DeviceFacts::cublas),
       head_text("nccl", &DeviceFacts::nccl),
+      head_text("cudnn", &DeviceFacts::cudnn),
+      head_number("nodes", &DeviceFacts::nodes),
       {"host", [](const SweepOrigin& origin) { return origin.host; },
        [](SweepOrigin& origin, const std::string& text) { origin.host = text; }},
       {"date", [](const SweepOrigin& origin) { return origin.date; },
@@ -227,7 +232,7 @@ void drop_broken_line(const std::filesystem::path& part) {
 }
 
 void refuse_other_machine(const SweepOrigin& before, const SweepOrigin& now, const std::string& file) {
-  for (const char* name : {"gpu", "driver", "cuda", "cublas", "nccl"})
+  for (const char* name : {"gpu", "driver", "cuda", "cublas", "nccl", "cudnn"})
     for (const HeadLine& line : head_lines())
       if (line.name == std::string_view(name) && line.get(before) != line.get(now))
         throw InputError(

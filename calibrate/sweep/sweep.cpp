@@ -5,6 +5,12 @@
 
 namespace echelon {
 
+void give_up_next(const std::vector<Benchmark>& plan, SampleJournal& journal, const std::string& note) {
+  const auto next =
+      std::find_if(plan.begin(), plan.end(), [&](const Benchmark& benchmark) { return !journal.has(benchmark); });
+  if (next != plan.end()) journal.append(summarise(*next, {Outcome::lost, {}, {}, note}));
+}
+
 SweepResult sweep(DeviceLayer& device, const std::vector<Benchmark>& plan, const Effort& effort, Seconds budget,
                   SampleJournal& journal, const std::function<void(const SweepProgress&)>& progress) {
   using Clock = std::chrono::steady_clock;

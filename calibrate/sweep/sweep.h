@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "calibrate/gpu/device_layer.h"
 #include "calibrate/sweep/sample_file.h"
@@ -23,6 +25,10 @@ struct SweepResult {
   std::size_t left = 0;      // not reached within the budget, or because the device was lost
   bool device_lost = false;
 };
+
+// Puts the benchmark that comes next into the journal as lost, with a note: what an earlier process died of, so that it
+// is not tried again. Nothing where all are there. Throws what the journal throws.
+void give_up_next(const std::vector<Benchmark>& plan, SampleJournal& journal, const std::string& note);
 
 // Skips what the journal has, goes on after benchmarks that fail, and stops when the budget is used up or the device is
 // lost. Throws what the journal throws.

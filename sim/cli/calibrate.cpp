@@ -1,13 +1,19 @@
 #include <fmt/format.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "calibrate/fit/sample_fit.h"
 #include "calibrate/gpu/open_device.h"
@@ -32,6 +38,11 @@ struct CalibrateOptions {
   std::string output;
   std::string raw;
   std::string fit_only;
+  std::string rendezvous;
+  int rank = -1;  // -1 = as the launcher says
+  int ranks = 0;  // 0 = as the launcher says
+  double patience = 120;
+  std::string died_of;  // what ended the process that measured before this one
 
   Scope scope() const { return quick ? Scope::quick : thorough ? Scope::thorough : Scope::standard; }
 };
@@ -79,6 +90,51 @@ std::string minutes_text(Seconds time) {
   return fmt::format("{}:{:02}", seconds / 60, seconds % 60);
 }
 
+// What launchers tell each process: Open MPI, MPICH and Intel MPI (PMI), Slurm.
+constexpr std::array<std::array<const char*, 2>, 3> launcher_variables{
+    {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, {"PMI_RANK", "PMI_SIZE"}, {"SLURM_PROCID", "SLURM_NTASKS"}}};
+
+int number_of(const char* variable) {
+  const char* const text = std::getenv(variable);
+  return text == nullptr ? -1 : std::atoi(text);
+}
+
+Rendezvous rendezvous_of(const CalibrateOptions& options, std::int64_t gpus) {
+  Rendezvous meeting;
+  meeting.file = options.rendezvous;
+  meeting.rank = options.rank;
+  meeting.ranks = options.ranks;
+  for (const auto& [rank, ranks] : launcher_variables) {
+    if (number_of(rank) < 0) continue;
+    if (meeting.rank < 0) meeting.rank = number_of(rank);
+    if (meeting.ranks == 0) meeting.ranks = number_of(ranks);
+  }
+  if (meeting.rank < 0 || meeting.ranks < 2 || meeting.rank >= meeting.ranks)
+    throw InputError(
+        {"--rendezvous", 0, 0}, fmt::format("process {} of {}", meeting.rank, meeting.ranks),
+        "--rank R --ranks N with R from 0 to N - 1 and 2 processes or more, one a node, or a launcher that "
+        "says so (mpirun, srun)");
+  meeting.gpus = static_cast<int>(gpus);
+  meeting.patience = std::chrono::milliseconds(static_cast<std::int64_t>(1000 * options.patience));
+  return meeting;
+}
+
+// Joins the other nodes. True on those that then only took part in what process 0 measured.
+bool joined_and_followed(const CalibrateOptions& options, DeviceLayer& device) {
+  const Rendezvous meeting = rendezvous_of(options, device.facts().gpus);
+  fmt::print(stderr, "waiting for {} processes at {}\n", meeting.ranks, options.rendezvous);
+  try {
+    device.join(meeting);
+    if (meeting.rank == 0) return false;
+    fmt::print(stderr, "process {} of {} takes part in what process 0 measures\n", meeting.rank, meeting.ranks);
+    device.follow();
+    return true;
+  } catch (const std::runtime_error& error) {
+    throw InputError({options.rendezvous, 0, 0}, error.what(),
+                     "one process a node, all started within --patience, with a --rendezvous file that all see");
+  }
+}
+
 // One line that is written over on a terminal; only trouble is told where standard error goes to a file.
 void show_progress(const SweepProgress& progress) {
   const Sample& last = *progress.last;
@@ -92,39 +148,38 @@ void show_progress(const SweepProgress& progress) {
   std::fflush(stderr);
 }
 
-// Measures and gives the samples; a lost device and a used-up budget are told.
-SampleSet measure(const CalibrateOptions& options, DeviceLayer& device) {
+// What one process found: a lost device needs another one to go on.
+struct Measured {
+  SampleSet set;
+  bool device_lost = false;
+};
+
+// Measures; a used-up budget is told.
+Measured measure(const CalibrateOptions& options, DeviceLayer& device) {
   const DeviceFacts facts = device.facts();
   const std::vector<Benchmark> plan = make_plan(options.scope(), options.only, facts);
-  const double minutes = options.minutes > 0 ? options.minutes : budget_minutes(options.scope());
   SampleJournal journal(options.raw, {facts, host_name(), today()});
-  fmt::print(stderr, "{}, {} GPUs here; {} benchmarks within {:g} minutes -> {}\n", facts.gpu, facts.gpus, plan.size(),
-             minutes, options.raw);
+  if (!options.died_of.empty()) give_up_next(plan, journal, options.died_of);
+  fmt::print(stderr, "{}, {} GPUs here; {} benchmarks within {:.3g} minutes -> {}\n", facts.gpu, facts.gpus,
+             plan.size(), options.minutes, options.raw);
   const SweepResult result =
-      sweep(device, plan, effort_of(options.scope()), Seconds(60 * minutes), journal, show_progress);
+      sweep(device, plan, effort_of(options.scope()), Seconds(60 * options.minutes), journal, show_progress);
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K");
   fmt::print(stderr, "measured {} benchmarks, had {} before, {} left\n", result.measured, result.had, result.left);
-  if (result.device_lost)
-    fmt::print(stderr, "the GPU stopped answering; the same command goes on after that benchmark\n");
-  else if (result.left > 0)
+  if (result.left > 0 && !result.device_lost)
     fmt::print(stderr, "the time is used up; the same command goes on where this one stopped\n");
   journal.finish();
-  return {journal.origin(), journal.samples()};
+  return {{journal.origin(), journal.samples()}, result.device_lost && result.left > 0};
 }
 
 void print_fit(const SampleFit& fit) {
-  for (const FittedCurve& curve : fit.report.curves)
-    fmt::print("{:<24} {:>6} samples, {:>5} held out: median {:.1f} %, p95 {:.1f} % {}\n", curve.curve, curve.samples,
-               curve.held_out, 100 * curve.median_error, 100 * curve.p95_error, curve.note);
+  for (const FittedCurve& curve : fit.report.curves) fmt::print("{}\n", curve.line());
   if (fit.links)
     for (const RunResidual& run : fit.links->residuals)
-      fmt::print("{:<24} {:>6} samples, links: median {:.1f} %, p95 {:.1f} %\n", run.name, run.rows, 100 * run.median,
+      fmt::print("{:<40} {:>6} samples, links: median {:.1f} %, p95 {:.1f} %\n", run.name, run.rows, 100 * run.median,
                  100 * run.p95);
   for (const auto& [reason, rows] : fit.report.skipped) fmt::print("{} samples left out: {}\n", rows, reason);
-  for (const WorstShape& shape : fit.worst)
-    fmt::print("furthest off: {:<36} measured {:.1f} us, fitted {:.1f} us ({:+.1f} %)\n", shape.what,
-               1e6 * shape.measured.value(), 1e6 * shape.predicted.value(),
-               100 * (shape.predicted / shape.measured - 1));
+  for (const HeldOutShape& shape : worst_of(fit.report.held_out)) fmt::print("{}\n", shape.line());
   for (const std::string& note : fit.notes) fmt::print("{}\n", note);
 }
 
@@ -136,9 +191,10 @@ nlohmann::ordered_json to_json(const SampleFit& fit, const std::string& output) 
                       {"held_out", curve.held_out},
                       {"median_error", curve.median_error},
                       {"p95_error", curve.p95_error},
+                      {"mean_error", curve.mean_error},
                       {"note", curve.note}});
   nlohmann::ordered_json worst = nlohmann::ordered_json::array();
-  for (const WorstShape& shape : fit.worst)
+  for (const HeldOutShape& shape : worst_of(fit.report.held_out))
     worst.push_back(
         {{"shape", shape.what}, {"measured_s", shape.measured.value()}, {"predicted_s", shape.predicted.value()}});
   return {
@@ -172,6 +228,72 @@ void check_output(const std::string& output) {
     throw InputError({output, 0, 0}, "cannot be written", "-o in a folder that exists and can be written");
 }
 
+constexpr int go_on = 75;  // exit code of a process that lost its GPU, which answers to a new process: EX_TEMPFAIL
+
+int run_on_device(const CalibrateOptions& options) {
+  const OpenedDevice opened = open_cuda_device();
+  if (opened.device == nullptr) {
+    fmt::print(stderr, "no CUDA device ({}); --fit-only SAMPLES.csv fits what was measured elsewhere\n", opened.reason);
+    return 2;
+  }
+  if (!options.rendezvous.empty() && joined_and_followed(options, *opened.device)) return 0;
+  const Profile base = base_profile(options, opened.device->facts().gpu, "calibrate");
+  const Measured measured = measure(options, *opened.device);
+  if (measured.device_lost && options.rendezvous.empty()) return go_on;
+  return fit_and_write(options, base, measured.set, options.raw);
+}
+
+// How a child ended: with an exit code, or by what it died of.
+struct ChildEnd {
+  int exit_code = 0;
+  std::string died_of;
+};
+
+// Waits for a child, and ends it where its journal grows no more: a library that hangs would hold up the rest.
+ChildEnd wait_for(pid_t child, const std::filesystem::path& journal) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::seconds longest_silence(60);  // the longest benchmark takes a third of that
+  std::uintmax_t size = 0;
+  Clock::time_point grown = Clock::now();
+  bool hung = false;
+  int status = 0;
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    std::error_code absent;  // before and after it measures
+    const std::uintmax_t now = std::filesystem::file_size(journal, absent);
+    if (absent || now != size) grown = Clock::now();
+    size = now;
+    hung = hung || Clock::now() - grown > longest_silence;
+    if (hung) kill(child, SIGKILL);
+  }
+  if (WIFEXITED(status)) return {WEXITSTATUS(status), ""};
+  if (hung) return {0, fmt::format("it gave no sample within {} s", longest_silence.count())};
+  const int signal = WTERMSIG(status);
+  if (signal == SIGINT || signal == SIGTERM || signal == SIGKILL) return {128 + signal, ""};  // somebody's wish
+  return {0, fmt::format("the process died of signal {}", signal)};
+}
+
+// Measures in a child, and in another where the GPU stopped answering or a library took the process down: the sweep
+// goes on after that benchmark. The parent touches no CUDA.
+int run_in_children(CalibrateOptions options) {
+  constexpr int most_children = 10;
+  const auto start = std::chrono::steady_clock::now();
+  const double minutes = options.minutes;
+  for (int child = 1;; ++child) {
+    const pid_t pid = fork();
+    if (pid == 0) prctl(PR_SET_PDEATHSIG, SIGTERM);  // nobody is left to measure for
+    if (pid <= 0) return run_on_device(options);     // the child; or no child can be had
+    const ChildEnd end = wait_for(pid, options.raw + ".part");
+    if (end.died_of.empty() && end.exit_code != go_on) return end.exit_code;
+    const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 60;
+    options.minutes = std::max(minutes - spent, 0.01);
+    options.died_of = end.died_of;
+    fmt::print(stderr, "{}; going on after that benchmark in a new process\n",
+               end.died_of.empty() ? "the GPU stopped answering" : end.died_of);
+    if (child == most_children) return 1;
+  }
+}
+
 int run_calibrate(CalibrateOptions options) {
   check_families(options.only);
   check_output(options.output);
@@ -182,13 +304,8 @@ int run_calibrate(CalibrateOptions options) {
   if (options.raw.empty())
     options.raw = std::filesystem::path(options.output).replace_extension(".samples.csv.gz").string();
   check_output(options.raw);
-  const OpenedDevice opened = open_cuda_device();
-  if (opened.device == nullptr) {
-    fmt::print(stderr, "no CUDA device ({}); --fit-only SAMPLES.csv fits what was measured elsewhere\n", opened.reason);
-    return 2;
-  }
-  const Profile base = base_profile(options, opened.device->facts().gpu, "calibrate");
-  return fit_and_write(options, base, measure(options, *opened.device), options.raw);
+  if (options.minutes <= 0) options.minutes = budget_minutes(options.scope());
+  return options.rendezvous.empty() ? run_in_children(std::move(options)) : run_on_device(options);
 }
 
 std::string families_text() {
@@ -214,10 +331,21 @@ void add_calibrate_command(CLI::App& app, CommandBody& body) {
   command->add_option("--raw", options->raw,
                       "Samples, .csv or .csv.gz; measuring goes on with what it has (default: beside the profile)");
   command->add_option("--fit-only", options->fit_only, "Fit these samples and measure nothing: needs no GPU");
+  command->add_option("--rendezvous", options->rendezvous,
+                      "Measure collectives over several nodes as well: a file in a folder that all see, one process a "
+                      "node; process 0 measures and writes, the others take part");
+  command->add_option("--rank", options->rank, "Of this process, from 0 (default: as mpirun or srun says)")
+      ->check(CLI::Range(0, 65535));
+  command->add_option("--ranks", options->ranks, "Processes (default: as mpirun or srun says)")
+      ->check(CLI::Range(2, 65536));
+  command->add_option("--patience", options->patience, "Seconds to wait for the others (default 120)")
+      ->check(CLI::Range(0.1, 86400.0));
   command->add_flag("--json", options->json, "Print what was fitted as JSON");
   command->footer(families_text() +
                   "Example: echelon calibrate --quick -o my-h200.yaml --raw my-h200.csv.gz\n"
-                  "         echelon calibrate --fit-only my-h200.csv.gz -o my-h200.yaml");
+                  "         echelon calibrate --fit-only my-h200.csv.gz -o my-h200.yaml\n"
+                  "         srun -N 4 --ntasks-per-node 1 echelon calibrate --only collective --rendezvous meet -o "
+                  "four-nodes.yaml");
   command->callback([options, &body] { body = [options] { return run_calibrate(*options); }; });
 }
 

@@ -22,9 +22,8 @@ int import_kernels(const KernelsOptions& options) {
   const Profile base = load_profile(data_file(DataKind::profile, options.profile, {"--profile"}));
   ImportReport report;
   const Profile fitted = refit(base, {options.tables.begin(), options.tables.end()}, report);
-  for (const FittedCurve& curve : report.curves)
-    fmt::print(stderr, "{:<40} {:>6} samples, {:>5} held out: median {:.1f} %, p95 {:.1f} % {}\n", curve.curve,
-               curve.samples, curve.held_out, 100 * curve.median_error, 100 * curve.p95_error, curve.note);
+  for (const FittedCurve& curve : report.curves) fmt::print(stderr, "{}\n", curve.line());
+  for (const HeldOutShape& shape : worst_of(report.held_out)) fmt::print(stderr, "{}\n", shape.line());
   for (const auto& [reason, rows] : report.skipped) fmt::print(stderr, "{} rows left out: {}\n", rows, reason);
   write_file(options.output, save_profile(fitted));
   return 0;
@@ -37,6 +36,7 @@ void add_import_command(CLI::App& app, CommandBody& body) {
   CLI::App* command = app.add_subcommand("import", "Turn measurements of others into a hardware profile");
   command->require_subcommand(1);
   CLI::App* kernels = command->add_subcommand("kernels", "Fit compute curves to tables of measured kernels");
+  kernels->alias("gemm-table");
   kernels->add_option("tables", options->tables, "Kernel tables (CSV)")->required();
   kernels->add_option("--profile", options->profile, "The profile whose curves are fitted again")->required();
   kernels->add_option("-o,--output", options->output, "The profile to write")->required();

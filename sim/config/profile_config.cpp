@@ -47,6 +47,7 @@ const std::vector<CalibrationText>& calibration_texts() {
       {"cuda", &Calibration::cuda, "version of CUDA"},
       {"cublas", &Calibration::cublas, "version of cuBLAS"},
       {"nccl", &Calibration::nccl, "version of NCCL"},
+      {"cudnn", &Calibration::cudnn, "version of cuDNN"},
       {"clocks", &Calibration::clocks, "clocks, power and temperature while it measured"}};
   return texts;
 }

@@ -181,6 +181,7 @@ Seconds gemm_time_with(const GemmCurve& curve, const Device& device, DataType ty
   double time = curve.overhead.value() + std::max(compute, memory) + curve.unhidden_memory * std::min(compute, memory);
   time *= correction_factor(curve.correction, shape.m, shape.n, shape.k);
   if (shape.role == GemmRole::weight_gradient) time *= curve.weight_gradient_factor;
+  if (shape.batching == GemmBatch::grouped) time *= curve.grouped_factor;
   return Seconds(std::max(time, 2 * products / peak));
 }
 

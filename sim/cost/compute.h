@@ -36,7 +36,10 @@ struct Priced {
 // Which of a linear layer's three products: libraries reach other rates for other operand layouts.
 enum class GemmRole { forward, input_gradient, weight_gradient };
 
-// C[m,n] = A[m,k] B[k,n]; `batch` independent products in one kernel (batched or grouped).
+// Where the products of a batch lie: at equal strides (attention's heads), or anywhere (experts).
+enum class GemmBatch { strided, grouped };
+
+// C[m,n] = A[m,k] B[k,n]; `batch` independent products in one kernel.
 struct GemmShape {
   double m = 0;
   double n = 0;
@@ -45,7 +48,9 @@ struct GemmShape {
   GemmRole role = GemmRole::forward;
   double operands = 0;  // elements of A and B in memory, where they are not m k + k n (a convolution's overlapping
                         // windows); 0 = they are
+  GemmBatch batching = GemmBatch::strided;
 };
+
 // Time of one matrix product with operands of `type`; the result is stored in 2 bytes, or 4 for fp32 and tf32.
 // A format without a matrix unit on this device runs in the next wider one. Throws nothing.
 Priced gemm_time(const Device& device, DataType type, const GemmShape& shape);

@@ -34,7 +34,8 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   const DataType type = quantised(op, context.precision) ? context.precision.matrix : context.precision.compute;
   const Device& device = *context.device;
   cost.ground = Ground::measured;
-  const auto product = [&](Seconds& sum, const GemmShape& shape) {
+  const auto product = [&](Seconds& sum, GemmShape shape) {
+    shape.batching = op.experts > 1 ? GemmBatch::grouped : GemmBatch::strided;
     const Priced one = gemm_time(device, type, shape);
     sum += one.time * steps;
     cost.ground = std::max(cost.ground, one.ground);

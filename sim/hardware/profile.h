@@ -20,6 +20,7 @@ struct Calibration {
   std::string cuda;
   std::string cublas;
   std::string nccl;
+  std::string cudnn;
   std::string clocks;  // what was seen while it measured: clocks, power, temperature, drift
 };
 

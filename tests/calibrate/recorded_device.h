@@ -35,6 +35,9 @@ class RecordedDevice : public DeviceLayer {
     return reading;
   }
 
+  void join(const Rendezvous&) override {}
+  void follow() override {}
+
   int calls = 0;
 
  private:

@@ -1,5 +1,7 @@
 #include "calibrate/fit/sample_fit.h"
 
+#include <set>
+
 #include "calibrate/fit/robust.h"
 #include "sim/base/error.h"
 #include "sim/interop/kernel_tables.h"
@@ -7,6 +9,45 @@
 #include "tests/catch.h"
 
 using namespace echelon;
+
+namespace {
+
+// Of what a fitted device says of attention against what is true, on shapes that no sweep measures.
+ErrorFigures errors_of_attention(const Device& fitted, const Device& truth) {
+  std::vector<double> errors;
+  for (const AttentionPass pass : {AttentionPass::forward, AttentionPass::backward})
+    for (const double positions : {1500, 6000, 12000})
+      for (const double heads : {24, 40}) {
+        const AttentionWork work{
+            2, heads, 8, positions, positions, 128, 128, positions / 2, true, AttentionImplementation::cudnn};
+        errors.push_back(attention_time(fitted, DataType::bf16, work, pass).time /
+                             attention_time(truth, DataType::bf16, work, pass).time -
+                         1);
+      }
+  return error_figures(errors);
+}
+
+// The same of experts' products.
+ErrorFigures errors_of_experts(const Device& fitted, const Device& truth) {
+  std::vector<double> errors;
+  for (const double rows : {384, 768, 1536})
+    for (const double experts : {8, 16}) {
+      GemmShape shape{rows, 4096, 6144, experts};
+      shape.batching = GemmBatch::grouped;
+      errors.push_back(gemm_time(fitted, DataType::bf16, shape).time / gemm_time(truth, DataType::bf16, shape).time -
+                       1);
+    }
+  return error_figures(errors);
+}
+
+// A quick sweep of some families alone: their fits take no time.
+SampleSet quick_sweep_of(const std::set<std::string>& families) {
+  SampleSet set = synthetic_sweep(Scope::quick);
+  std::erase_if(set.samples, [&](const Sample& sample) { return families.count(sample.benchmark.family) == 0; });
+  return set;
+}
+
+}  // namespace
 
 TEST_CASE("A sweep's constants are recovered within 2 % from noisy samples with outliers") {
   const SampleSet set = synthetic_sweep(Scope::standard);
@@ -19,6 +60,9 @@ TEST_CASE("A sweep's constants are recovered within 2 % from noisy samples with 
   CHECK(device.sustained_clock == Approx(0.88).epsilon(0.02));
   REQUIRE(device.gemm.size() == 1);
   CHECK(device.gemm.front().weight_gradient_factor == Approx(1.08).epsilon(0.02));
+  CHECK(device.gemm.front().grouped_factor == Approx(1.3).epsilon(0.05));  // makes up for the curve on a batch
+  CHECK(device.overlap_slowdown == Approx(1.15).epsilon(0.001));
+  CHECK(fit.profile.host.link.value() / 1e9 == Approx(52).epsilon(0.005));
   Device fitted = device, truth = known.device;
   fitted.sustained_clock = truth.sustained_clock = 1;
   std::vector<double> errors;
@@ -31,6 +75,8 @@ TEST_CASE("A sweep's constants are recovered within 2 % from noisy samples with 
                          1);
       }
   CHECK(error_figures(errors).median < 0.02);
+  CHECK(errors_of_attention(fitted, truth).median < 0.02);
+  CHECK(errors_of_experts(fitted, truth).median < 0.04);  // one factor, whatever the shape
   CHECK(fit.profile.network.ring_bus.value() / 1e9 == Approx(360).epsilon(0.02));
   CHECK(fit.links.has_value());
 }
@@ -45,7 +91,13 @@ TEST_CASE("A calibrated profile says where and with what it was measured, and ho
   CHECK(provenance.median_error > 0);
   CHECK(provenance.source.find("node7, 2026-01-31") != std::string::npos);
   CHECK(fit.profile.device.memory == gibibytes(80));
-  CHECK(fit.worst.size() == 10);
+  CHECK(provenance.source.find("cuDNN 9.19.0") != std::string::npos);
+  CHECK(fit.profile.calibration.cudnn == "9.19.0");
+  CHECK(fit.report.curves.front().mean_error > 0);
+  REQUIRE(fit.report.held_out.size() > 10);
+  const std::vector<HeldOutShape> worst = worst_of(fit.report.held_out);
+  REQUIRE(worst.size() == 10);
+  CHECK(std::abs(worst.front().error()) > std::abs(worst.back().error()));
 }
 
 TEST_CASE("Real products measured by others fit through the same path") {
@@ -75,10 +127,54 @@ TEST_CASE("Samples of another chip and samples of too little are refused") {
 }
 
 TEST_CASE("What one GPU cannot show keeps the base's numbers, and is said") {
-  SampleSet set = synthetic_sweep(Scope::quick);
+  SampleSet set = quick_sweep_of({"memory", "launch", "copy"});
   set.origin.facts.gpus = 1;
-  std::erase_if(set.samples, [](const Sample& sample) { return sample.benchmark.family == "collective"; });
+  const Profile base = datasheet_machine();
+  const SampleFit fit = fit_samples(base, set, "samples.csv");
+  CHECK(fit.profile.network.ring_bus == base.network.ring_bus);
+  CHECK(fit.profile.device.overlap_slowdown == base.device.overlap_slowdown);
+  const auto says = [&](const std::string& text) {
+    return std::any_of(fit.notes.begin(), fit.notes.end(),
+                       [&](const std::string& note) { return note.find(text) == 0; });
+  };
+  CHECK(says("One GPU: links between GPUs and compute beside collectives were not measured"));
+  CHECK_FALSE(says("No collectives"));
+}
+
+TEST_CASE("Attention that cuDNN refused is told, and the rest of the sweep fits") {
+  SampleSet set = quick_sweep_of({"memory", "attention"});
+  for (Sample& sample : set.samples)
+    if (sample.benchmark.family == "attention")
+      sample = summarise(sample.benchmark, {Outcome::unsupported, {}, {}, "cuDNN has no engine for this shape"});
   const SampleFit fit = fit_samples(datasheet_machine(), set, "samples.csv");
-  CHECK(fit.profile.network.ring_bus == datasheet_machine().network.ring_bus);
-  CHECK(fit.notes.at(1).find("One GPU") == 0);
+  CHECK(fit.profile.device.attention.empty());
+  CHECK(fit.notes.back().find("16 benchmarks unsupported; the first, attention/fused/bf16/causal_") == 0);
+}
+
+TEST_CASE("Collectives over nodes fit the network's links, inside a node those there") {
+  Profile base = datasheet_machine();
+  base.network.adapters = 8;
+  base.network.adapter_rate = gigabytes_per_second(50);
+  Profile machine = known_machine();
+  machine.network.adapters = 8;
+  machine.network.adapter_rate = gigabytes_per_second(40);
+  SampleSet set = quick_sweep_of({"memory", "collective"});
+  for (std::int64_t bytes = 1024; bytes <= std::int64_t{1} << 30; bytes *= 4) {
+    Benchmark benchmark{"collective", "all_reduce", "bf16", ""};
+    benchmark.ranks = 16;
+    benchmark.ranks_per_node = 8;
+    benchmark.bytes = bytes;
+    const Seconds time =
+        collective_time(machine.network, {CollectiveKind::all_reduce, {16, 8}, Bytes(size(bytes))}).time;
+    set.samples.push_back(summarise(benchmark, {Outcome::measured, {1e6 * time.value()}, {}, ""}));
+  }
+  const SampleFit fit = fit_samples(base, set, "samples.csv");
+  CHECK(fit.profile.network.inter.ground == Ground::measured);
+  CHECK(fit.profile.network.inter.samples == 11);
+  const CollectiveCall far{CollectiveKind::all_reduce, {16, 8}, gibibytes(2)};
+  CHECK(collective_time(fit.profile.network, far).time / collective_time(machine.network, far).time ==
+        Approx(1).epsilon(0.05));
+  // A base without a network cannot take them in.
+  const SampleFit alone = fit_samples(datasheet_machine(), set, "samples.csv");
+  CHECK(alone.report.skipped.begin()->second == 11);
 }

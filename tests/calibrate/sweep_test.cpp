@@ -159,6 +159,21 @@ TEST_CASE("A lost device ends a sweep, and the next one goes on behind what kill
   CHECK(sweep(device, plan, effort_of(Scope::quick), an_hour, journal).left == 0);
 }
 
+TEST_CASE("A benchmark that took its process down is not tried again") {
+  const SampleSet trace = synthetic_sweep(Scope::quick);
+  const auto plan = make_plan(Scope::quick, {"memory"}, trace.origin.facts);
+  const ScratchFile file("died.csv");
+  SampleJournal journal(file.path(), trace.origin);
+  RecordedDevice device(trace);
+  sweep(device, {plan[0], plan[1]}, effort_of(Scope::quick), an_hour, journal);
+  give_up_next(plan, journal, "the process died of signal 11");
+  CHECK(journal.samples().back().benchmark.key() == plan[2].key());
+  CHECK(journal.samples().back().outcome == Outcome::lost);
+  const SweepResult result = sweep(device, plan, effort_of(Scope::quick), an_hour, journal);
+  CHECK(result.had == 3);
+  CHECK(result.left == 0);
+}
+
 TEST_CASE("A used-up budget ends a sweep and says what is left") {
   const SampleSet trace = synthetic_sweep(Scope::quick);
   const auto plan = make_plan(Scope::quick, {"memory"}, trace.origin.facts);
@@ -194,11 +209,11 @@ TEST_CASE("A file that holds no samples is refused at its place") {
   };
   const std::string head = csv_head(known_origin());
   CHECK(message("gpu,dtype\n").find(":1:1: not a file of samples") != std::string::npos);
-  CHECK(message(head + "gemm,product,bf16,forward,-1,2,3,1,,,measured,5,,,,,,,,,\n").find(":15:27: ") !=
+  CHECK(message(head + "gemm,product,bf16,forward,-1,2,3,1,,,,,,measured,5,,,,,,,,,\n").find(":17:27: ") !=
         std::string::npos);
-  CHECK(message(head + "gemm,product,bf16,forward,1,2,3,1,,,done,5,,,,,,,,,\n").find("out_of_memory") !=
+  CHECK(message(head + "gemm,product,bf16,forward,1,2,3,1,,,,,,done,5,,,,,,,,,\n").find("out_of_memory") !=
         std::string::npos);
-  CHECK(message(head + "gemm,product,bf16,forward,1,2,3,1,,,measured,,,,,,,,,,\n").find("no time") !=
+  CHECK(message(head + "gemm,product,bf16,forward,1,2,3,1,,,,,,measured,,,,,,,,,,\n").find("no time") !=
         std::string::npos);
 }
 
@@ -217,5 +232,43 @@ TEST_CASE("Plans have no benchmark twice, grow with their scope and name what is
     CHECK((benchmark.family == "gemm" || benchmark.family == "reference"));
   DeviceFacts one = facts;
   one.gpus = 1;
-  for (const Benchmark& benchmark : make_plan(Scope::quick, {}, one)) CHECK(benchmark.family != "collective");
+  for (const Benchmark& benchmark : make_plan(Scope::quick, {}, one)) {
+    CHECK(benchmark.family != "collective");
+    CHECK(benchmark.operation != "to_peer");
+    CHECK(benchmark.operation != "product_beside_all_reduce");
+  }
+}
+
+TEST_CASE("A plan has every subset of a node's GPUs, and of the nodes that met") {
+  DeviceFacts facts = known_origin().facts;
+  facts.gpus = 6;
+  facts.nodes = 3;
+  std::set<std::pair<std::int64_t, std::int64_t>> groups;
+  for (const Benchmark& benchmark : make_plan(Scope::quick, {"collective"}, facts))
+    if (benchmark.family == "collective") groups.emplace(benchmark.ranks, benchmark.ranks_per_node);
+  CHECK(groups ==
+        std::set<std::pair<std::int64_t, std::int64_t>>{{2, 0}, {4, 0}, {6, 0}, {2, 1}, {3, 1}, {12, 6}, {18, 6}});
+}
+
+TEST_CASE("A plan has fused attention by length, head size, heads and mask, and experts' products") {
+  std::set<std::int64_t> lengths, head_sizes, groups, experts;
+  std::set<std::string> variants, layouts;
+  for (const Benchmark& benchmark : make_plan(Scope::standard, {"attention", "grouped"}, known_origin().facts)) {
+    if (benchmark.operation == "fused") {
+      lengths.insert(benchmark.m);
+      head_sizes.insert(benchmark.k);
+      groups.insert(benchmark.heads / benchmark.kv_heads);
+      variants.insert(benchmark.variant);
+    }
+    if (benchmark.family == "grouped") {
+      experts.insert(benchmark.batch);
+      layouts.insert(benchmark.variant);
+    }
+  }
+  CHECK(lengths == std::set<std::int64_t>{512, 1024, 2048, 4096, 8192, 16384});
+  CHECK(head_sizes == std::set<std::int64_t>{64, 128});
+  CHECK(groups == std::set<std::int64_t>{1, 4});
+  CHECK(variants == std::set<std::string>{"forward", "backward", "causal_forward", "causal_backward"});
+  CHECK(experts == std::set<std::int64_t>{8, 32});
+  CHECK(layouts == std::set<std::string>{"forward", "input_gradient", "weight_gradient"});
 }

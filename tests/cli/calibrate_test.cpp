@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "tests/calibrate/synthetic_sweep.h"
 #include "tests/catch.h"
@@ -56,6 +57,34 @@ TEST_CASE("calibrate --fit-only turns samples into a profile that runs, needing 
   const ProgramRun step = run_program({"run", scenario, "--set", "cluster.profile=" + yaml, "--json"});
   CAPTURE(step.output);
   CHECK(step.exit_code == 0);
+}
+
+TEST_CASE("calibrate writes what was measured of attention, experts, overlap and the host into the profile") {
+  const ScratchFolder folder;
+  const std::string yaml = (folder.path() / "mine.yaml").string();
+  const ProgramRun run = run_program({"calibrate", "--fit-only", samples_in(folder), "-o", yaml});
+  CAPTURE(run.output);
+  REQUIRE(run.exit_code == 0);
+  CHECK(run.output.find("attention cudnn backward") != std::string::npos);
+  CHECK(run.output.find("furthest off, held out: ") != std::string::npos);
+  std::ostringstream text;
+  text << std::ifstream(yaml).rdbuf();
+  for (const char* key : {"implementation: cudnn", "grouped_factor: 1.", "overlap_slowdown_ratio: 1.15", "link_gb_s: 5",
+                          "cudnn: \"9.19.0\""}) {
+    CAPTURE(key);
+    CHECK(text.str().find(key) != std::string::npos);
+  }
+}
+
+TEST_CASE("import gemm-table is another name of import kernels") {
+  const ScratchFolder folder;
+  const std::string table = std::string(ECHELON_SOURCE_DIR) + "/tests/data/kernels/gemm_h100.csv";
+  const std::string yaml = (folder.path() / "h100.yaml").string();
+  const ProgramRun run = run_program({"import", "gemm-table", table, "--profile", "dgx-h100", "-o", yaml});
+  CAPTURE(run.output);
+  CHECK(run.exit_code == 0);
+  CHECK(run.output.find("furthest off, held out: bf16 product") != std::string::npos);
+  CHECK(std::filesystem::exists(yaml));
 }
 
 TEST_CASE("profiles --diff shows what differs between two, line by line") {

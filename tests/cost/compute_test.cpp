@@ -118,6 +118,15 @@ TEST_CASE("A weight gradient costs its factor") {
         Approx(1.05));
 }
 
+TEST_CASE("Experts' products cost their factor, batches at equal strides none") {
+  Device device = round_device();
+  device.gemm.front().grouped_factor = 1.3;
+  const GemmShape batch{1000, 1000, 1000, 8};
+  GemmShape experts = batch;
+  experts.batching = GemmBatch::grouped;
+  CHECK(gemm_time(device, DataType::bf16, experts).time / gemm_time(device, DataType::bf16, batch).time == Approx(1.3));
+}
+
 TEST_CASE("Attention without masking takes its FLOPs over the efficiency") {
   // 1000 queries, 10 heads: 100 blocks of 100 queries, each with 1000 keys: 4 x 128 x 1e6 x 10 = 5.12e9 FLOPs at 50
   // TFLOPS.

@@ -28,6 +28,7 @@ Tensors tensors_in(Context& context, const Benchmark& b) {
 }  // namespace
 
 Reading measure_attention(Context& context, const Benchmark& b, const Effort& effort) {
+  if (b.operation == "fused") return measure_fused_attention(context, b, effort);
   const ProductType& type = product_type(b.type, 10 * context.properties.major + context.properties.minor);
   const Tensors t = tensors_in(context, b);
   const std::int64_t rows = b.batch * b.m;

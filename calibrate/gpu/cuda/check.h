@@ -1,23 +1,14 @@
-// Errors of CUDA, cuBLAS and NCCL as exceptions that stay inside the module; cuda_device.cu turns them into outcomes.
+// Statuses of CUDA and cuBLAS as exceptions (errors.h).
 #pragma once
 
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 
-#include <stdexcept>
 #include <string>
 
-namespace echelon {
+#include "calibrate/gpu/cuda/errors.h"
 
-struct OutOfMemory : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-struct Unsupported : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-struct DeviceError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
+namespace echelon {
 
 // Throw where `status` is an error; `what` says which call it was.
 inline void check(cudaError_t status, const char* what) {

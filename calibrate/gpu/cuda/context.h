@@ -15,6 +15,8 @@
 
 namespace echelon {
 
+class World;
+
 // A stream of its own, destroyed with it.
 class Stream {
  public:
@@ -51,13 +53,16 @@ struct Context {
   Arena operands;  // inputs, never written to
   Arena results;
   std::shared_ptr<void> communicators;  // of the last collective: making them takes seconds
+  std::shared_ptr<World> world;         // processes on several nodes, once they met
+  std::shared_ptr<void> cudnn;          // a handle, from the first fused attention on
 
   // Into how many copies buffers of one execution are rotated: as many as make twice the L2 cache, at most 100.
   int copies_for(std::size_t bytes) const;
 };
 
 // Times of one execution in microseconds: launches are captured into a graph that holds enough of them to last 400 us
-// and visits every copy, the graph is replayed to warm up, then timed by events between replays.
+// and visits every copy, the graph is replayed to warm up, then timed by events between replays. What a library cannot
+// capture is enqueued anew each time.
 Reading time_captured(Context& context, const Launch& launch, int copies, const Effort& effort);
 
 // The same for what cannot be captured: each run is `launches` executions between two events.

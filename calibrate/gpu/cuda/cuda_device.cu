@@ -16,7 +16,7 @@ struct Family {
   Reading (*measure)(Context&, const Benchmark&, const Effort&);
 };
 
-constexpr std::array<Family, 10> families{{
+constexpr std::array<Family, 11> families{{
     {"reference", measure_product},
     {"launch", measure_launch},
     {"memory", measure_memory},
@@ -24,6 +24,7 @@ constexpr std::array<Family, 10> families{{
     {"allocator", measure_allocation},
     {"overlap", measure_overlap},
     {"gemm", measure_product},
+    {"grouped", measure_grouped},
     {"attention", measure_attention},
     {"sustained", measure_sustained},
     {"collective", measure_collective},
@@ -41,6 +42,22 @@ std::string cublas_version() {
 
 class CudaDevice : public DeviceLayer {
  public:
+  CudaDevice() = default;
+  CudaDevice(const CudaDevice&) = delete;
+  CudaDevice& operator=(const CudaDevice&) = delete;
+  ~CudaDevice() override {
+    if (first_) try {
+        leave_world(context_);
+      } catch (const std::exception&) {  // the others are gone already
+      }
+  }
+
+  void join(const Rendezvous& rendezvous) override {
+    first_ = rendezvous.rank == 0;
+    nodes_ = join_world(context_, rendezvous);
+  }
+  void follow() override { follow_world(context_); }
+
   DeviceFacts facts() override {
     const cudaDeviceProp& properties = context_.properties;
     DeviceFacts facts;
@@ -51,6 +68,7 @@ class CudaDevice : public DeviceLayer {
     check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
     check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
     facts.gpus = count;
+    facts.nodes = nodes_;
     facts.memory_bytes = static_cast<std::int64_t>(total);
     facts.multiprocessors = properties.multiProcessorCount;
     facts.l2_bytes = properties.l2CacheSize;
@@ -59,6 +77,7 @@ class CudaDevice : public DeviceLayer {
     facts.cuda = version_text(runtime);
     facts.cublas = cublas_version();
     facts.nccl = nccl_version();
+    facts.cudnn = cudnn_version();
     return facts;
   }
 
@@ -109,6 +128,8 @@ class CudaDevice : public DeviceLayer {
   }
 
   Context context_{0};
+  bool first_ = true;
+  int nodes_ = 1;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cuda_bf16.h>
+#include <cuda_fp8.h>
 
 namespace echelon {
 
@@ -9,15 +10,14 @@ using bf16 = __nv_bfloat16;
 constexpr int block_threads = 256;
 constexpr int vector_width = 8;
 
-// Eight neighbours, moved as 16 bytes.
-struct alignas(16) Vector {
-  bf16 at[vector_width];
+// Eight neighbours of one format, moved as 8, 16 or two times 16 bytes.
+template <class Number>
+struct alignas(sizeof(Number) == 1 ? 8 : 16) VectorOf {
+  Number at[vector_width];
 };
-
-// Eight neighbours in fp32, moved as two times 16 bytes.
-struct alignas(16) WideVector {
-  float at[vector_width];
-};
+using Vector = VectorOf<bf16>;
+using WideVector = VectorOf<float>;
+using NarrowVector = VectorOf<__nv_fp8_e4m3>;
 
 struct Sum {
   __device__ static float join(float a, float b) { return a + b; }

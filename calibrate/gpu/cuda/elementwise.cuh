@@ -23,25 +23,15 @@ struct ResidualAdd {
   }
 };
 
-struct CastToFp32 {
-  const Vector* in;
-  WideVector* out;
+template <class From, class To>
+struct Cast {
+  const VectorOf<From>* in;
+  VectorOf<To>* out;
   __device__ void apply(long long i) const {
-    const Vector narrow = in[i];
-    WideVector wide;
-    for (int j = 0; j < vector_width; ++j) wide.at[j] = narrow.at[j];
-    out[i] = wide;
-  }
-};
-
-struct CastToBf16 {
-  const WideVector* in;
-  Vector* out;
-  __device__ void apply(long long i) const {
-    const WideVector wide = in[i];
-    Vector narrow;
-    for (int j = 0; j < vector_width; ++j) narrow.at[j] = wide.at[j];
-    out[i] = narrow;
+    const VectorOf<From> before = in[i];
+    VectorOf<To> after;
+    for (int j = 0; j < vector_width; ++j) after.at[j] = To(float(before.at[j]));
+    out[i] = after;
   }
 };
 

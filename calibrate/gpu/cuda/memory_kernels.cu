@@ -71,7 +71,7 @@ struct Launcher {
   void (*run)(const Work&);
 };
 
-const std::array<Launcher, 18> launchers{{
+const std::array<Launcher, 21> launchers{{
     {"device_copy", 2, 2,
      [](const Work& w) {
        run_elementwise(w, DeviceCopy{w.input<Vector>(0), w.output<Vector>(0)});
@@ -82,11 +82,15 @@ const std::array<Launcher, 18> launchers{{
      }},
     {"cast_to_fp32", 2, 4,
      [](const Work& w) {
-       run_elementwise(w, CastToFp32{w.input<Vector>(0), w.output<WideVector>(0)});
+       run_elementwise(w, Cast<bf16, float>{w.input<Vector>(0), w.output<WideVector>(0)});
      }},
     {"cast_to_bf16", 4, 2,
      [](const Work& w) {
-       run_elementwise(w, CastToBf16{w.input<WideVector>(0), w.output<Vector>(0)});
+       run_elementwise(w, Cast<float, bf16>{w.input<WideVector>(0), w.output<Vector>(0)});
+     }},
+    {"cast_to_fp8", 2, 1,
+     [](const Work& w) {
+       run_elementwise(w, Cast<bf16, __nv_fp8_e4m3>{w.input<Vector>(0), w.output<NarrowVector>(0)});
      }},
     {"gated_activation", 4, 2,
      [](const Work& w) {
@@ -104,12 +108,17 @@ const std::array<Launcher, 18> launchers{{
      }},
     {"rms_norm_gradient", 4, 2,
      [](const Work& w) {
-       rms_norm_gradient<<<row_blocks(w), block_threads, 0, w.stream>>>(w.input<Vector>(0), w.input<Vector>(1),
-                                                                        w.output<Vector>(0), w.width());
+       norm_gradient<false><<<row_blocks(w), block_threads, 0, w.stream>>>(w.input<Vector>(0), w.input<Vector>(1),
+                                                                           w.output<Vector>(0), w.width());
      }},
     {"layer_norm", 2, 2,
      [](const Work& w) {
        norm<true><<<row_blocks(w), block_threads, 0, w.stream>>>(w.input<Vector>(0), w.output<Vector>(0), w.width());
+     }},
+    {"layer_norm_gradient", 4, 2,
+     [](const Work& w) {
+       norm_gradient<true><<<row_blocks(w), block_threads, 0, w.stream>>>(w.input<Vector>(0), w.input<Vector>(1),
+                                                                          w.output<Vector>(0), w.width());
      }},
     {"softmax", 2, 2, [](const Work& w) { launch_softmax(w.in, w.out, w.rows, w.columns, w.stream); }},
     {"softmax_gradient", 4, 2,
@@ -132,6 +141,11 @@ const std::array<Launcher, 18> launchers{{
      [](const Work& w) {
        gather_rows<<<row_blocks(w), block_threads, 0, w.stream>>>(w.input<Vector>(0), w.output<Vector>(0), w.rows,
                                                                   w.width());
+     }},
+    {"unpermute_rows", 2, 2,
+     [](const Work& w) {
+       scatter_rows<<<row_blocks(w), block_threads, 0, w.stream>>>(w.input<Vector>(0), w.output<Vector>(0), w.rows,
+                                                                   w.width());
      }},
     {"top_k_routing", 4, 1, run_top_k},
     {"reduction", 2, 2, run_reduction},

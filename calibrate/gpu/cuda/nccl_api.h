@@ -1,18 +1,17 @@
 // NCCL, loaded when collectives are measured: without it all else can still be.
 #pragma once
 
-#include <dlfcn.h>
 #include <nccl.h>
 
 #include <string>
-#include <type_traits>
 
-#include "calibrate/gpu/cuda/check.h"
+#include "calibrate/gpu/cuda/shared_library.h"
 
 namespace echelon {
 
 struct Nccl {
-  decltype(&ncclCommInitAll) comm_init_all = nullptr;
+  decltype(&ncclGetUniqueId) get_unique_id = nullptr;
+  decltype(&ncclCommInitRank) comm_init_rank = nullptr;
   decltype(&ncclCommDestroy) comm_destroy = nullptr;
   decltype(&ncclGroupStart) group_start = nullptr;
   decltype(&ncclGroupEnd) group_end = nullptr;
@@ -27,25 +26,21 @@ struct Nccl {
   decltype(&ncclGetErrorString) get_error_string = nullptr;
 
   Nccl() {
-    void* const library = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) throw Unsupported(dlerror());
-    const auto load = [&](auto& function, const char* name) {
-      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
-      if (function == nullptr) throw Unsupported(std::string("NCCL has no ") + name);
-    };
-    load(comm_init_all, "ncclCommInitAll");
-    load(comm_destroy, "ncclCommDestroy");
-    load(group_start, "ncclGroupStart");
-    load(group_end, "ncclGroupEnd");
-    load(send, "ncclSend");
-    load(recv, "ncclRecv");
-    load(all_reduce, "ncclAllReduce");
-    load(all_gather, "ncclAllGather");
-    load(reduce_scatter, "ncclReduceScatter");
-    load(broadcast, "ncclBroadcast");
-    load(reduce, "ncclReduce");
-    load(get_version, "ncclGetVersion");
-    load(get_error_string, "ncclGetErrorString");
+    const SharedLibrary library("libnccl.so.2");
+    library.find(get_unique_id, "ncclGetUniqueId");
+    library.find(comm_init_rank, "ncclCommInitRank");
+    library.find(comm_destroy, "ncclCommDestroy");
+    library.find(group_start, "ncclGroupStart");
+    library.find(group_end, "ncclGroupEnd");
+    library.find(send, "ncclSend");
+    library.find(recv, "ncclRecv");
+    library.find(all_reduce, "ncclAllReduce");
+    library.find(all_gather, "ncclAllGather");
+    library.find(reduce_scatter, "ncclReduceScatter");
+    library.find(broadcast, "ncclBroadcast");
+    library.find(reduce, "ncclReduce");
+    library.find(get_version, "ncclGetVersion");
+    library.find(get_error_string, "ncclGetErrorString");
   }
 };
 

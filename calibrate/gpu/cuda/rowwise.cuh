@@ -38,26 +38,32 @@ __global__ void norm(const Vector* in, Vector* out, int width) {
   });
 }
 
-// With r = rms(x): dx = (dy - x <dy, x> / (r^2 count)) / r.
-__global__ void rms_norm_gradient(const Vector* in, const Vector* gradient, Vector* out, int width) {
+// With y = (x - mean) / deviation: dx = (dy - mean(dy) - y mean(dy y)) / deviation; of RMS norm without the means.
+template <bool with_mean>
+__global__ void norm_gradient(const Vector* in, const Vector* gradient, Vector* out, int width) {
   const Vector* const row = in + row_start(width);
   const Vector* const above = gradient + row_start(width);
-  float product = 0, squares = 0;
+  float sum = 0, squares = 0, above_sum = 0, product = 0;
   for_row(width, [&](int i) {
     const Vector v = row[i], d = above[i];
     for (int j = 0; j < vector_width; ++j) {
-      product += float(v.at[j]) * float(d.at[j]);
-      squares += float(v.at[j]) * float(v.at[j]);
+      const float x = v.at[j], dy = d.at[j];
+      sum += x;
+      squares += x * x;
+      above_sum += dy;
+      product += x * dy;
     }
   });
   const float count = static_cast<float>(width) * vector_width;
-  const float square = over_block<Sum>(squares) / count + 1e-5F;
-  const float along = over_block<Sum>(product) / (square * count);
-  const float scale = rsqrtf(square);
+  const float mean = with_mean ? over_block<Sum>(sum) / count : 0;
+  const float above_mean = with_mean ? over_block<Sum>(above_sum) / count : 0;
+  const float scale = rsqrtf(over_block<Sum>(squares) / count - mean * mean + 1e-5F);
+  const float along = (over_block<Sum>(product) / count - mean * above_mean) * scale * scale;
   for_row(width, [&](int i) {
     const Vector v = row[i];
     Vector d = above[i];
-    for (int j = 0; j < vector_width; ++j) d.at[j] = (float(d.at[j]) - along * float(v.at[j])) * scale;
+    for (int j = 0; j < vector_width; ++j)
+      d.at[j] = (float(d.at[j]) - above_mean - along * (float(v.at[j]) - mean)) * scale;
     out[row_start(width) + i] = d;
   });
 }
@@ -104,7 +110,7 @@ __global__ void softmax_gradient(const Vector* weights, const Vector* gradient, 
   });
 }
 
-// A well-spread row of `rows` for this block: tokens and experts come in no order.
+// The row of `rows` for this block, each once since the factor is a prime: tokens and experts come in no order.
 __device__ inline long long scattered_row(long long rows) {
   return static_cast<long long>((blockIdx.x * 2654435761ULL) % static_cast<unsigned long long>(rows));
 }
@@ -112,6 +118,11 @@ __device__ inline long long scattered_row(long long rows) {
 __global__ void gather_rows(const Vector* table, Vector* out, long long table_rows, int width) {
   const Vector* const row = table + scattered_row(table_rows) * width;
   for_row(width, [&](int i) { out[row_start(width) + i] = row[i]; });
+}
+
+__global__ void scatter_rows(const Vector* in, Vector* table, long long table_rows, int width) {
+  Vector* const row = table + scattered_row(table_rows) * width;
+  for_row(width, [&](int i) { row[i] = in[row_start(width) + i]; });
 }
 
 __global__ void add_to_rows(const Vector* gradient, WideVector* table, long long table_rows, int width) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <memory>
 
 #include "calibrate/gpu/cuda/context.h"
 
@@ -111,11 +112,17 @@ Reading time_captured(Context& context, const Launch& launch, int copies, const 
   const double guess = first_guess(context, launch);
   const int enough = static_cast<int>(std::ceil(least_microseconds_a_run / guess));
   const int launches = std::clamp(std::max(enough, copies), 1, most_launches_a_run);
-  Graph graph(context.stream, [&] {
+  const auto enqueue = [&] {
     for (int i = 0; i < launches; ++i) launch(i % copies, context.stream);
-  });
+  };
+  std::unique_ptr<Graph> graph;
+  try {
+    graph = std::make_unique<Graph>(context.stream, enqueue);
+  } catch (const DeviceError&) {
+    return time_blocks(context, enqueue, launches, effort);
+  }
   return time_blocks(
-      context, [&] { graph.replay(context.stream); }, launches, effort);
+      context, [&] { graph->replay(context.stream); }, launches, effort);
 }
 
 Reading time_streamed(Context& context, const Launch& launch, int launches, const Effort& effort) {

@@ -2,7 +2,6 @@
 #include <vector>
 
 #include "calibrate/gpu/cuda/families.h"
-#include "calibrate/gpu/cuda/gemm.h"
 
 namespace echelon {
 namespace {
@@ -109,33 +108,6 @@ Reading measure_transfer(Context& context, const Benchmark& benchmark, const Eff
   if (benchmark.operation == "to_peer") return time_peer(context, benchmark, effort);
   if (benchmark.variant == "pageable") return time_pageable(context, benchmark, effort);
   return time_pinned(context, benchmark, effort);
-}
-
-Reading measure_overlap(Context& context, const Benchmark& benchmark, const Effort& effort) {
-  constexpr std::size_t bytes = std::size_t{256} << 20;
-  const ProductType& type = product_type(benchmark.type, 10 * context.properties.major + context.properties.minor);
-  const Product product(context, type, {benchmark.m, benchmark.n, benchmark.k, 1, "forward"});
-  char* const in = context.operands.get(product.a_bytes() + product.b_bytes(), benchmark.type);
-  char* const out = context.results.get(product.c_bytes(), "bf16");
-  const auto run = [&](int, cudaStream_t stream) { product.run(in, in + product.a_bytes(), out, stream); };
-  if (benchmark.operation == "product_alone") return time_streamed(context, run, 1, effort);
-  const bool from_host = benchmark.operation == "product_beside_host_copy";
-  if (!from_host && benchmark.operation != "product_beside_device_copy")
-    throw Unsupported("overlap '" + benchmark.operation + "'");
-  const PinnedBuffer host(bytes);
-  const DeviceBuffer here(bytes), there(bytes);
-  const Stream beside;
-  // Each run starts with copies enqueued that outlast one product of a few milliseconds.
-  const int copies = from_host ? 4 : 40;
-  const auto loaded = [&](int, cudaStream_t stream) {
-    for (int i = 0; i < copies; ++i)
-      copy(there.data(), from_host ? host.data() : here.data(), bytes,
-           from_host ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToDevice, beside);
-    run(0, stream);
-  };
-  const Reading reading = time_streamed(context, loaded, 1, effort);
-  check(cudaStreamSynchronize(beside), "copies beside a product");
-  return reading;
 }
 
 }  // namespace echelon

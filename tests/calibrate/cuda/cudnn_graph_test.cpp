@@ -1,0 +1,85 @@
+// What cuDNN says of the graphs of attention, with no GPU: a device that a text describes stands for one (cuDNN 9.8).
+// Its engines ask whether the driver's library is there, before they say whether they take a graph; the toolkit's stub
+// of it is enough. Nothing is compiled or run.
+#include <dlfcn.h>
+
+#include "calibrate/gpu/cuda/attention_graph.h"
+#include "tests/catch.h"
+
+using namespace echelon;
+
+namespace {
+
+// An H200: 132 multiprocessors of compute capability 9.0 (NVIDIA, "H200 datasheet" and "CUDA C++ Programming Guide",
+// technical specifications by compute capability), in the fields that cuDNN itself writes of a device.
+constexpr const char* h200 =
+    R"({"deviceVer":900,"driverVer":13000,"cudaDeviceId":0,"totalGlobalMem":150754820096,
+        "maxGridSize":[2147483647,65535,65535],"maxBlockSize":[1024,1024,64],"regsPerBlock":65536,
+        "multiProcessorCount":132,"warpSize":32,"maxSharedMemoryPerBlock":49152,"maxSharedMemoryPerBlockOptin":232448,
+        "reservedSharedMemoryPerBlock":1024,"maxRegistersPerSM":65536,"maxCtasPerSM":32,"maxThreadsPerBlock":1024,
+        "maxThreadsPerSM":2048,"pciDeviceId":0,"isTccDriver":0,"supportCoopLaunch":1,"smClockRateKHz":1980000,
+        "memClockRateKHz":3201000,"l2CacheSize":62914560,"deviceName":"NVIDIA H200"})";
+
+// cuDNN 9.8 or later, and a driver's library or the stub of one; else there is nobody to ask.
+bool can_ask() {
+  try {
+    return cudnn().get_version() >= 90800 && dlopen("libcuda.so.1", RTLD_NOW) != nullptr;
+  } catch (const Unsupported&) {
+    return false;
+  }
+}
+
+// Why cuDNN does not take a graph; empty if it does.
+std::string refusal(const AttentionGraph& made, const CudnnDescriptor& device) {
+  try {
+    return count_engines(made.graph, {nullptr, &device}) > 0 ? "" : "no engine";
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("cuDNN has an engine for every attention that the sweep plans") {
+  if (!can_ask()) return;
+  const CudnnDescriptor device = described_device(h200);
+  for (const cudnnDataType_t type : {CUDNN_DATA_BFLOAT16, CUDNN_DATA_HALF})
+    for (const std::int64_t positions : {512, 4096, 16384})
+      for (const std::int64_t head_size : {64, 128})
+        for (const std::int64_t kv_heads : {32, 8})
+          for (const bool causal : {false, true}) {
+            CAPTURE(type, positions, head_size, kv_heads, causal);
+            const AttentionShape shape{16384 / positions, 32, kv_heads, positions, head_size, causal, type};
+            CHECK(refusal(attention_forward(shape), device).empty());
+            CHECK(refusal(attention_backward(shape), device).empty());
+          }
+}
+
+TEST_CASE("What cuDNN refuses is told with its own words, and as unsupported") {
+  if (!can_ask()) return;
+  const CudnnDescriptor device = described_device(h200);
+  // Rows of 77 features of 2 bytes are no whole number of 16-byte loads.
+  AttentionShape shape{1, 4, 4, 512, 77, true, CUDNN_DATA_BFLOAT16};
+  CHECK_THROWS_AS(count_engines(attention_backward(shape).graph, {nullptr, &device}), Unsupported);
+  shape.head_size = -1;
+  CHECK_THROWS_AS(attention_forward(shape), DeviceError);
+}
+
+TEST_CASE("The tensors in memory are those of attention, with their sizes") {
+  if (!can_ask()) return;
+  const AttentionShape shape{2, 32, 8, 1024, 128, true, CUDNN_DATA_BFLOAT16};
+  const auto bytes_of = [](const AttentionGraph& made, AttentionPart part) {
+    std::int64_t bytes = -1;
+    for (const AttentionTensor& tensor : made.tensors)
+      if (tensor.part == part) bytes = tensor.bytes;
+    return bytes;
+  };
+  const AttentionGraph backward = attention_backward(shape);
+  // Of a head 2 sequences x 1024 positions x 128 features of 2 bytes, and 4 bytes a row.
+  constexpr std::int64_t of_head = 524288, rows_of_head = 8192;
+  CHECK(bytes_of(backward, AttentionPart::queries) == 32 * of_head);
+  CHECK(bytes_of(backward, AttentionPart::key_gradient) == 8 * of_head);
+  CHECK(bytes_of(backward, AttentionPart::statistics) == 32 * rows_of_head);
+  CHECK(bytes_of(backward, AttentionPart::query_sums) == 64 * of_head);
+  CHECK(bytes_of(attention_forward(shape), AttentionPart::out_gradient) == -1);
+}
