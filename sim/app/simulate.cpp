@@ -13,6 +13,7 @@
 #include "sim/app/network_traffic.h"
 #include "sim/app/offload_check.h"
 #include "sim/app/rank_replay.h"
+#include "sim/engine/walk.h"
 #include "strategies/lower.h"
 
 namespace echelon {
@@ -20,6 +21,7 @@ namespace echelon {
 namespace {
 
 Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& times, const ReplayOptions& options) {
+  if (auto walked = walk(lowering.graph, times, options)) return std::move(*walked);
   auto outcome = replay(lowering.graph, times, options);
   if (auto* timeline = std::get_if<Timeline>(&outcome)) return std::move(*timeline);
   std::string cycle;
