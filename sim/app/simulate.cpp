@@ -40,12 +40,17 @@ void tally_work(const Scenario& scenario, const Replayed& replayed, Result& resu
   std::array<Seconds, 3> by_ground{};
   const auto& programs = replayed.lowering.graph.programs;
   std::vector<std::int64_t> runs(replayed.prices.by_work.size(), 0);
-  for (std::size_t p = 0; p < programs.size(); ++p)
-    for (std::size_t i = 0; i < programs[p].tasks.size(); ++i) {
+  const auto count = [&](std::size_t p, const TaskRange& range, std::int64_t times) {
+    for (std::size_t i = range.first; i < range.last; ++i) {
       const Task& task = programs[p].tasks[i];
-      if (task.stream == Stream::to_host || task.stream == Stream::from_host) continue;
-      runs[static_cast<std::size_t>(task.work)] += replayed.repetition.covers(p, i) ? replayed.repetition.times + 1 : 1;
+      if (task.stream != Stream::to_host && task.stream != Stream::from_host)
+        runs[static_cast<std::size_t>(task.work)] += times;
     }
+  };
+  for (std::size_t p = 0; p < programs.size(); ++p) {
+    count(p, {0, programs[p].tasks.size()}, 1);
+    if (replayed.repetition.times > 0) count(p, replayed.repetition.ranges[p], replayed.repetition.times);
+  }
   for (std::size_t work = 0; work < runs.size(); ++work) {
     const Price& price = replayed.prices.by_work[work];
     const auto times = static_cast<double>(runs[work]);
@@ -225,15 +230,20 @@ std::optional<Replayed> replay_until_steady(const Scenario& scenario) {
   const std::int64_t all = scenario.workload.global_batch / sequences;
   constexpr std::int64_t settling = 5;  // micro-batches of 1F1B beside those that fill the pipeline
   const std::int64_t least = interleaved ? 4 * ranks : ranks + settling;
-  for (const std::int64_t few : {least, least + (interleaved ? 2 : 1) * ranks + settling * unit}) {
-    if (3 * few > 2 * all) return std::nullopt;
+  const std::int64_t more = least + (interleaved ? 2 : 1) * ranks + settling * unit;
+  // Most interleaved pipelines are steady when they have just been filled.
+  std::vector<std::int64_t> tries{least, more};
+  if (interleaved) tries.insert(tries.begin(), 3 * ranks);
+  for (const std::int64_t few : tries) {
+    if (3 * std::max(few, least) > 2 * all) return std::nullopt;
     Workload workload = scenario.workload;
     workload.global_batch = few * sequences;
     auto outcome = replay_batch(scenario, workload);
     auto* replayed = std::get_if<Replayed>(&outcome);
     if (replayed == nullptr || (all - few) % unit != 0) return std::nullopt;
-    const auto found = find_repetition(replayed->lowering.graph, replayed->prices.times, replayed->timeline,
-                                       interleaved ? ranks * strategy.virtual_stages : 1);
+    const auto found =
+        find_repetition(replayed->lowering.graph, replayed->prices.times, replayed->timeline,
+                        interleaved ? SteadyPairs{ranks * strategy.virtual_stages, ranks} : SteadyPairs{});
     if (!found) continue;
     replayed->repetition = *found;
     replayed->repetition.times = (all - few) / unit;
