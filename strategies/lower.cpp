@@ -57,9 +57,11 @@ class Lowerer {
     traffic_.begin_rank();
     offload_.begin_rank();
     alike_.begin_rank();
-    turns_.assign(static_cast<std::size_t>(share_.schedule().shape.chunks), {});
+    const Schedule& schedule = share_.schedule();
+    turns_.assign(static_cast<std::size_t>(schedule.shape.chunks), {});
+    passes_of_stage_ = stage_micro_batches(schedule.layout, schedule.shape) * schedule.shape.slices;
     make_room(rank);
-    for (const Action& action : share_.schedule().ranks[rank]) {
+    for (const Action& action : schedule.ranks[rank]) {
       if (action.part != ActionPart::layers) {
         vocabulary_.append(rank, action);
         continue;
@@ -106,8 +108,7 @@ class Lowerer {
                           : action.pass == Pass::input_gradient ? counts.input
                                                                 : counts.weight;
     ++count;
-    const Schedule& schedule = share_.schedule();
-    return {count == 1, count == stage_micro_batches(schedule.layout, schedule.shape) * schedule.shape.slices};
+    return {count == 1, count == passes_of_stage_};
   }
 
   // What is so for the micro-batches between the first and the last is so for those two as well.
@@ -210,7 +211,8 @@ class Lowerer {
     std::int64_t input = 0;
     std::int64_t weight = 0;
   };
-  std::vector<PassCounts> turns_;  // by chunk of the rank that is being written
+  std::vector<PassCounts> turns_;     // by chunk of the rank that is being written
+  std::int64_t passes_of_stage_ = 0;  // of each kind
 };
 
 }  // namespace

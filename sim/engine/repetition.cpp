@@ -18,6 +18,7 @@ struct Slots {
 
 Slots slots_of(const Program& program) {
   Slots slots;
+  slots.starts.reserve(program.tasks.size() / 2);
   bool turned = false;
   const Task* last = nullptr;
   for (std::size_t i = 0; i < program.tasks.size(); ++i) {

@@ -14,7 +14,7 @@ constexpr std::size_t none = SIZE_MAX;
 
 // What of a program others may wait for.
 struct Timed {
-  const TaskTime* times = nullptr;  // of the tasks before the one that is next
+  const TaskTime* times = nullptr;  // of the tasks before `next`
   TaskId next = 0;
 };
 
@@ -41,7 +41,7 @@ class Walk {
     for (std::size_t p = 0; p < walkers_.size(); ++p) {
       walkers_[p].program = &graph.programs[p];
       walkers_[p].slowdown = options.slowdown(p);
-      walkers_[p].times.resize(graph.programs[p].tasks.size());
+      walkers_[p].times.reserve(graph.programs[p].tasks.size());
       timed_[p].times = walkers_[p].times.data();
     }
   }
@@ -58,7 +58,7 @@ class Walk {
     Timeline timeline;
     timeline.end = end_;
     for (std::size_t p = 0; p < walkers_.size(); ++p) {
-      if (static_cast<std::size_t>(timed_[p].next) < walkers_[p].times.size()) return std::nullopt;
+      if (walkers_[p].times.size() < walkers_[p].program->tasks.size()) return std::nullopt;
       timeline.tasks.push_back(std::move(walkers_[p].times));
     }
     return timeline;
@@ -71,12 +71,15 @@ class Walk {
     const std::vector<Task>& tasks = walker.program->tasks;
     TaskId& next = timed_[p].next;
     for (auto i = static_cast<std::size_t>(next); i < tasks.size(); i = static_cast<std::size_t>(++next)) {
-      TaskTime& time = walker.times[i];
       if (walker.behind < walker.ahead.size() && tasks[i].stream == Stream::data) {
-        time = walker.ahead[walker.behind++];
+        walker.times.push_back(walker.ahead[walker.behind++]);
         continue;
       }
-      if (!gather(p, i, time)) return wait(p, time.blocker);
+      TaskTime& time = walker.times.emplace_back();
+      if (!gather(p, i, time)) {
+        wait(p, time.blocker);
+        return walker.times.pop_back();
+      }
       if (tasks[i].stream == Stream::compute) {
         if (walker.slowdown > 1) look_ahead(p, i);
         compute(walker, tasks[i], time);

@@ -34,11 +34,11 @@ bool AlikePasses::copy(std::size_t rank, const Action& action) {
   const auto more_dependences = static_cast<std::int32_t>(program.dependences.size() - from.dependences.first);
   const auto more_effects = static_cast<std::int32_t>(program.effects.size() - from.effects.first);
   for (std::size_t i = from.tasks.first; i < from.tasks.last; ++i) {
-    Task task = program.tasks[i];
+    program.tasks.push_back(program.tasks[i]);
+    Task& task = program.tasks.back();
     task.micro_batch = action.micro_batch;
     task.dependences += more_dependences;
     task.effects += more_effects;
-    program.tasks.push_back(task);
   }
   for (std::size_t d = from.dependences.first; d < from.dependences.last; ++d) {
     TaskReference on = program.dependences[d];
@@ -48,10 +48,7 @@ bool AlikePasses::copy(std::size_t rank, const Action& action) {
       on = messages_.await_like(on, action.micro_batch - from.micro_batch);
     program.dependences.push_back(on);
   }
-  for (std::size_t e = from.effects.first; e < from.effects.last; ++e) {
-    const MemoryEffect effect = program.effects[e];
-    program.effects.push_back(effect);
-  }
+  for (std::size_t e = from.effects.first; e < from.effects.last; ++e) program.effects.push_back(program.effects[e]);
   messages_.send_like(from.slot, action, from.micro_batch, later);
   return true;
 }

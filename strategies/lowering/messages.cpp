@@ -11,7 +11,8 @@ namespace echelon {
 
 namespace {
 
-constexpr std::int32_t left_open = -1;  // program of a dependence on a message whose slot and direction the task names
+// Program of a dependence on a message whose slot and direction the task names.
+constexpr std::int32_t left_open = -1;
 
 TaskReference open(std::size_t slot, bool forward) {
   return {left_open, static_cast<TaskId>(2 * slot + (forward ? 1 : 0))};
@@ -56,18 +57,6 @@ void StageMessages::await(std::size_t rank, std::size_t stage, const Action& act
   const bool runs_on = share_.schedule().versions != WeightVersions::one;  // the message came a period ago
   if (const auto from = sender(rank, stage, action); from && !runs_on)
     into_.graph.programs[rank].depend(open(slot_of(*from, action), action.pass == Pass::forward));
-}
-
-TaskReference StageMessages::await_like(TaskReference awaited, std::int32_t later) const {
-  return {left_open, awaited.task + 2 * later};
-}
-
-void StageMessages::send_like(Slot like, const Action& action, std::int32_t micro_batch, TaskId later) {
-  if (action.pass == Pass::weight_gradient) return;
-  auto& sent = action.pass == Pass::forward ? sent_forward_ : sent_backward_;
-  const TaskReference message = sent[like];
-  const auto slot = static_cast<std::ptrdiff_t>(like) + action.micro_batch - micro_batch;
-  sent[static_cast<std::size_t>(slot)] = {message.program, message.task + later};
 }
 
 void StageMessages::resolve() {

@@ -32,9 +32,17 @@ class StageMessages {
   void send(std::size_t rank, std::size_t stage, const Action& action);
   Slot slot_of(std::size_t stage, const Action& action) const;
   // Without slices: a dependence that await() left open, for so many micro-batches later.
-  TaskReference await_like(TaskReference awaited, std::int32_t later) const;
+  static TaskReference await_like(TaskReference awaited, std::int32_t later) {
+    return {awaited.program, awaited.task + 2 * later};
+  }
   // The same: `action` sends as its like in that slot, of that micro-batch, did, by the task `later` behind its.
-  void send_like(Slot like, const Action& action, std::int32_t micro_batch, TaskId later);
+  void send_like(Slot like, const Action& action, std::int32_t micro_batch, TaskId later) {
+    if (action.pass == Pass::weight_gradient) return;
+    auto& sent = action.pass == Pass::forward ? sent_forward_ : sent_backward_;
+    const TaskReference message = sent[like];
+    const auto slot = static_cast<std::ptrdiff_t>(like) + action.micro_batch - micro_batch;
+    sent[static_cast<std::size_t>(slot)] = {message.program, message.task + later};
+  }
   // Puts the sending tasks in place of what await() left open.
   void resolve();
 
