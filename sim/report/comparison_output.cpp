@@ -48,20 +48,18 @@ std::vector<ComparisonLine> figure_lines() {
   return all;
 }
 
-// Below what a duration shows: sums of differences leave as much.
-constexpr Seconds no_time = microseconds(0.05);
-
 // The parts of the breakdown that any candidate has.
 std::vector<ComparisonLine> part_lines(const std::vector<Candidate>& candidates) {
   std::vector<ComparisonLine> all;
   for (const BreakdownColumn& column : breakdown_columns()) {
     const auto has_part = [part = column.part](const Candidate& candidate) {
-      return candidate.result() != nullptr && candidate.result()->breakdown.*part >= no_time;
+      return candidate.result() != nullptr && candidate.result()->breakdown.*part > Seconds(0) &&
+             !shows_as_zero(candidate.result()->breakdown.*part);
     };
     if (std::none_of(candidates.begin(), candidates.end(), has_part)) continue;
     all.push_back({"  " + std::string(column.name), [part = column.part](const Candidate& shown) {
                      const Seconds time = shown.result()->breakdown.*part;
-                     if (Seconds(std::abs(time.value())) < no_time) return std::string("0");
+                     if (shows_as_zero(time)) return std::string("0");
                      return fmt::format("{} {:>3.0f} %", duration(time), 100 * (time / shown.result()->iteration));
                    }});
   }

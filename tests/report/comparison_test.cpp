@@ -34,6 +34,21 @@ TEST_CASE("a difference is told by the parts of the time that make it") {
   CHECK(sentences[0] == "B is 17.9 % faster than A: exposed data-parallel time fell from 1.900 s to 400.00 ms.");
 }
 
+TEST_CASE("each part of the time is told by its own name") {
+  for (const BreakdownColumn& column : breakdown_columns()) {
+    std::vector<Candidate> candidates = {candidate("A", Seconds(8), Seconds(0)),
+                                         candidate("B", Seconds(8), Seconds(0))};
+    Result& slower = std::get<Result>(candidates[1].outcome);
+    slower.breakdown.*column.part += Seconds(2);
+    slower.iteration = slower.breakdown.total();
+    const std::string told = explain_differences(candidates).front();
+    CAPTURE(column.name, told);
+    CHECK(told.find(" rose from ") != std::string::npos);
+    for (const char* name : {"bubble", "optimizer", "offload"})
+      CHECK((told.find(name) != std::string::npos) == (column.name == name));
+  }
+}
+
 TEST_CASE("what worked against a difference is told too, and what is small is not") {
   Candidate slow = candidate("B", Seconds(7), Seconds(4));
   std::get<Result>(slow.outcome).breakdown.optimizer = Seconds(0.01);
