@@ -23,9 +23,9 @@ struct Walker {
   const Program* program = nullptr;
   double slowdown = 1;
   std::vector<TaskTime> times;
-  std::array<Time, stream_count> free{};
-  Time host;
-  std::vector<DataInterval> data;  // the data stream's tasks, where they slow compute down
+  std::array<Time, stream_count> free{};  // when the last task of each stream ends
+  Time host;                              // when all that was issued is
+  std::vector<DataInterval> data;         // the data stream's tasks, where they slow compute down
   std::int32_t data_cursor = 0;
   std::vector<TaskTime> ahead;  // of the data tasks right behind the last compute task, timed before it
   std::size_t behind = 0;       // of those, how many lie before the next task by now
@@ -56,9 +56,9 @@ class Walk {
       wake(p);
     }
     Timeline timeline;
-    timeline.end = end_;
     for (std::size_t p = 0; p < walkers_.size(); ++p) {
       if (walkers_[p].times.size() < walkers_[p].program->tasks.size()) return std::nullopt;
+      for (const Time end : walkers_[p].free) timeline.end = std::max(timeline.end, end);
       timeline.tasks.push_back(std::move(walkers_[p].times));
     }
     return timeline;
@@ -68,25 +68,41 @@ class Walk {
   // Until the end of the program or a task that waits for what is not timed yet.
   void advance(std::size_t p) {
     Walker& walker = walkers_[p];
+    // The compute stream is most of the work: its state stays at hand.
+    Time free = walker.free[static_cast<std::size_t>(Stream::compute)];
+    Time host = walker.host;
+    if (const auto missing = advance(p, free, host)) wait(p, *missing);
+    walker.free[static_cast<std::size_t>(Stream::compute)] = free;
+    walker.host = host;
+  }
+
+  // What the next task waits for, if anything is left.
+  std::optional<TaskReference> advance(std::size_t p, Time& free, Time& host) {
+    Walker& walker = walkers_[p];
     const std::vector<Task>& tasks = walker.program->tasks;
     TaskId& next = timed_[p].next;
     for (auto i = static_cast<std::size_t>(next); i < tasks.size(); i = static_cast<std::size_t>(++next)) {
-      if (walker.behind < walker.ahead.size() && tasks[i].stream == Stream::data) {
+      const Task& task = tasks[i];
+      if (walker.behind < walker.ahead.size() && task.stream == Stream::data) {
         walker.times.push_back(walker.ahead[walker.behind++]);
         continue;
       }
+      const bool computes = task.stream == Stream::compute;
       TaskTime& time = walker.times.emplace_back();
-      if (!gather(p, i, time)) {
-        wait(p, time.blocker);
-        return walker.times.pop_back();
+      if (!gather(p, i, computes ? free : walker.free[static_cast<std::size_t>(task.stream)], time)) {
+        const TaskReference missing = time.blocker;
+        walker.times.pop_back();
+        return missing;
       }
-      if (tasks[i].stream == Stream::compute) {
-        if (walker.slowdown > 1) look_ahead(p, i);
-        compute(walker, tasks[i], time);
+      if (computes) {
+        if (walker.slowdown > 1) look_ahead(p, i, free);
+        compute(walker, task, host, time);
+        free = time.end;
       } else {
-        run_beside(walker, tasks[i], time);
+        run_beside(walker, task, free, time);
       }
     }
+    return std::nullopt;
   }
 
   static std::size_t dependence_end(const Program& program, std::size_t task) {
@@ -94,12 +110,11 @@ class Walk {
                                            : program.dependences.size();
   }
 
-  // The start of the task as far as its stream and its dependences tell, and the blocker; false where that is not timed
-  // yet.
-  bool gather(std::size_t p, std::size_t i, TaskTime& time) {
+  // The start of the task as far as its stream, free from then on, and its dependences tell, and the blocker; false
+  // where that is not timed yet.
+  bool gather(std::size_t p, std::size_t i, Time free, TaskTime& time) {
     const Walker& walker = walkers_[p];
     const Task& task = walker.program->tasks[i];
-    const Time free = walker.free[static_cast<std::size_t>(task.stream)];
     const TaskReference* const last = walker.program->dependences.data() + dependence_end(*walker.program, i);
     Time latest = Time::from_picoseconds(-1);
     bool tie = false;
@@ -133,43 +148,40 @@ class Walk {
   }
 
   // Times the data tasks right behind compute task i that need not wait for it.
-  void look_ahead(std::size_t p, std::size_t i) {
+  void look_ahead(std::size_t p, std::size_t i, Time computed) {
     Walker& walker = walkers_[p];
     const auto& tasks = walker.program->tasks;
     walker.ahead.clear();
     walker.behind = 0;
     for (std::size_t j = i + 1; j < tasks.size() && tasks[j].stream == Stream::data; ++j) {
       TaskTime time;
-      if (!gather(p, j, time)) return;
-      run_beside(walker, tasks[j], time);
+      if (!gather(p, j, walker.free[static_cast<std::size_t>(Stream::data)], time)) return;
+      run_beside(walker, tasks[j], computed, time);
       walker.ahead.push_back(time);
     }
   }
 
-  // A task of any stream but compute, from its start.
-  void run_beside(Walker& walker, const Task& task, TaskTime& time) {
+  // A task of any stream but compute, from its start. `computed`: when the last compute task that was timed ends.
+  void run_beside(Walker& walker, const Task& task, Time computed, TaskTime& time) {
     time.end = time.start + works_[static_cast<std::size_t>(task.work)].device;
     walker.free[static_cast<std::size_t>(task.stream)] = time.end;
-    end_ = std::max(end_, time.end);
     if (task.stream != Stream::data || walker.slowdown <= 1) return;
-    if (time.start < walker.free[static_cast<std::size_t>(Stream::compute)]) ambiguous_ = true;
+    if (time.start < computed) ambiguous_ = true;
     walker.data.push_back({time.start, time.end});
   }
 
-  void compute(Walker& walker, const Task& task, TaskTime& time) {
+  void compute(Walker& walker, const Task& task, Time& host, TaskTime& time) {
     const WorkTime& work = works_[static_cast<std::size_t>(task.work)];
-    const Time issue = task.syncs_host ? std::max(walker.host, time.start) : walker.host;
-    walker.host = issue + work.host;
+    const Time issue = task.syncs_host ? std::max(host, time.start) : host;
+    host = issue + work.host;
     time.start = std::max(time.start, issue);
     const auto beside = static_cast<std::int32_t>(walker.data.size());
     if (walker.data_cursor == beside)
-      time.end = std::max(time.start + work.device, walker.host);
+      time.end = std::max(time.start + work.device, host);
     else
       time.end = end_beside_data(
-          {time.start, work.device, walker.host}, walker.slowdown, beside, walker.data_cursor,
+          {time.start, work.device, host}, walker.slowdown, beside, walker.data_cursor,
           [&walker](std::int32_t at) -> const DataInterval& { return walker.data[static_cast<std::size_t>(at)]; });
-    walker.free[static_cast<std::size_t>(Stream::compute)] = time.end;
-    end_ = std::max(end_, time.end);
   }
 
   void wait(std::size_t p, TaskReference on) {
@@ -197,7 +209,6 @@ class Walk {
   std::vector<Walker> walkers_;
   std::vector<Timed> timed_;  // by program
   std::vector<std::size_t> ready_;
-  Time end_;
   bool ambiguous_ = false;
 };
 
