@@ -1,5 +1,6 @@
 #include "strategies/lower.h"
 
+#include "strategies/lowering/alike_passes.h"
 #include "strategies/lowering/data_sharding.h"
 #include "strategies/lowering/data_traffic.h"
 #include "strategies/lowering/evictions.h"
@@ -29,6 +30,7 @@ class Lowerer {
         vocabulary_(input, share_, sharding_, traffic_, lowering_),
         evictions_(input, share_, lowering_),
         messages_(input, share_, lowering_),
+        alike_(input, share_, messages_, lowering_),
         step_(input, share_, sharding_, offload_, lowering_) {}
 
   Lowering run() {
@@ -54,28 +56,39 @@ class Lowerer {
   void write_rank(std::size_t rank) {
     traffic_.begin_rank();
     offload_.begin_rank();
-    turns_.assign(static_cast<std::size_t>(share_.schedule().shape.chunks), {});
+    alike_.begin_rank();
+    const Schedule& schedule = share_.schedule();
+    turns_.assign(static_cast<std::size_t>(schedule.shape.chunks), {});
+    passes_of_stage_ = stage_micro_batches(schedule.layout, schedule.shape) * schedule.shape.slices;
     make_room(rank);
-    for (const Action& action : share_.schedule().ranks[rank]) {
+    for (const Action& action : schedule.ranks[rank]) {
       if (action.part != ActionPart::layers) {
         vocabulary_.append(rank, action);
         continue;
       }
-      const std::size_t stage = share_.stage_of(rank, action.chunk);
-      if (share_.is_empty(stage)) continue;
       const MicroBatchTurn turn = turn_of(action);
-      offload_.begin_action(rank);
-      if (action.pass == Pass::forward)
-        write_forward(rank, stage, action, turn);
-      else
-        write_backward(rank, stage, action, turn);
-      messages_.send(rank, stage, action);
-      vocabulary_.follow(rank, stage, action);
-      evictions_.follow(rank, action);
-      if (holds_weight_gradient(action) && sharding_.reduces_after_each_backward())
-        traffic_.reduce_stage(rank, stage, action);
+      const bool is_alike = !(turn.first || turn.last) || !is_by_layer(action, turn);
+      if (is_alike && alike_.copy(rank, action)) continue;
+      const std::size_t tasks_before = lowering_.graph.programs[rank].tasks.size();
+      write_action(rank, action, turn);
+      if (is_alike) alike_.keep(rank, action, tasks_before);
     }
     evictions_.borrow(rank);
+  }
+
+  void write_action(std::size_t rank, const Action& action, const MicroBatchTurn& turn) {
+    const std::size_t stage = share_.stage_of(rank, action.chunk);
+    if (share_.is_empty(stage)) return;
+    offload_.begin_action(rank);
+    if (action.pass == Pass::forward)
+      write_forward(rank, stage, action, turn);
+    else
+      write_backward(rank, stage, action, turn);
+    messages_.send(rank, stage, action);
+    vocabulary_.follow(rank, stage, action);
+    evictions_.follow(rank, action);
+    if (holds_weight_gradient(action) && sharding_.reduces_after_each_backward())
+      traffic_.reduce_stage(rank, stage, action);
   }
 
   // For a pass and a message of every action: what is written layer by layer takes more.
@@ -95,14 +108,20 @@ class Lowerer {
                           : action.pass == Pass::input_gradient ? counts.input
                                                                 : counts.weight;
     ++count;
-    const Schedule& schedule = share_.schedule();
-    return {count == 1, count == stage_micro_batches(schedule.layout, schedule.shape) * schedule.shape.slices};
+    return {count == 1, count == passes_of_stage_};
+  }
+
+  // What is so for the micro-batches between the first and the last is so for those two as well.
+  bool is_by_layer(const Action& action, const MicroBatchTurn& turn) const {
+    if (offload_.splits(action)) return true;
+    if (action.pass == Pass::forward) return sharding_.gathers_in_forward(turn);
+    return sharding_.gathers_by_layer() || (holds_weight_gradient(action) && sharding_.reduces_by_layer(turn));
   }
 
   void write_forward(std::size_t rank, std::size_t stage, const Action& action, const MicroBatchTurn& turn) {
     const auto& units = share_.units(stage);
     const bool gathers = sharding_.gathers_in_forward(turn);
-    if (!gathers && !offload_.splits(action)) {
+    if (!is_by_layer(action, turn)) {
       write_pass(rank, action, {stage, 0, units.size()}, std::nullopt);
       return;
     }
@@ -117,15 +136,14 @@ class Lowerer {
   }
 
   void write_backward(std::size_t rank, std::size_t stage, const Action& action, const MicroBatchTurn& turn) {
-    const bool by_layer = holds_weight_gradient(action) && sharding_.reduces_by_layer(turn);
-    if (by_layer || sharding_.gathers_by_layer() || offload_.splits(action))
-      write_backward_by_layer(rank, stage, action, turn, by_layer);
+    if (is_by_layer(action, turn))
+      write_backward_by_layer(rank, stage, action, turn);
     else
       write_pass(rank, action, {stage, 0, share_.units(stage).size()}, std::nullopt);
   }
 
-  void write_backward_by_layer(std::size_t rank, std::size_t stage, const Action& action, const MicroBatchTurn& turn,
-                               bool reduces) {
+  void write_backward_by_layer(std::size_t rank, std::size_t stage, const Action& action, const MicroBatchTurn& turn) {
+    const bool reduces = holds_weight_gradient(action) && sharding_.reduces_by_layer(turn);
     const auto& units = share_.units(stage);
     const bool accumulates = sharding_.accumulates_whole() && action.pass != Pass::input_gradient;
     const bool last_use = !sharding_.gathers_once() || turn.last;
@@ -185,6 +203,7 @@ class Lowerer {
   VocabularyPasses vocabulary_;
   Evictions evictions_;
   StageMessages messages_;
+  AlikePasses alike_;
   OptimizerStep step_;
 
   struct PassCounts {
@@ -192,7 +211,8 @@ class Lowerer {
     std::int64_t input = 0;
     std::int64_t weight = 0;
   };
-  std::vector<PassCounts> turns_;  // by chunk of the rank that is being written
+  std::vector<PassCounts> turns_;     // by chunk of the rank that is being written
+  std::int64_t passes_of_stage_ = 0;  // of each kind
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <array>
 #include <map>
 
+#include "sim/app/block_times.h"
 #include "sim/app/simulate.h"
 #include "sim/interop/pipeline_csv.h"
 #include "strategies/pipeline/schedule.h"

@@ -13,6 +13,7 @@
 #include "sim/app/network_traffic.h"
 #include "sim/app/offload_check.h"
 #include "sim/app/rank_replay.h"
+#include "sim/engine/walk.h"
 #include "strategies/lower.h"
 
 namespace echelon {
@@ -20,6 +21,7 @@ namespace echelon {
 namespace {
 
 Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& times, const ReplayOptions& options) {
+  if (auto walked = walk(lowering.graph, times, options)) return std::move(*walked);
   auto outcome = replay(lowering.graph, times, options);
   if (auto* timeline = std::get_if<Timeline>(&outcome)) return std::move(*timeline);
   std::string cycle;
@@ -38,12 +40,17 @@ void tally_work(const Scenario& scenario, const Replayed& replayed, Result& resu
   std::array<Seconds, 3> by_ground{};
   const auto& programs = replayed.lowering.graph.programs;
   std::vector<std::int64_t> runs(replayed.prices.by_work.size(), 0);
-  for (std::size_t p = 0; p < programs.size(); ++p)
-    for (std::size_t i = 0; i < programs[p].tasks.size(); ++i) {
+  const auto count = [&](std::size_t p, const TaskRange& range, std::int64_t times) {
+    for (std::size_t i = range.first; i < range.last; ++i) {
       const Task& task = programs[p].tasks[i];
-      if (task.stream == Stream::to_host || task.stream == Stream::from_host) continue;
-      runs[static_cast<std::size_t>(task.work)] += replayed.repetition.covers(p, i) ? replayed.repetition.times + 1 : 1;
+      if (task.stream != Stream::to_host && task.stream != Stream::from_host)
+        runs[static_cast<std::size_t>(task.work)] += times;
     }
+  };
+  for (std::size_t p = 0; p < programs.size(); ++p) {
+    count(p, {0, programs[p].tasks.size()}, 1);
+    if (replayed.repetition.times > 0) count(p, replayed.repetition.ranges[p], replayed.repetition.times);
+  }
   for (std::size_t work = 0; work < runs.size(); ++work) {
     const Price& price = replayed.prices.by_work[work];
     const auto times = static_cast<double>(runs[work]);
@@ -223,15 +230,20 @@ std::optional<Replayed> replay_until_steady(const Scenario& scenario) {
   const std::int64_t all = scenario.workload.global_batch / sequences;
   constexpr std::int64_t settling = 5;  // micro-batches of 1F1B beside those that fill the pipeline
   const std::int64_t least = interleaved ? 4 * ranks : ranks + settling;
-  for (const std::int64_t few : {least, least + (interleaved ? 2 : 1) * ranks + settling * unit}) {
-    if (3 * few > 2 * all) return std::nullopt;
+  const std::int64_t more = least + (interleaved ? 2 : 1) * ranks + settling * unit;
+  // Most interleaved pipelines are steady when they have just been filled.
+  std::vector<std::int64_t> tries{least, more};
+  if (interleaved) tries.insert(tries.begin(), 3 * ranks);
+  for (const std::int64_t few : tries) {
+    if (3 * std::max(few, least) > 2 * all) return std::nullopt;
     Workload workload = scenario.workload;
     workload.global_batch = few * sequences;
     auto outcome = replay_batch(scenario, workload);
     auto* replayed = std::get_if<Replayed>(&outcome);
     if (replayed == nullptr || (all - few) % unit != 0) return std::nullopt;
-    const auto found = find_repetition(replayed->lowering.graph, replayed->prices.times, replayed->timeline,
-                                       interleaved ? ranks * strategy.virtual_stages : 1);
+    const auto found =
+        find_repetition(replayed->lowering.graph, replayed->prices.times, replayed->timeline,
+                        interleaved ? SteadyPairs{ranks * strategy.virtual_stages, ranks} : SteadyPairs{});
     if (!found) continue;
     replayed->repetition = *found;
     replayed->repetition.times = (all - few) / unit;
@@ -255,76 +267,6 @@ void add_money_and_energy(const Scenario& scenario, Result& result) {
 void add_words(const Scenario& scenario, Result& result) {
   result.bottleneck = bottleneck_sentence(result);
   result.warnings = warnings_of(scenario, result);
-}
-
-std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario) {
-  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario));
-  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
-  const auto& lowering = std::get<Lowering>(lowered);
-  Pricers pricers(scenario, lowering);
-  BlockTimes times;
-  times.kind_of = lowering.kind_of;
-  for (std::size_t kind = 0; kind < lowering.kinds.size(); ++kind) {
-    times.by_kind.emplace_back();
-    for (std::size_t block = 0; block < scenario.model.blocks.size(); ++block) {
-      Seconds sum;
-      for (const OperatorPrice& price :
-           pricers.explain(static_cast<std::int32_t>(kind), static_cast<std::int32_t>(block)))
-        sum += price.forward + price.backward;
-      times.by_kind.back().push_back(sum);
-    }
-  }
-  return times;
-}
-
-std::variant<PlannedTimes, Infeasible> pass_times(const Scenario& scenario) {
-  // One micro-batch has every pass, and costs next to nothing to lower.
-  Workload workload = scenario.workload;
-  workload.global_batch /= std::max<std::int64_t>(1, scenario.micro_batches());
-  auto lowered = lower(scenario.model, workload, scenario.strategy, placement_of(scenario));
-  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
-  Lowering& lowering = std::get<Lowering>(lowered);
-  const auto& tasks = lowering.graph.programs.front().tasks;
-  const auto sends =
-      std::find_if(tasks.begin(), tasks.end(), [](const Task& task) { return task.kind == TaskKind::send_activation; });
-  std::vector<Work> works;
-  if (sends != tasks.end()) works.push_back(lowering.works[static_cast<std::size_t>(sends->work)]);
-  const std::size_t messages = works.size();
-  for (std::size_t block = 0; block < scenario.model.blocks.size(); ++block)
-    for (const Pass pass : {Pass::forward, Pass::input_gradient, Pass::weight_gradient}) {
-      LayerRun run;
-      run.block = static_cast<std::int32_t>(block);
-      run.pass = pass;
-      works.emplace_back(ComputeWork{{run}});
-    }
-  lowering.works = std::move(works);
-  lowering.sites.assign(lowering.works.size(), {});
-  const std::vector<Price> prices = Pricers(scenario, lowering).price_all().by_work;
-  PlannedTimes times;
-  if (messages > 0) times.message = prices.front().device().value();
-  for (std::size_t i = messages; i < prices.size(); i += 3)
-    times.blocks.push_back(
-        {prices[i].device().value(), prices[i + 1].device().value(), prices[i + 2].device().value()});
-  return times;
-}
-
-std::variant<std::vector<Seconds>, Infeasible> part_times(const Scenario& scenario,
-                                                          const std::vector<SequencePart>& parts) {
-  auto lowered = lower(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario));
-  if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
-  Lowering& lowering = std::get<Lowering>(lowered);
-  lowering.works.clear();
-  for (const SequencePart& part : parts) {
-    ComputeWork work;
-    for (const std::int32_t layer : scenario.model.layers)
-      for (const Pass pass : {Pass::forward, Pass::backward})
-        work.runs.push_back({layer, pass, Rerun::nothing, 1, part});
-    lowering.works.emplace_back(std::move(work));
-  }
-  lowering.sites.assign(lowering.works.size(), {});
-  std::vector<Seconds> times;
-  for (const Price& price : Pricers(scenario, lowering).price_all().by_work) times.push_back(price.device());
-  return times;
 }
 
 // Whether every micro-batch must be replayed: ranks on their own, shared links and copies beside compute are not known

@@ -64,18 +64,4 @@ void add_money_and_energy(const Scenario& scenario, Result& result);
 // Fills the sentence on the bottleneck and the warnings from the rest of the result.
 void add_words(const Scenario& scenario, Result& result);
 
-// Time of one layer of each block, forward and backward.
-struct BlockTimes {
-  std::vector<std::vector<Seconds>> by_kind;  // of rank (Lowering::kinds), by block of the model
-  std::vector<std::int32_t> kind_of;          // by pipeline rank
-};
-std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario);
-
-// Seconds of each pass of one layer of each block, and of a message between stages, on ranks that are all alike.
-std::variant<PlannedTimes, Infeasible> pass_times(const Scenario& scenario);
-
-// Time of all layers, forward and backward, for each part of every sequence.
-std::variant<std::vector<Seconds>, Infeasible> part_times(const Scenario& scenario,
-                                                          const std::vector<SequencePart>& parts);
-
 }  // namespace echelon

@@ -4,7 +4,7 @@
 #include <limits>
 #include <numeric>
 
-#include "sim/app/simulate.h"
+#include "sim/app/block_times.h"
 
 namespace echelon {
 

@@ -280,6 +280,7 @@ void add_rank(CLI::App& parent, CommandBody& body) {
 void add_dataset_command(CLI::App& app, CommandBody& body) {
   CLI::App* command = app.add_subcommand("dataset", "Whole spaces as files: build, query, rank search methods on them");
   command->require_subcommand(1);
+  command->footer("Example: echelon dataset query scenarios/spaces/llama3-70b-h100-b200 tensor_parallel=4 status=ok");
   add_build(*command, body);
   add_query(*command, body);
   add_rank(*command, body);

@@ -35,6 +35,7 @@ void add_import_command(CLI::App& app, CommandBody& body) {
   auto options = std::make_shared<KernelsOptions>();
   CLI::App* command = app.add_subcommand("import", "Turn measurements of others into a hardware profile");
   command->require_subcommand(1);
+  command->footer("Example: echelon import kernels gemm.csv --profile dgx-h100 -o my-h100.yaml");
   CLI::App* kernels = command->add_subcommand("kernels", "Fit compute curves to tables of measured kernels");
   kernels->alias("gemm-table");
   kernels->add_option("tables", options->tables, "Kernel tables (CSV)")->required();

@@ -46,13 +46,15 @@ class Tally {
     }
   }
 
-  std::string text(const Space& space, double seconds) const {
+  // `continues`: the file had rows before, which are not counted here.
+  std::string text(const Space& space, double seconds, bool continues) const {
     const std::int64_t all = counts_[0] + counts_[1] + counts_[2];
-    std::string text = fmt::format("{} points in {:.1f} s: {} run, {} do not fit, {} are infeasible\n", all, seconds,
-                                   counts_[0], counts_[1], counts_[2]);
+    if (continues && all == 0) return "every point was in the file already\n";
+    std::string text = fmt::format("{} {}points in {:.1f} s: {} run, {} do not fit, {} are infeasible\n", all,
+                                   continues ? "more " : "", seconds, counts_[0], counts_[1], counts_[2]);
     if (!best_) return text;
-    text += fmt::format("best by {}: point {}, {:.6g} {}\n ", metric_.name, best_->point, best_->values[column_],
-                        metric_.unit);
+    text += fmt::format("best {}by {}: point {}, {:.6g}{}\n ", continues ? "of these " : "", metric_.name, best_->point,
+                        best_->values[column_], metric_.unit == "1" ? "" : " " + std::string(metric_.unit));
     for (std::size_t i = 0; i < best_->digits.size(); ++i)
       for (const Assignment& set : space.axes()[i].values[best_->digits[i]].assignments)
         text += fmt::format(" --set '{}={}'", set.path, set.value.flow_text());
@@ -78,6 +80,7 @@ void run_and_show(const SweepCommand& command, const SpaceDocument& document, Pr
   const auto sink = open_sink(command, document, reader.space());
   const auto begin = std::chrono::steady_clock::now();
   Tally tally(metric_of(command.metric));
+  const bool continues = sink->next_point() > 0;
   {
     Progress progress(reader.space().size(), sink->next_point());
     const SweepOptions options{command.threads, [&](const std::vector<Row>& rows, std::int64_t behind) {
@@ -90,7 +93,7 @@ void run_and_show(const SweepCommand& command, const SpaceDocument& document, Pr
       run_sweep(document, *sink, options);
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-  fmt::print(stderr, "{}", tally.text(reader.space(), elapsed.count()));
+  fmt::print(stderr, "{}", tally.text(reader.space(), elapsed.count(), continues));
 }
 
 int run_sweep_command(const SweepCommand& command) {

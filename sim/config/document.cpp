@@ -109,7 +109,7 @@ std::shared_ptr<const Node> replaced(const std::shared_ptr<const Node>& old, con
     node->entries[node->index.at(key)].value = child;
   } else {
     node->index.emplace(key, node->entries.size());
-    node->entries.push_back({key, 0, 0, value->file, child});
+    node->entries.push_back({key, value->line, value->column, value->file, child});
   }
   return node;
 }

@@ -43,7 +43,8 @@ RunLimits run_limits_in(const Value& document) {
   if (needs_tokens && limits.tokens <= 0 && !(run && run->find("tokens")))
     search->at("constraints")
         .fail("a deadline or a budget is given for a run of unknown length",
-              "expected search.constraints.tokens (--tokens), or training_run.tokens");
+              "expected search.constraints.tokens (--tokens), or training_run.tokens; --budget is money, and "
+              "--evaluations what a search may spend");
   return limits;
 }
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "sim/base/error.h"
+#include "sim/engine/beside_data.h"
 #include "sim/engine/chain_mark.h"
 #include "sim/engine/full_flow_replay.h"
 #include "sim/engine/rank_speed.h"
@@ -13,17 +13,12 @@ namespace echelon {
 
 namespace {
 
-struct Interval {
-  Time start;
-  Time end;
-};
-
 // What the ranks of one stage carry from step to step, by rank of the stage.
 struct StageState {
   std::array<std::vector<ChainMark>, stream_count> ends;  // of the last task on each stream
   std::vector<Time> hosts;                                // when the host has issued all so far
   std::vector<Time> busy;                                 // compute stream
-  std::vector<Interval> data;        // by data task, by tensor coordinate; only where compute is slowed
+  std::vector<DataInterval> data;    // by data task, by tensor coordinate; only where compute is slowed
   std::vector<std::int32_t> cursor;  // first data task that may still run
 };
 
@@ -169,37 +164,15 @@ class Run {
   }
 
   // The end of a compute task: its last kernel was issued, and while the rank's data stream runs it progresses slower.
-  // Rounded as replay() does it, whose events these intervals are.
   Time beside_data(std::size_t rank, Time start, Time own) {
     const Time host = stage_->hosts[rank];
     if (stage_->data.empty()) return std::max(start + own, host);
-    const double slowdown = options_.slowdown(static_cast<std::size_t>(step_->task.program));
-    const auto data_end = [&](std::int32_t task) { return interval(task, rank).end; };
-    std::int32_t& cursor = stage_->cursor[rank];
-    while (cursor < step_->data_tasks && data_end(cursor) <= start) ++cursor;
-    Time now = start;
-    double remaining = static_cast<double>(own.picoseconds());
-    const auto end_at = [&](double stretch) {
-      return std::max(now + Time::from_picoseconds(std::llround(remaining * stretch)), host);
-    };
-    Time end = end_at(1);
-    for (std::int32_t next = cursor; next < step_->data_tasks; ++next) {
-      const Interval& data = interval(next, rank);
-      if (data.start >= end) break;
-      if (data.start > now) {
-        remaining = std::max(0.0, remaining - static_cast<double>((data.start - now).picoseconds()));
-        now = data.start;
-      }
-      end = end_at(slowdown);
-      if (data.end >= end) break;
-      remaining = std::max(0.0, remaining - static_cast<double>((data.end - now).picoseconds()) / slowdown);
-      now = data.end;
-      end = end_at(1);
-    }
-    return end;
+    return end_beside_data({start, own, host}, options_.slowdown(static_cast<std::size_t>(step_->task.program)),
+                           step_->data_tasks, stage_->cursor[rank],
+                           [&](std::int32_t task) { return interval(task, rank); });
   }
 
-  const Interval& interval(std::int32_t data_task, std::size_t rank) const {
+  const DataInterval& interval(std::int32_t data_task, std::size_t rank) const {
     return stage_->data[static_cast<std::size_t>(data_task) * tensor_ + rank % tensor_];
   }
 

@@ -18,6 +18,7 @@ struct Slots {
 
 Slots slots_of(const Program& program) {
   Slots slots;
+  slots.starts.reserve(program.tasks.size() / 2);
   bool turned = false;
   const Task* last = nullptr;
   for (std::size_t i = 0; i < program.tasks.size(); ++i) {
@@ -36,17 +37,22 @@ Slots slots_of(const Program& program) {
 
 class Finder {
  public:
-  Finder(const TaskGraph& graph, const std::vector<WorkTime>& times, const Timeline& timeline, std::size_t pairs)
-      : graph_(graph), times_(times), timeline_(timeline), pairs_(pairs) {}
+  Finder(const TaskGraph& graph, const std::vector<WorkTime>& times, const Timeline& timeline, const SteadyPairs& pairs)
+      : graph_(graph),
+        times_(times),
+        timeline_(timeline),
+        period_pairs_(static_cast<std::size_t>(pairs.period)),
+        compared_(static_cast<std::size_t>(pairs.under_way)) {}
 
   std::optional<Repetition> find() {
     Repetition found;
     if (!choose_cut()) return std::nullopt;
     for (std::size_t p = 0; p < graph_.programs.size(); ++p) {
       if (!is_steady(p)) return std::nullopt;
-      found.ranges.push_back({boundary(p, 1), boundary(p, 0)});
+      found.ranges.push_back({boundary(p, period_pairs_), boundary(p, 0)});
     }
     found.period = *period_;
+    found.seen_once = compared_ < period_pairs_;
     return found;
   }
 
@@ -61,26 +67,80 @@ class Finder {
       least = std::min(least, slots.starts.size() - 1 - slots.warm_up);
     }
     cut_ = least;  // pairs 0 .. cut lie before the cut
-    return cut_ >= 2 * pairs_;
+    if (cut_ >= 2 * period_pairs_) compared_ = period_pairs_;
+    return cut_ >= period_pairs_ + compared_;
   }
 
-  // The first task behind the cut, or `back` periods before.
+  // The first task behind the cut, or `back` pairs before.
   std::size_t boundary(std::size_t p, std::size_t back) const {
-    return slots_[p].starts[slots_[p].warm_up + cut_ - back * pairs_];
+    return slots_[p].starts[slots_[p].warm_up + cut_ - back];
   }
 
   bool is_steady(std::size_t p) {
-    const std::size_t before = boundary(p, 2);
-    const std::size_t middle = boundary(p, 1);
+    const std::size_t before = boundary(p, period_pairs_ + compared_);
+    const std::size_t middle = boundary(p, period_pairs_);
+    const std::size_t late = boundary(p, compared_);
     const std::size_t behind = boundary(p, 0);
-    if (behind - middle != middle - before) return false;
+    if (behind - late != middle - before) return false;
+    for (std::size_t i = late; i < behind; ++i)
+      if (!repeats(p, i, i - (late - before))) return false;
+    if (!nothing_lingers(p, before)) return false;
+    if (compared_ == period_pairs_) return host_time(p, {middle, behind}) <= *period_;
+    return is_one_task_a_pass(p, {middle, behind}) && host_repeats(p, {middle, behind}, {late, behind});
+  }
+
+  Time host_time(std::size_t p, const TaskRange& range) const {
     Time host;
-    for (std::size_t i = middle; i < behind; ++i) {
-      if (!repeats(p, i, i - (middle - before))) return false;
+    for (std::size_t i = range.first; i < range.last; ++i) {
       const Task& task = graph_.programs[p].tasks[i];
       if (task.stream == Stream::compute) host += times_[static_cast<std::size_t>(task.work)].host;
     }
-    return host <= *period_ && nothing_lingers(p, before);
+    return host;
+  }
+
+  // Passes that are written layer by layer may be those of a first or last micro-batch, which no other is like.
+  bool is_one_task_a_pass(std::size_t p, const TaskRange& range) const {
+    const auto& tasks = graph_.programs[p].tasks;
+    for (std::size_t i = range.first; i < range.last; ++i)
+      if (tasks[i].layer >= 0 || tasks[i].stream == Stream::data) return false;
+    return true;
+  }
+
+  // `compared`: the last pairs of `range`.
+  bool host_repeats(std::size_t p, const TaskRange& range, const TaskRange& compared) const {
+    if (syncs_host(p, compared)) return true;
+    if (syncs_host(p, range)) return false;
+    const Time host = host_time(p, range);
+    return host == *period_ || (host < *period_ && !holds_back(p, range));
+  }
+
+  bool syncs_host(std::size_t p, const TaskRange& range) const {
+    const auto& tasks = graph_.programs[p].tasks;
+    return std::any_of(tasks.begin() + static_cast<std::ptrdiff_t>(range.first),
+                       tasks.begin() + static_cast<std::ptrdiff_t>(range.last),
+                       [](const Task& task) { return task.stream == Stream::compute && task.syncs_host; });
+  }
+
+  // Whether the host was late for any task.
+  bool holds_back(std::size_t p, const TaskRange& range) const {
+    const Program& program = graph_.programs[p];
+    std::size_t before = range.first;
+    while (program.tasks[--before].stream != Stream::compute) continue;
+    Time free = timeline_.tasks[p][before].end;
+    for (std::size_t i = range.first; i < range.last; ++i) {
+      if (program.tasks[i].stream != Stream::compute) continue;
+      const TaskTime& time = timeline_.tasks[p][i];
+      const TaskReference by = time.blocker;
+      const Time ready =
+          by.program < 0
+              ? free
+              : std::max(free,
+                         timeline_.tasks[static_cast<std::size_t>(by.program)][static_cast<std::size_t>(by.task)].end);
+      if (time.start > ready) return true;
+      if (time.end - time.start > times_[static_cast<std::size_t>(program.tasks[i].work)].device) return true;
+      free = time.end;
+    }
+    return false;
   }
 
   bool repeats(std::size_t p, std::size_t now, std::size_t then) {
@@ -103,7 +163,8 @@ class Finder {
   const TaskGraph& graph_;
   const std::vector<WorkTime>& times_;
   const Timeline& timeline_;
-  std::size_t pairs_;
+  std::size_t period_pairs_;
+  std::size_t compared_;
   std::size_t cut_ = 0;
   std::vector<Slots> slots_;
   std::optional<Time> period_;
@@ -112,8 +173,8 @@ class Finder {
 }  // namespace
 
 std::optional<Repetition> find_repetition(const TaskGraph& graph, const std::vector<WorkTime>& times,
-                                          const Timeline& timeline, std::int64_t pairs) {
-  return Finder(graph, times, timeline, static_cast<std::size_t>(pairs)).find();
+                                          const Timeline& timeline, const SteadyPairs& pairs) {
+  return Finder(graph, times, timeline, pairs).find();
 }
 
 }  // namespace echelon

@@ -44,24 +44,39 @@ class BreakdownWalk {
       : graph_(graph), timeline_(timeline), shares_(shares), repetition_(repetition) {}
 
   Breakdown run(std::size_t p) {
-    const Program& program = graph_.programs[p];
+    const std::size_t tasks = graph_.programs[p].tasks.size();
     Time cursor;
-    const bool repeats = repetition_.times > 0;
-    Breakdown before;
-    for (std::size_t i = 0; i < program.tasks.size(); ++i) {
-      if (repeats && i == repetition_.ranges[p].first) before = result_;
-      if (repeats && i == repetition_.ranges[p].last) result_.repeat(before, static_cast<double>(repetition_.times));
-      if (program.tasks[i].stream != Stream::compute) continue;
-      const TaskTime& time = timeline_.tasks[p][i];
-      if (time.start > cursor) lay_gap(cursor, time, static_cast<std::int32_t>(p));
-      lay_task(program.tasks[i], time);
-      cursor = time.end;
+    if (repetition_.times > 0) {
+      const TaskRange& range = repetition_.ranges[p];
+      cursor = lay(p, {0, range.first}, cursor);
+      Breakdown before = result_;
+      const Time end = lay(p, range, cursor);
+      if (repetition_.seen_once) {
+        before = result_;
+        lay(p, range, cursor);
+      }
+      result_.repeat(before, static_cast<double>(repetition_.times - (repetition_.seen_once ? 1 : 0)));
+      cursor = lay(p, {range.last, tasks}, end);
+    } else {
+      cursor = lay(p, {0, tasks}, cursor);
     }
     result_.bubble += span(cursor, timeline_.end);
     return result_;
   }
 
  private:
+  // From the end of the compute task before to the end of the last of these, which is returned.
+  Time lay(std::size_t p, const TaskRange& range, Time cursor) {
+    for (std::size_t i = range.first; i < range.last; ++i) {
+      if (graph_.programs[p].tasks[i].stream != Stream::compute) continue;
+      const TaskTime& time = timeline_.tasks[p][i];
+      if (time.start > cursor) lay_gap(cursor, time, static_cast<std::int32_t>(p));
+      lay_task(graph_.programs[p].tasks[i], time);
+      cursor = time.end;
+    }
+    return cursor;
+  }
+
   void lay_gap(Time from, const TaskTime& task, std::int32_t own_program) {
     const Seconds gap = span(from, task.start);
     if (task.blocker.program < 0) {
@@ -130,13 +145,17 @@ Breakdown break_down(const TaskGraph& graph, const Timeline& timeline, const std
 std::size_t critical_program(const TaskGraph& graph, const Timeline& timeline, const Repetition& repetition) {
   std::size_t busiest = 0;
   Time most;
-  for (std::size_t p = 0; p < graph.programs.size(); ++p) {
+  const auto busy_in = [&](std::size_t p, const TaskRange& range) {
     Time busy;
-    for (std::size_t i = 0; i < graph.programs[p].tasks.size(); ++i)
-      if (graph.programs[p].tasks[i].stream == Stream::compute) {
-        const Time took = timeline.tasks[p][i].end - timeline.tasks[p][i].start;
-        busy += Time::from_picoseconds(took.picoseconds() * (repetition.covers(p, i) ? repetition.times + 1 : 1));
-      }
+    for (std::size_t i = range.first; i < range.last; ++i)
+      if (graph.programs[p].tasks[i].stream == Stream::compute)
+        busy += timeline.tasks[p][i].end - timeline.tasks[p][i].start;
+    return busy;
+  };
+  for (std::size_t p = 0; p < graph.programs.size(); ++p) {
+    Time busy = busy_in(p, {0, graph.programs[p].tasks.size()});
+    if (repetition.times > 0)
+      busy += Time::from_picoseconds(busy_in(p, repetition.ranges[p]).picoseconds() * repetition.times);
     if (busy > most) {
       most = busy;
       busiest = p;

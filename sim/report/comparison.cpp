@@ -4,19 +4,42 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <string_view>
 
+#include "sim/base/error.h"
 #include "sim/report/number_text.h"
 
 namespace echelon {
 
 namespace {
 
-// How people call the parts of a breakdown in a sentence, in the order of breakdown_columns().
-constexpr auto part_phrases = std::to_array<std::string_view>(
-    {"compute time", "recompute time", "exposed tensor-parallel time", "exposed pipeline message time",
-     "exposed data-parallel time", "exposed context-parallel time", "exposed expert-parallel time", "bubble time",
-     "optimizer time", "host and slowdown time"});
+struct PartPhrase {
+  std::string_view column;
+  std::string_view phrase;  // how people call it in a sentence
+};
+constexpr auto part_phrases = std::to_array<PartPhrase>({
+    {"compute", "compute time"},
+    {"recompute", "recompute time"},
+    {"exposed_tp", "exposed tensor-parallel time"},
+    {"exposed_pp", "exposed pipeline message time"},
+    {"exposed_dp", "exposed data-parallel time"},
+    {"exposed_cp", "exposed context-parallel time"},
+    {"exposed_ep", "exposed expert-parallel time"},
+    {"offload", "exposed offload time"},
+    {"bubble", "bubble time"},
+    {"optimizer", "optimizer time"},
+    {"other", "host and slowdown time"},
+    {"stragglers", "time of waiting for slower ranks"},
+});
+
+std::string_view phrase_of(const BreakdownColumn& column) {
+  const auto found = std::find_if(part_phrases.begin(), part_phrases.end(),
+                                  [&column](const PartPhrase& part) { return part.column == column.name; });
+  SIM_CHECK(found != part_phrases.end(), "no phrase for the part {}", column.name);
+  return found->phrase;
+}
 
 constexpr double least_difference = 0.005;  // of throughput: below, two candidates are as fast
 
@@ -33,10 +56,8 @@ std::vector<PartChange> part_changes(const Result& reference, const Result& othe
   const auto tokens_of_one = [](const Result& result) { return result.tokens / static_cast<double>(result.gpus); };
   const double scale = tokens_of_one(reference) / tokens_of_one(other);
   std::vector<PartChange> changes;
-  for (std::size_t i = 0; i < breakdown_columns().size(); ++i) {
-    const auto part = breakdown_columns()[i].part;
-    changes.push_back({part_phrases[i], reference.breakdown.*part, other.breakdown.*part * scale});
-  }
+  for (const BreakdownColumn& column : breakdown_columns())
+    changes.push_back({phrase_of(column), reference.breakdown.*column.part, other.breakdown.*column.part * scale});
   std::stable_sort(changes.begin(), changes.end(), [](const PartChange& a, const PartChange& b) {
     return std::abs(a.change().value()) > std::abs(b.change().value());
   });
@@ -45,8 +66,8 @@ std::vector<PartChange> part_changes(const Result& reference, const Result& othe
 
 std::string change_text(const PartChange& part) {
   const char* verb = part.change() < Seconds(0) ? "fell" : "rose";
-  if (part.from == Seconds(0)) return fmt::format("{} rose from 0 to {}", part.phrase, duration(part.to));
-  if (part.to == Seconds(0)) return fmt::format("{} fell from {} to 0", part.phrase, duration(part.from));
+  if (shows_as_zero(part.from)) return fmt::format("{} rose from 0 to {}", part.phrase, duration(part.to));
+  if (shows_as_zero(part.to)) return fmt::format("{} fell from {} to 0", part.phrase, duration(part.from));
   return fmt::format("{} {} from {} to {}", part.phrase, verb, duration(part.from), duration(part.to));
 }
 

@@ -53,12 +53,13 @@ std::vector<ComparisonLine> part_lines(const std::vector<Candidate>& candidates)
   std::vector<ComparisonLine> all;
   for (const BreakdownColumn& column : breakdown_columns()) {
     const auto has_part = [part = column.part](const Candidate& candidate) {
-      return candidate.result() != nullptr && candidate.result()->breakdown.*part > Seconds(0);
+      return candidate.result() != nullptr && candidate.result()->breakdown.*part > Seconds(0) &&
+             !shows_as_zero(candidate.result()->breakdown.*part);
     };
     if (std::none_of(candidates.begin(), candidates.end(), has_part)) continue;
     all.push_back({"  " + std::string(column.name), [part = column.part](const Candidate& shown) {
                      const Seconds time = shown.result()->breakdown.*part;
-                     if (time == Seconds(0)) return std::string("0");
+                     if (shows_as_zero(time)) return std::string("0");
                      return fmt::format("{} {:>3.0f} %", duration(time), 100 * (time / shown.result()->iteration));
                    }});
   }
@@ -126,8 +127,9 @@ std::vector<ComparisonLine> comparison_lines(const std::vector<Candidate>& candi
 std::string best_text(const std::vector<Candidate>& candidates, const ResultColumn& metric) {
   const auto best = best_candidate(candidates, metric);
   if (!best) return fmt::format("None of them runs with a known {}.", metric.name);
-  return fmt::format("Best by {}: {} ({:.6g} {}).", metric.name, candidates[*best].name,
-                     metric.value(*candidates[*best].result()), metric.unit);
+  const bool is_share = metric.unit == "1";
+  return fmt::format("Best by {}: {} ({:.6g}{}{}).", metric.name, candidates[*best].name,
+                     metric.value(*candidates[*best].result()), is_share ? "" : " ", is_share ? "" : metric.unit);
 }
 
 std::string comparison_to_text(const std::vector<Candidate>& candidates, const ResultColumn& metric, bool color) {

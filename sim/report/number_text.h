@@ -10,6 +10,11 @@ namespace echelon {
 // "2.621 s", "9.44 ms", "12.3 us".
 std::string duration(Seconds time);
 
+// Whether duration() would show nothing but zeros: sums of differences leave as much.
+constexpr bool shows_as_zero(Seconds time) {
+  return time < microseconds(0.05) && time > microseconds(-0.05);
+}
+
 // A whole number with its thousands apart: "50,005".
 std::string grouped(double value);
 

@@ -11,7 +11,12 @@ namespace echelon {
 
 namespace {
 
-constexpr std::int32_t left_open = -1;  // program of a dependence on the message that awaited_[task] names
+// Program of a dependence on a message whose slot and direction the task names.
+constexpr std::int32_t left_open = -1;
+
+TaskReference open(std::size_t slot, bool forward) {
+  return {left_open, static_cast<TaskId>(2 * slot + (forward ? 1 : 0))};
+}
 
 }  // namespace
 
@@ -51,20 +56,15 @@ std::optional<std::size_t> StageMessages::receiver(std::size_t rank, std::size_t
 void StageMessages::await(std::size_t rank, std::size_t stage, const Action& action) {
   const bool runs_on = share_.schedule().versions != WeightVersions::one;  // the message came a period ago
   if (const auto from = sender(rank, stage, action); from && !runs_on)
-    leave_open(rank, slot_of(*from, action), action.pass == Pass::forward);
-}
-
-void StageMessages::leave_open(std::size_t rank, Slot slot, bool forward) {
-  into_.graph.programs[rank].depend({left_open, static_cast<TaskId>(awaited_.size())});
-  awaited_.emplace_back(slot, forward);
+    into_.graph.programs[rank].depend(open(slot_of(*from, action), action.pass == Pass::forward));
 }
 
 void StageMessages::resolve() {
   for (Program& program : into_.graph.programs)
     for (TaskReference& on : program.dependences)
       if (on.program == left_open) {
-        const auto [slot, forward] = awaited_[static_cast<std::size_t>(on.task)];
-        on = forward ? sent_forward_[slot] : sent_backward_[slot];
+        const auto slot = static_cast<std::size_t>(on.task / 2);
+        on = on.task % 2 == 1 ? sent_forward_[slot] : sent_backward_[slot];
       }
 }
 

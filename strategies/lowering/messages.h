@@ -1,7 +1,7 @@
 // Messages between pipeline stages: activations forward, their gradients backward.
 //
 // A pass may wait for a message that its sender has not been given yet, since ranks are written one after another.
-// Order of calls: (await | send)* for all ranks, then resolve once.
+// Order of calls: (await | send, or their likes)* for all ranks, then resolve once.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +18,8 @@ namespace echelon {
 
 class StageMessages {
  public:
+  using Slot = std::size_t;  // (stage, micro-batch, slice)
+
   StageMessages(const LoweringInput& input, const StageShare& share, Lowering& into);
 
   // Between stages of unlike tensor degrees, appends what puts the message together on the rank: true if `action` on
@@ -28,14 +30,23 @@ class StageMessages {
   void await(std::size_t rank, std::size_t stage, const Action& action);
   // Sends what `action` on `stage` made, if another stage wants it.
   void send(std::size_t rank, std::size_t stage, const Action& action);
+  Slot slot_of(std::size_t stage, const Action& action) const;
+  // Without slices: a dependence that await() left open, for so many micro-batches later.
+  static TaskReference await_like(TaskReference awaited, std::int32_t later) {
+    return {awaited.program, awaited.task + 2 * later};
+  }
+  // The same: `action` sends as its like in that slot, of that micro-batch, did, by the task `later` behind its.
+  void send_like(Slot like, const Action& action, std::int32_t micro_batch, TaskId later) {
+    if (action.pass == Pass::weight_gradient) return;
+    auto& sent = action.pass == Pass::forward ? sent_forward_ : sent_backward_;
+    const TaskReference message = sent[like];
+    const auto slot = static_cast<std::ptrdiff_t>(like) + action.micro_batch - micro_batch;
+    sent[static_cast<std::size_t>(slot)] = {message.program, message.task + later};
+  }
   // Puts the sending tasks in place of what await() left open.
   void resolve();
 
  private:
-  using Slot = std::size_t;  // (stage, micro-batch)
-
-  Slot slot_of(std::size_t stage, const Action& action) const;
-  void leave_open(std::size_t rank, Slot slot, bool forward);
   // The neighbouring stage whose message the pass waits for, or to which it sends; none where it lies on the same rank.
   std::optional<std::size_t> sender(std::size_t rank, std::size_t stage, const Action& action) const;
   std::optional<std::size_t> receiver(std::size_t rank, std::size_t stage, const Action& action) const;
@@ -58,7 +69,6 @@ class StageMessages {
   Lowering& into_;
   std::vector<TaskReference> sent_forward_;  // by slot
   std::vector<TaskReference> sent_backward_;
-  std::vector<std::pair<Slot, bool>> awaited_;  // slot and whether forward
   // By same_node, bridges, elements of a token and the kinds of both ends.
   std::map<std::tuple<bool, bool, double, std::int32_t, std::int32_t>, WorkId> transfer_works_;
   std::map<std::pair<std::int32_t, double>, WorkId> assembly_works_;  // by kind of rank and elements of a token

@@ -157,6 +157,7 @@ void VocabularyPasses::follow(std::size_t rank, std::size_t stage, const Action&
 }
 
 void VocabularyPasses::resolve() {
+  if (missing_.empty()) return;
   for (Program& program : into_.graph.programs)
     for (TaskReference& on : program.dependences) {
       if (on.program != left_open) continue;

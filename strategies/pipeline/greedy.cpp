@@ -266,15 +266,17 @@ class IdleRank {
   Choice best(const Progress& progress) {
     at_ = 0;
     if (left_.empty()) return {};
-    Choice found = choice(progress, 0);
+    const Choice head = choice(progress, 0);
+    Choice found = head;
     double most = live_;  // alive on the way from here to the action looked at
     double now = live_;
-    for (std::size_t i = 0; i < std::min(window, left_.size()); ++i) {
+    // Nothing starts before the rank is free.
+    for (std::size_t i = 0; i < std::min(window, left_.size()) && found.start > free_; ++i) {
       const Action& action = left_[i];
       const double taken = activations_taken(action.pass, weight_share_);
       if (i > 0 && action.pass == Pass::forward && most + taken <= limit_ + 1e-9) {
         const Choice other = choice(progress, i);
-        if (other.start + progress.duration(rank_, action) <= choice(progress, 0).start && other.start < found.start) {
+        if (other.start + progress.duration(rank_, action) <= head.start && other.start < found.start) {
           found = other;
           at_ = i;
         }

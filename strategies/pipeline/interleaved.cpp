@@ -20,15 +20,25 @@ Action slot(const ScheduleShape& shape, std::int64_t k, Pass pass) {
   return {pass, static_cast<std::int32_t>(chunk), static_cast<std::int32_t>(micro_batch)};
 }
 
+// All slots of one direction, which the ranks share.
+std::vector<Action> slots(const ScheduleShape& shape, Pass pass) {
+  std::vector<Action> all;
+  for (std::int64_t k = 0; k < shape.micro_batches * shape.chunks; ++k) all.push_back(slot(shape, k, pass));
+  return all;
+}
+
 }  // namespace
 
 // arXiv:2104.04473, section 2.2; Megatron-LM's schedules.py for the warm-up and the group. One chunk is 1F1B.
 Schedule interleaved(const ScheduleShape& shape, const ScheduleCosts& /*costs*/) {
+  const std::vector<Action> forwards = slots(shape, Pass::forward);
+  const std::vector<Action> backwards = slots(shape, Pass::backward);
   return by_rank(shape, StageLayout::loop, [&](std::int64_t rank) {
     const std::int64_t behind = shape.ranks - 1 - rank;
     const std::int64_t warm_up = (shape.chunks - 1) * group_of(shape) + (shape.chunks > 1 ? 2 : 1) * behind;
-    return alternating_order(shape.micro_batches * shape.chunks, warm_up,
-                             [&](std::int64_t k, Pass pass) { return slot(shape, k, pass); });
+    return alternating_order(shape.micro_batches * shape.chunks, warm_up, [&](std::int64_t k, Pass pass) {
+      return (pass == Pass::forward ? forwards : backwards)[static_cast<std::size_t>(k)];
+    });
   });
 }
 

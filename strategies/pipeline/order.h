@@ -70,6 +70,7 @@ class OrderWriter {
 template <class SlotAction>
 RankOrder alternating_order(std::int64_t slots, std::int64_t warm_up, const SlotAction& action) {
   RankOrder order;
+  order.reserve(static_cast<std::size_t>(2 * slots));
   warm_up = std::min(slots, warm_up);
   for (std::int64_t k = 0; k < warm_up; ++k) order.push_back(action(k, Pass::forward));
   for (std::int64_t k = warm_up; k < slots; ++k) {

@@ -1,4 +1,5 @@
 // Clusters of several machines, from document to result.
+#include "sim/app/block_times.h"
 #include "sim/app/bound.h"
 #include "sim/app/simulate.h"
 #include "sim/cost/collective.h"

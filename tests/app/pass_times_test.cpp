@@ -1,6 +1,6 @@
 // What schedules that plan by times are given.
 #include "sim/app/automatic.h"
-#include "sim/app/simulate.h"
+#include "sim/app/block_times.h"
 #include "sim/config/profile_config.h"
 #include "sim/model/transformer.h"
 #include "tests/catch.h"

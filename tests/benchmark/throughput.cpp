@@ -26,7 +26,9 @@ Scenario gpt3(const std::string& schedule) {
   const std::string file = ECHELON_SOURCE_DIR "/scenarios/published/megatron-sc21-175b.yaml";
   std::vector<std::string> overrides = {"cluster.gpus=1024", "strategy.data_parallel=8",
                                         "strategy.pipeline_parallel=16", "strategy.schedule=" + schedule};
-  if (schedule == "interleaved") overrides.emplace_back("strategy.virtual_stages=3");
+  if (schedule == "interleaved" || schedule == "interleaved_zb") overrides.emplace_back("strategy.virtual_stages=3");
+  for (const char* two_chunks : {"zb_v", "v_half", "v_min", "dualpipe", "dualpipe_v", "chimera", "hanayo"})
+    if (schedule == two_chunks) overrides.emplace_back("strategy.virtual_stages=2");
   return load_scenario(file, overrides, no_huggingface);
 }
 
@@ -38,6 +40,15 @@ void evaluate(benchmark::State& state, const std::string& schedule) {
 }
 BENCHMARK_CAPTURE(evaluate, one_f_one_b, "1f1b")->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(evaluate, interleaved, "interleaved")->Unit(benchmark::kMicrosecond);
+// All 192 micro-batches are replayed of these.
+BENCHMARK_CAPTURE(evaluate, gpipe, "gpipe")->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(evaluate, interleaved_zb, "interleaved_zb")->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(evaluate, dualpipe, "dualpipe")->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(evaluate, hanayo, "hanayo")->Unit(benchmark::kMicrosecond);
+// These plan their order first.
+BENCHMARK_CAPTURE(evaluate, zb_h1, "zb_h1")->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(evaluate, zb_v, "zb_v")->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(evaluate, v_half, "v_half")->Unit(benchmark::kMicrosecond);
 
 // The engine alone: each task is an event that starts and one that ends.
 void replay_events(benchmark::State& state) {

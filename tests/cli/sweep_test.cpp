@@ -76,3 +76,25 @@ sweep: {axes: {strategy.micro_batch: [1, 2, 3]}}
   CHECK(run_program({"sweep", file, "-o", (folder.path() / "x.txt").string()}).exit_code == 2);
   CHECK(run_program({"run", file}).exit_code == 0);  // the scenario itself, without its space
 }
+
+TEST_CASE("a sweep that goes on says that what was best is so of the rest alone") {
+  const ScratchFolder folder;
+  const std::string file = folder.file("tiny.yaml", R"(echelon: 1
+model: {layers: 4, hidden: 512, heads: 8, vocabulary: 1000}
+cluster: {profile: dgx-h100, nodes: 1}
+workload: {sequence_length: 512, global_batch: 16}
+strategy: {data_parallel: auto}
+sweep: {axes: {strategy.micro_batch: [2, 1]}}
+)");
+  const std::filesystem::path rows = folder.path() / "rows.csv";
+  const std::vector<std::string> arguments = {"sweep", file, "-o", rows.string()};
+  CHECK(run_program(arguments).output.find("best by tokens_per_s: point 0") != std::string::npos);
+  const std::string whole = text_of(rows);
+  std::filesystem::resize_file(rows, whole.size() - 5);  // as if killed in the last row
+  const ProgramRun rest = run_program(arguments);
+  CAPTURE(rest.output);
+  CHECK(rest.output.find("1 more points") != std::string::npos);
+  CHECK(rest.output.find("best of these by tokens_per_s: point 1") != std::string::npos);
+  CHECK(text_of(rows) == whole);
+  CHECK(run_program(arguments).output.find("every point was in the file already") != std::string::npos);
+}

@@ -65,6 +65,11 @@ TEST_CASE("run --sensitivity shows what to pay for") {
   CHECK(json["sensitivity"][0]["elasticity"].get<double>() < -0.3);
 }
 
+TEST_CASE("the help of a group of commands has an example of it") {
+  for (const std::string group : {"dataset", "import"})
+    CHECK(run_program({group, "--help"}).output.find("Example: echelon " + group) != std::string::npos);
+}
+
 TEST_CASE("models and profiles are listed and shown") {
   for (const char* command : {"models", "profiles"}) CHECK(run_program({command}).exit_code == 0);
   CHECK(run_program({"models", "llama-3.1-8b"}).output.find("8.030") != std::string::npos);

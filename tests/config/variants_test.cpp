@@ -30,6 +30,15 @@ TEST_CASE("each combination of lists is a scenario, its keys added to the sectio
   CHECK(scenario(3).strategy.sharding == Sharding::zero1);
 }
 
+TEST_CASE("a mistyped key of a variant is refused at its place", "[config]") {
+  const std::string lists = "clusters: {small: {nodez: 2}, large: {nodes: 4}}\n";
+  const auto variants = variants_of(parse_text(std::string(test::whole_scenario) + lists, "doc"));
+  CHECK(test::error_of([&] {
+          scenario_from_yaml(variants[0].document, std::string(ECHELON_SOURCE_DIR) + "/tests/config/x.yaml",
+                             test::stub_model);
+        }) == "doc:15:27: unknown key 'nodez' in cluster; did you mean 'nodes'?");
+}
+
 TEST_CASE("lists that give nothing, too much or no scenario of their own are refused", "[config]") {
   const auto error = [](const std::string& lists) {
     return test::error_of([&] {

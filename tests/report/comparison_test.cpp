@@ -34,6 +34,21 @@ TEST_CASE("a difference is told by the parts of the time that make it") {
   CHECK(sentences[0] == "B is 17.9 % faster than A: exposed data-parallel time fell from 1.900 s to 400.00 ms.");
 }
 
+TEST_CASE("each part of the time is told by its own name") {
+  for (const BreakdownColumn& column : breakdown_columns()) {
+    std::vector<Candidate> candidates = {candidate("A", Seconds(8), Seconds(0)),
+                                         candidate("B", Seconds(8), Seconds(0))};
+    Result& slower = std::get<Result>(candidates[1].outcome);
+    slower.breakdown.*column.part += Seconds(2);
+    slower.iteration = slower.breakdown.total();
+    const std::string told = explain_differences(candidates).front();
+    CAPTURE(column.name, told);
+    CHECK(told.find(" rose from ") != std::string::npos);
+    for (const char* name : {"bubble", "optimizer", "offload"})
+      CHECK((told.find(name) != std::string::npos) == (column.name == name));
+  }
+}
+
 TEST_CASE("what worked against a difference is told too, and what is small is not") {
   Candidate slow = candidate("B", Seconds(7), Seconds(4));
   std::get<Result>(slow.outcome).breakdown.optimizer = Seconds(0.01);
@@ -90,6 +105,17 @@ TEST_CASE("what cannot run is never best, and says why") {
   CHECK(!best_candidate({candidates[2]}, *result_column("cost")));  // no price, no best
 }
 
+TEST_CASE("what sums of differences leave of nothing is not shown as time") {
+  std::vector<Candidate> candidates = {candidate("A", Seconds(8), Seconds(2)), candidate("B", Seconds(8), Seconds(0))};
+  std::get<Result>(candidates[0].outcome).breakdown.other = Seconds(1e-15);
+  std::get<Result>(candidates[1].outcome).breakdown.other = Seconds(-1e-15);
+  CHECK(comparison_to_text(candidates, throughput, false).find("other") == std::string::npos);
+  std::get<Result>(candidates[0].outcome).breakdown.other = Seconds(1);
+  const std::string text = comparison_to_text(candidates, throughput, false);
+  CHECK(text.find("other") != std::string::npos);
+  CHECK(text.find("-0") == std::string::npos);
+}
+
 TEST_CASE("the table marks the best figure of a line, and JSON names the best candidate") {
   const std::vector<Candidate> candidates = {candidate("A", Seconds(8), Seconds(2)),
                                              candidate("B", Seconds(8), Seconds(0))};
@@ -98,6 +124,7 @@ TEST_CASE("the table marks the best figure of a line, and JSON names the best ca
   CHECK(text.find("exposed_dp                 2.000 s  20 %                  0\n") != std::string::npos);
   CHECK(text.find("exposed_tp") == std::string::npos);
   CHECK(text.find("Best by tokens_per_s: B (125 tokens/s).\n") != std::string::npos);
+  CHECK(best_text(candidates, *result_column("bubble_fraction")).find("A (0).") != std::string::npos);
   const auto json = comparison_to_json(candidates, throughput);
   CHECK(json["best"] == "B");
   CHECK(json["candidates"][0]["status"] == "ok");
