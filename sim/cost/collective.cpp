@@ -385,6 +385,11 @@ CollectivePrice collective_time(const Network& network, const CollectiveCall& ca
   return price;
 }
 
+Seconds transfer_part(const Network& network, const CollectiveCall& call) {
+  constexpr Bytes endless{1e15};
+  return collective_time(network, {call.kind, call.group, endless}).time * (call.bytes / endless);
+}
+
 Seconds point_to_point_time(const Network& network, bool same_node, Bytes bytes, double sharers) {
   if (bytes <= Bytes(0)) return Seconds(0);
   if (same_node) return network.pair_latency + bytes / network.pair_rate;

@@ -45,6 +45,9 @@ struct CollectivePrice {
 // Non-decreasing in bytes: each candidate is, and so is their minimum.
 CollectivePrice collective_time(const Network& network, const CollectiveCall& call);
 
+// What of that time the bytes alone take: as it grows with them where vectors are so long that latency is nothing.
+Seconds transfer_part(const Network& network, const CollectiveCall& call);
+
 // Bus over algorithm bandwidth: what a link carries of each byte of the vector (nccl-tests doc/PERFORMANCE.md).
 double bus_factor(CollectiveKind kind, double ranks);
 

@@ -23,6 +23,7 @@ Price& Price::operator+=(const Price& other) {
   host += other.host;
   flops += other.flops;
   for (std::size_t i = 0; i < by_ground.size(); ++i) by_ground[i] += other.by_ground[i];
+  for (const LayerTraffic& sent : other.traffic) add_traffic(traffic, sent);
   return *this;
 }
 
@@ -35,6 +36,7 @@ Price Price::scaled(double factor) const {
   price.host *= factor;
   price.flops *= factor;
   for (Seconds& part : price.by_ground) part *= factor;
+  for (LayerTraffic& sent : price.traffic) sent = sent.scaled(factor);
   return price;
 }
 
@@ -51,9 +53,9 @@ struct PricedStep {
   const Operator* op = nullptr;
   const Communication* communication = nullptr;
   OperatorCost cost;
-  Seconds forward_communication;
-  Seconds backward_communication;
-  Seconds regather;
+  PricedCalls forward_communication;
+  PricedCalls backward_communication;
+  PricedCalls regather;
   Ground ground = Ground::datasheet;
 };
 
@@ -151,14 +153,15 @@ class PassBuilder {
     const Communication& communication = *result.communication;
     if (communication.forward)
       result.forward_communication =
-          time_of(communication, *communication.forward, result.ground, element_gathered_by(i)) * communication.repeats;
+          calls_of(communication, *communication.forward, result.ground, element_gathered_by(i))
+              .times(communication.repeats);
     if (communication.backward)
       result.backward_communication =
-          time_of(communication, *communication.backward, result.ground, context_.execution.activation_element) *
-          communication.backward_repeats;
+          calls_of(communication, *communication.backward, result.ground, context_.execution.activation_element)
+              .times(communication.backward_repeats);
     if (communication.regathers_input)
       result.regather =
-          time_of(communication, CollectiveKind::all_gather, result.ground, context_.execution.activation_element);
+          calls_of(communication, CollectiveKind::all_gather, result.ground, context_.execution.activation_element);
     return result;
   }
 
@@ -184,7 +187,8 @@ class PassBuilder {
     return {communication.ranks, here, all.members, all.bridges && communication.ranks > here};
   }
 
-  Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
+  // One call.
+  PricedCalls calls_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
     const double stretch = context_.stretch[static_cast<std::size_t>(communication.axis)];
     const GroupLayout layout = layout_of(communication);
     const Network& network = context_.network_of(layout.bridges);
@@ -197,14 +201,21 @@ class PassBuilder {
     if (kind == CollectiveKind::send_receive) {
       ground = Ground::measured;
       const double sharers = static_cast<double>(network.gpus_per_node);
-      return point_to_point_time(network, layout.ranks_per_node >= layout.ranks, bytes, sharers) * stretch;
+      const auto message = [&](Bytes length) {
+        return point_to_point_time(network, layout.ranks_per_node >= layout.ranks, length, sharers) * stretch;
+      };
+      return {message(bytes), one_call(communication, kind, bytes, (message(bytes) - message(bytes / 2)) * 2)};
     }
-    const CollectivePrice price = collective_time(network, {kind, shape_of(layout), bytes});
+    const CollectiveCall call{kind, shape_of(layout), bytes};
+    const CollectivePrice price = collective_time(network, call);
     ground = price.ground;
     const bool reorders =
         context_.reorders_sequence_shards && communication.axis == Axis::tensor && kind != CollectiveKind::all_reduce;
     const Seconds time = price.time * stretch;
-    return reorders ? time + memory_bound_time(*context_.device, bytes * 2, 1).time : time;
+    const Seconds copies = reorders ? memory_bound_time(*context_.device, bytes * 2, 1).time : Seconds(0);
+    const bool on_links = context_.on_links[static_cast<std::size_t>(communication.axis)];
+    const Seconds transfer = on_links ? std::min(time, transfer_part(network, call) * stretch) : Seconds(0);
+    return {time + copies, one_call(communication, kind, bytes, transfer)};
   }
 
   static void tally(Price& price, Seconds time, Ground ground) {
@@ -232,7 +243,8 @@ class PassBuilder {
   }
 
   // The part of a collective that `cover` does not hide; while both run, compute loses the overlap slowdown.
-  void expose(Price& price, std::size_t i, Seconds time, Seconds cover, Seconds host) const {
+  void expose(Price& price, std::size_t i, const PricedCalls& calls, Seconds cover, Seconds host) const {
+    const Seconds time = calls.time;
     if (time <= Seconds(0)) return;
     const Communication& communication = *steps_[i].communication;
     const bool pipelined = communication.axis == Axis::tensor && communication.hiding == Hiding::operators;
@@ -240,6 +252,11 @@ class PassBuilder {
     const Seconds shown = time - hidden + hidden * (context_.device->overlap_slowdown - 1);
     price.exposed[static_cast<std::size_t>(communication.axis)] += shown;
     tally(price, shown, steps_[i].ground);
+    if (context_.on_links[static_cast<std::size_t>(communication.axis)]) {
+      LayerTraffic sent = calls.sent;
+      sent.exposed = std::min(sent.transfer, time - hidden);
+      add_traffic(price.traffic, sent);
+    }
     if (context_.graphs == CudaGraphs::iteration) return;
     price.host += host * (communication.hiding == Hiding::blocks ? communication.repeats : collective_kernels);
     if (communication.axis == Axis::tensor)
@@ -286,7 +303,7 @@ class PassBuilder {
     const double turns = backward ? communication.backward_repeats : communication.repeats;
     if (op >= steps_.size() || turns <= 1) return Seconds(0);
     const auto time_of_step = [backward](const PricedStep& step) {
-      return backward ? step.backward_communication : step.forward_communication;
+      return backward ? step.backward_communication.time : step.forward_communication.time;
     };
     Seconds together;
     for (std::size_t j = op; j-- > 0 && steps_[j].communication != nullptr;) {
@@ -452,7 +469,8 @@ std::vector<OperatorPrice> WorkPricer::explain(std::int32_t block) {
     const CollectiveKind kind =
         communication.forward.value_or(communication.backward.value_or(CollectiveKind::all_reduce));
     lines.push_back({std::string(name_of(communication.axis)) + " " + std::string(name_of(kind)),
-                     step.forward_communication, step.backward_communication + step.regather, step.ground});
+                     step.forward_communication.time, step.backward_communication.time + step.regather.time,
+                     step.ground});
   }
   return lines;
 }

@@ -40,6 +40,17 @@ TopologyGraph graph_of(const Topology& topology) {
   return {boost::edges_are_unsorted_multi_pass, ends.begin(), ends.end(), ids.begin(), topology.vertices.size()};
 }
 
+Seconds latency_between_switches(const Topology& topology, const Route& route) {
+  Seconds latency;
+  for (const Hop& hop : route.hops) {
+    const Link& link = topology.link(hop.link);
+    if (topology.vertex(link.from).kind == VertexKind::network_switch &&
+        topology.vertex(link.to).kind == VertexKind::network_switch)
+      latency += link.latency * hop.share;
+  }
+  return latency;
+}
+
 Router::Router(const Topology& topology, RoutePolicy policy)
     : topology_(topology),
       graph_(graph_of(topology)),

@@ -40,6 +40,10 @@ struct Route {
   Seconds latency;        // of the links, by share
 };
 
+// What of the route's latency is of links between switches: NCCL's constants and the latency of a message know adapters
+// and one switch, not how far the next is.
+Seconds latency_between_switches(const Topology& topology, const Route& route);
+
 // Keeps what it has found out about the last destination: ask for many routes to one in a row.
 class Router {
  public:
