@@ -10,38 +10,21 @@
 #include <tuple>
 #include <utility>
 
+#include "sim/app/inside_layers.h"
+#include "sim/app/rank_order.h"
 #include "sim/cost/collective.h"
 #include "sim/cost/compute.h"
 #include "sim/engine/collective_flows.h"
 #include "sim/hardware/link_faults.h"
 #include "sim/hardware/placement.h"
 #include "sim/hardware/topology_families.h"
-#include "strategies/mesh.h"
 
 namespace echelon {
 
 namespace {
 
-constexpr Bytes endless{1e15};  // a vector beside which latencies are nothing
-
-CollectivePrice analytic(const Network& network, CollectiveKind kind, const GroupLayout& layout, Bytes bytes) {
-  return collective_time(network, {kind, {layout.ranks, layout.ranks_per_node}, bytes});
-}
-
-// What of a collective's time is not the transfer of its bytes.
-Seconds fixed_part(const Network& network, CollectiveKind kind, const GroupLayout& layout, Bytes bytes) {
-  const Seconds transfer = analytic(network, kind, layout, endless).time * (bytes / endless);
-  return std::max(Seconds(0), analytic(network, kind, layout, bytes).time - transfer);
-}
-
-// How much longer long vectors take than the links say, where that was measured over whole nodes: what other users of
-// the fabric, its routing and its protocols take, which the topology does not show.
-double measured_loss(const Network& network, CollectiveKind kind, const GroupLayout& layout) {
-  Network undisturbed = network;
-  undisturbed.scaling = {};
-  undisturbed.congestion = 0;
-  return std::max(1.0,
-                  analytic(network, kind, layout, endless).time / analytic(undisturbed, kind, layout, endless).time);
+CollectiveCall call_of(CollectiveKind kind, const GroupLayout& layout, Bytes bytes) {
+  return {kind, {layout.ranks, layout.ranks_per_node}, bytes};
 }
 
 // Flows of one step with whose they are, by their groups.
@@ -138,7 +121,8 @@ class TrafficBuilder {
       const VertexId target = gpu(to[i]);
       Route route = router_.way(sender, target, number_++);
       const bool inside = cluster_.topology.vertex(sender).domain == cluster_.topology.vertex(target).domain;
-      const Seconds latency = inside ? network.pair_latency : network.adapter_latency;
+      const Seconds latency = (inside ? network.pair_latency : network.adapter_latency) +
+                              latency_between_switches(cluster_.topology, route);
       flows.add({Time(), work.bytes, std::move(route.hops), Time::from_seconds(latency), network.pair_rate},
                 owner(stage_rank(from[i]), sender, target));
     }
@@ -169,10 +153,12 @@ class TrafficBuilder {
   // All groups of the stage at once. Calls in a row are one transfer that waits for each call's latency.
   OwnedFlows of_call(std::size_t program, const CollectiveWork& call) {
     const Network& network = scenario_.profile.network;
-    const CollectivePrice price = analytic(network, call.kind, call.group, call.bytes);
+    const CollectiveCall one = call_of(call.kind, call.group, call.bytes);
+    const CollectivePrice price = collective_time(network, one);
     const Bytes moved = call.bytes * (call.count * measured_loss(network, call.kind, call.group));
-    GroupCall group{call.kind, {}, moved, price.algorithm, std::nullopt};
-    group.latency = Time::from_seconds(fixed_part(network, call.kind, call.group, call.bytes) * call.count);
+    GroupCall group{call.kind, {}, moved, price.algorithm, std::nullopt, call.count};
+    const Seconds fixed = std::max(Seconds(0), price.time - transfer_part(network, one));
+    group.latency = Time::from_seconds(fixed * call.count);
     OwnedFlows flows;
     for (const auto& ranks : groups_of(program, call.group)) {
       group.gpus.clear();
@@ -222,15 +208,12 @@ class TrafficBuilder {
     return coordinates_of(mesh_, rank).pipeline == static_cast<std::int64_t>(program);
   }
 
-  // Of the engine, in its stage.
   std::int32_t stage_rank(std::int64_t rank) const {
-    const Coordinates at = coordinates_of(mesh_, rank);
-    return static_cast<std::int32_t>(at.tensor + mesh_.tensor * (at.context + mesh_.context * at.data));
+    return static_cast<std::int32_t>(stage_rank_at(mesh_, coordinates_of(mesh_, rank)));
   }
 
   std::int32_t engine_rank(std::int32_t rank) const {
-    const std::int64_t width = mesh_.tensor * mesh_.context * mesh_.data;
-    return static_cast<std::int32_t>(coordinates_of(mesh_, rank).pipeline * width + stage_rank(rank));
+    return static_cast<std::int32_t>(engine_rank_at(mesh_, coordinates_of(mesh_, rank)));
   }
 
   // Flows between GPUs of two domains are their ranks' to slow down.
@@ -263,78 +246,6 @@ class TrafficBuilder {
   std::uint64_t number_ = 0;
   std::map<std::tuple<std::size_t, WorkId, std::int32_t>, std::int32_t> known_;
 };
-
-// The kind of collective that the axis runs inside layers.
-CollectiveKind kind_inside_layers(Axis axis) {
-  return axis == Axis::expert ? CollectiveKind::all_to_all : CollectiveKind::all_gather;
-}
-
-using Groups = std::vector<std::vector<std::int64_t>>;
-
-// All groups in one stage at once, over the analytic time of one.
-double stretch_of(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster, const Topology& ways,
-                  CollectiveKind kind, const Groups& groups) {
-  const Network& network = scenario.profile.network;
-  CollectiveFlows collectives(cluster.topology, cluster.policy, network, &ways);
-  std::vector<Flow> flows;
-  for (const auto& ranks : groups) {
-    GroupCall call{kind, {}, endless * measured_loss(network, kind, layout), std::nullopt, Time()};
-    call.algorithm = kind == CollectiveKind::all_to_all ? CollectiveAlgorithm::direct : CollectiveAlgorithm::ring;
-    for (const std::int64_t rank : ranks) call.gpus.push_back(cluster.gpu_of[static_cast<std::size_t>(rank)]);
-    const std::vector<Flow> more = collectives.flows(call, Time(), flows.size());
-    flows.insert(flows.end(), more.begin(), more.end());
-  }
-  Time end;
-  for (const Time time : completion_times(link_capacities(cluster.topology), flows)) end = std::max(end, time);
-  return std::max(1.0, end.seconds() / analytic(network, kind, layout, endless).time);
-}
-
-// The ranks that talk to each other in one stage: the axis's groups, or a grid's rows and its columns.
-double stretch_of_stage(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster,
-                        const Topology& ways, Axis axis, std::int64_t stage) {
-  const Mesh& mesh = scenario.strategy.mesh;
-  const Groups groups = axis_groups(mesh, axis, stage);
-  const auto grid = axis == Axis::tensor ? tensor_grid(scenario.strategy) : std::nullopt;
-  if (!grid) return stretch_of(scenario, layout, cluster, ways, kind_inside_layers(axis), groups);
-  double most = 1;
-  for (const std::int64_t stride : {std::int64_t{1}, grid->side}) {
-    Groups lines;
-    for (const auto& ranks : groups)
-      for (std::int64_t first = 0; first < mesh.tensor; ++first) {
-        if (first / stride % grid->side != 0) continue;
-        lines.emplace_back();
-        for (std::int64_t i = 0; i < grid->side; ++i)
-          lines.back().push_back(ranks[static_cast<std::size_t>(first + i * stride)]);
-      }
-    const std::int64_t on_node = axis_layout(mesh, Axis::tensor, scenario.profile.network.gpus_per_node).ranks_per_node;
-    const GroupLayout line{grid->side, std::clamp<std::int64_t>(on_node / stride, 1, grid->side)};
-    most = std::max(most, stretch_of(scenario, line, cluster, ways, CollectiveKind::broadcast, lines));
-  }
-  return most;
-}
-
-// What is down may lie under any stage; without, the first stands for all.
-double stretch_of_axis(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster,
-                       const Topology& ways, Axis axis) {
-  const std::int64_t stages = scenario.link_faults.empty() ? 1 : scenario.strategy.mesh.pipeline;
-  double most = 1;
-  for (std::int64_t stage = 0; stage < stages; ++stage)
-    most = std::max(most, stretch_of_stage(scenario, layout, cluster, ways, axis, stage));
-  return most;
-}
-
-// Runs `build`, whose flows all need a way on `ways`.
-template <class Build>
-auto with_cut_named(const Scenario& scenario, const Topology& ways, Build build) {
-  try {
-    return build();
-  } catch (const NoWay& none) {
-    SIM_CHECK(!scenario.link_faults.empty(), "{}", none.what());
-    throw InputError(scenario.link_faults.front().where,
-                     fmt::format("{}: cut by {}", none.what(), cut_of(ways, none.from)),
-                     "expected links that leave every two ranks a way");
-  }
-}
 
 // A job's nodes are the cluster's, and not this one's.
 void check_background(const Scenario& scenario, const Cluster& cluster) {
@@ -369,9 +280,31 @@ Cluster cluster_of(const Scenario& scenario) {
   return cluster;
 }
 
-LinkTraffic link_traffic(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster) {
+double measured_loss(const Network& network, CollectiveKind kind, const GroupLayout& layout) {
+  Network undisturbed = network;
+  undisturbed.scaling = {};
+  undisturbed.congestion = 0;
+  const CollectiveCall call = call_of(kind, layout, Bytes(1));
+  return std::max(1.0, transfer_part(network, call) / transfer_part(undisturbed, call));
+}
+
+void refuse_cut(const Scenario& scenario, const Topology& ways, const NoWay& none) {
+  SIM_CHECK(!scenario.link_faults.empty(), "{}", none.what());
+  throw InputError(scenario.link_faults.front().where,
+                   fmt::format("{}: cut by {}", none.what(), cut_of(ways, none.from)),
+                   "expected links that leave every two ranks a way");
+}
+
+LinkTraffic link_traffic(const Scenario& scenario, const Lowering& lowering, const std::vector<Price>& prices,
+                         const Cluster& cluster) {
   const auto built_on = [&](const Topology& ways) {
-    return with_cut_named(scenario, ways, [&] { return TrafficBuilder(scenario, lowering, cluster, ways).build(); });
+    try {
+      LinkTraffic traffic = TrafficBuilder(scenario, lowering, cluster, ways).build();
+      add_layer_flows(scenario, lowering, prices, cluster, ways, traffic);
+      return traffic;
+    } catch (const NoWay& none) {
+      refuse_cut(scenario, ways, none);
+    }
   };
   LinkTraffic traffic = built_on(cluster.topology);
   for (const LaterWays& later : cluster.later) {
@@ -382,18 +315,6 @@ LinkTraffic link_traffic(const Scenario& scenario, const Lowering& lowering, con
     traffic.later.push_back(std::move(routes));
   }
   return traffic;
-}
-
-std::array<double, 5> axis_stretch(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster,
-                                   const Topology& ways) {
-  std::array<double, 5> stretch{1, 1, 1, 1, 1};
-  for (const Axis axis : {Axis::tensor, Axis::context, Axis::expert}) {
-    const auto i = static_cast<std::size_t>(axis);
-    const GroupLayout& group = lowering.kinds.front().groups[i];
-    if (group.ranks <= 1) continue;
-    stretch[i] = with_cut_named(scenario, ways, [&] { return stretch_of_axis(scenario, group, cluster, ways, axis); });
-  }
-  return stretch;
 }
 
 }  // namespace echelon

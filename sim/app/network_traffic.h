@@ -3,14 +3,14 @@
 // Data-parallel collectives and messages between stages run as flows of all the ranks that a program stands for, so
 // that what runs at once shares links (sim/engine/traffic.h). What is not bytes on links - NCCL's latencies, the part
 // of them that transfers do not hide - stays as the analytic model has it, in front of the flows, and where bandwidths
-// were measured by number of nodes, so much more bytes move as were lost there. Collectives inside layers are part of a
-// layer's time: they are stretched by what all groups of their axis, running at once, lose against the analytic model's
-// bandwidth on this topology with this placement, and never shrunk.
+// were measured by number of nodes, so much more bytes move as were lost there. Collectives inside layers are flows of
+// their own kind (inside_layers.h).
 #pragma once
 
-#include <array>
+#include <vector>
 
 #include "sim/config/scenario.h"
+#include "sim/cost/work_cost.h"
 #include "sim/engine/traffic.h"
 #include "sim/hardware/route.h"
 #include "sim/hardware/topology.h"
@@ -19,9 +19,8 @@
 namespace echelon {
 
 // Links that are down since the job began are down in `topology`: rings and trees are laid around them. Those that go
-// down later change routes alone, and the time of collectives inside layers, which is that of the slowest place in the
-// cluster everywhere. What other jobs send (Scenario::background) shares links with all but the collectives inside
-// layers.
+// down later change routes alone, and the time of collectives inside layers that are no flows, which is that of the
+// slowest place in the cluster everywhere.
 
 // A change of the cluster during the iteration.
 struct LaterWays {
@@ -47,14 +46,17 @@ struct NetworkReplay {
 // is down is none, or another job's nodes are not there or run this one.
 Cluster cluster_of(const Scenario& scenario);
 
-// Of stages that are all alike. Tasks that keep their fixed times: compute, collectives of one rank, and those of
-// schedules that hold two copies of the model, whose groups join ranks of several stages. Throws InputError where what
-// is down leaves two ranks no way.
-LinkTraffic link_traffic(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster);
+// Of stages that are all alike; `prices` by work. Tasks that keep their fixed times: compute, collectives of one rank,
+// and those of schedules that hold two copies of the model, whose groups join ranks of several stages. Throws
+// InputError where what is down leaves two ranks no way.
+LinkTraffic link_traffic(const Scenario& scenario, const Lowering& lowering, const std::vector<Price>& prices,
+                         const Cluster& cluster);
 
-// By Axis, 1 or more: the longest that a collective of the axis takes on the cluster over what the analytic model says,
-// for vectors so long that latency does not count. `ways`: the cluster's topology at that time.
-std::array<double, 5> axis_stretch(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster,
-                                   const Topology& ways);
+// How much longer long vectors take than the links say, where that was measured over whole nodes: what other users of
+// the fabric, its routing and its protocols take, which the topology does not show. 1 or more.
+double measured_loss(const Network& network, CollectiveKind kind, const GroupLayout& layout);
+
+// The InputError of a cluster that what is down has cut in two.
+[[noreturn]] void refuse_cut(const Scenario& scenario, const Topology& ways, const NoWay& none);
 
 }  // namespace echelon

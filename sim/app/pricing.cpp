@@ -72,9 +72,19 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering, con
   return context;
 }
 
+// What of a work's time is not left to flows inside its layers, and of what.
+WorkShare share_of(const Price& price) {
+  WorkShare share{price.compute, price.recompute, price.exposed, price.host_copy, {}};
+  for (const LayerTraffic& sent : price.traffic) {
+    share.exposed[static_cast<std::size_t>(sent.axis)] -= sent.exposed;
+    share.sent[static_cast<std::size_t>(sent.axis)] += sent.transfer;
+  }
+  return share;
+}
+
 }  // namespace
 
-Pricers::Pricers(const Scenario& scenario, const Lowering& lowering, const std::array<double, 5>& stretch)
+Pricers::Pricers(const Scenario& scenario, const Lowering& lowering, const LinksInside& links)
     : scenario_(scenario), lowering_(lowering) {
   for (std::size_t machine = 0; machine < scenario.machines(); ++machine)
     bridges_.push_back(bridge_network(scenario, machine));
@@ -82,7 +92,8 @@ Pricers::Pricers(const Scenario& scenario, const Lowering& lowering, const std::
     for (std::size_t machine = 0; machine < scenario.machines(); ++machine) {
       CostContext context = cost_context(scenario, lowering, kind, scenario.machine(machine));
       context.bridge = &bridges_[machine];
-      context.stretch = stretch;
+      context.stretch = links.stretch;
+      context.on_links = links.on_links;
       pricers_.emplace_back(context);
     }
 }
@@ -111,8 +122,10 @@ WorkPrices Pricers::price_all() {
     raise(price, machine, lowering_.works[i], site.kind);
     if (site.other != site.kind) raise(price, machine, lowering_.works[i], site.other);
     prices.by_work.push_back(price);
-    prices.times.push_back({Time::from_seconds(price.device()), Time::from_seconds(price.host)});
-    prices.shares.push_back({price.compute, price.recompute, price.exposed, price.host_copy});
+    Seconds device = price.device();
+    for (const LayerTraffic& sent : price.traffic) device -= sent.exposed;
+    prices.times.push_back({Time::from_seconds(device), Time::from_seconds(price.host)});
+    prices.shares.push_back(share_of(price));
     prices.machines.push_back(machine);
   }
   return prices;

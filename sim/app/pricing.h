@@ -16,17 +16,23 @@
 
 namespace echelon {
 
+// What the network model `flow` makes of collectives inside layers, by Axis.
+struct LinksInside {
+  std::array<double, 5> stretch{1, 1, 1, 1, 1};  // of their time
+  std::array<bool, 5> on_links{};                // they are flows
+};
+
 struct WorkPrices {  // by work of the lowering
   std::vector<Price> by_work;
-  std::vector<WorkTime> times;
+  std::vector<WorkTime> times;  // without what flows inside layers take
   std::vector<WorkShare> shares;
   std::vector<std::int32_t> machines;  // that the price is of
 };
 
 class Pricers {
  public:
-  // Both outlive it. `stretch` as CostContext::stretch.
-  Pricers(const Scenario& scenario, const Lowering& lowering, const std::array<double, 5>& stretch = {1, 1, 1, 1, 1});
+  // Both outlive it. `links` as CostContext has them.
+  Pricers(const Scenario& scenario, const Lowering& lowering, const LinksInside& links = {});
   Pricers(const Pricers&) = delete;
   Pricers& operator=(const Pricers&) = delete;
 

@@ -5,10 +5,9 @@
 #include <thread>
 
 #include "sim/app/machines.h"
+#include "sim/app/rank_order.h"
 #include "sim/app/statistics.h"
 #include "sim/cost/collective.h"
-#include "sim/engine/full_replay.h"
-#include "strategies/mesh.h"
 
 namespace echelon {
 
@@ -69,6 +68,8 @@ class PartsOfWork {
     } else {
       for (std::size_t axis = 0; axis < groups.size(); ++axis)
         if (spans_nodes(groups[axis])) links += price.exposed[axis];
+      for (const LayerTraffic& sent : price.traffic)
+        if (spans_nodes(groups[static_cast<std::size_t>(sent.axis)])) links -= sent.exposed;
     }
     return {Time::from_seconds(price.compute + price.recompute), Time::from_seconds(links)};
   }
@@ -83,10 +84,6 @@ class PartsOfWork {
   std::vector<Network> bridges_;
 };
 
-RankLayout layout_of(const Mesh& mesh) {
-  return {mesh.tensor, mesh.context, mesh.data, data_ranks_sharing_experts(mesh)};
-}
-
 RankPlace place_of(const Mesh& mesh, std::int64_t engine_rank) {
   const std::int64_t stage = mesh.tensor * mesh.context * mesh.data;
   const std::int64_t inside = engine_rank % stage;
@@ -98,10 +95,7 @@ RankPlace place_of(const Mesh& mesh, std::int64_t engine_rank) {
 RankVariation variation_of(const Scenario& scenario) {
   const Mesh& mesh = scenario.strategy.mesh;
   RankVariation variation{scenario.variability, scenario.faults};
-  for (RankFault& fault : variation.faults) {
-    const Coordinates at = coordinates_of(mesh, fault.rank);
-    fault.rank = at.tensor + mesh.tensor * (at.context + mesh.context * (at.data + mesh.data * at.pipeline));
-  }
+  for (RankFault& fault : variation.faults) fault.rank = engine_rank_at(mesh, coordinates_of(mesh, fault.rank));
   return variation;
 }
 
@@ -169,7 +163,7 @@ RankReplay replay_ranks(const Scenario& scenario, const PricedLowering& priced, 
   std::vector<WorkParts> parts;
   for (std::size_t i = 0; i < lowering.works.size(); ++i) parts.push_back(stretched.of(i));
   const auto plan = std::get<ReplayPlan>(plan_replay(lowering.graph, options));
-  const FullReplay replay(lowering.graph, plan, priced.prices.times, parts, layout_of(mesh), options);
+  const FullReplay replay(lowering.graph, plan, priced.prices.times, parts, rank_layout(mesh), options);
   const std::vector<RunSummary> runs = all_runs(replay, variation_of(scenario), threads);
 
   RankReplay result;

@@ -7,6 +7,7 @@
 #include "sim/app/alignment.h"
 #include "sim/app/automatic.h"
 #include "sim/app/host_cost.h"
+#include "sim/app/inside_layers.h"
 #include "sim/app/local_round.h"
 #include "sim/app/machines.h"
 #include "sim/app/memory_result.h"
@@ -195,19 +196,20 @@ std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const 
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
   Replayed replayed{std::move(std::get<Lowering>(lowered)), {}, {}, {}, {}, nullptr};
   replayed.options = replay_options(scenario, replayed.lowering);
-  std::array<double, 5> stretch{1, 1, 1, 1, 1};
   if (scenario.network == NetworkModel::flow) {
     Cluster cluster = cluster_of(scenario);
-    for (const LaterWays& later : cluster.later) {
-      stretch = axis_stretch(scenario, replayed.lowering, cluster, later.topology);
-      replayed.options.later.push_back({later.from, Pricers(scenario, replayed.lowering, stretch).price_all().times});
-    }
-    stretch = axis_stretch(scenario, replayed.lowering, cluster, cluster.topology);
-    LinkTraffic traffic = link_traffic(scenario, replayed.lowering, cluster);
+    const auto prices_on = [&](const Topology& ways) {
+      return Pricers(scenario, replayed.lowering, links_inside(scenario, replayed.lowering, cluster, ways)).price_all();
+    };
+    for (const LaterWays& later : cluster.later)
+      replayed.options.later.push_back({later.from, prices_on(later.topology).times});
+    replayed.prices = prices_on(cluster.topology);
+    LinkTraffic traffic = link_traffic(scenario, replayed.lowering, replayed.prices.by_work, cluster);
     replayed.network = std::make_shared<NetworkReplay>(NetworkReplay{std::move(cluster), std::move(traffic)});
     replayed.options.traffic = &replayed.network->traffic;
+  } else {
+    replayed.prices = Pricers(scenario, replayed.lowering).price_all();
   }
-  replayed.prices = Pricers(scenario, replayed.lowering, stretch).price_all();
   replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, replayed.options);
   return replayed;
 }

@@ -93,8 +93,9 @@ void set_profile(const std::filesystem::path& file, const ScenarioReading& readi
 
 // Keys that say of one machine what groups say of several, or need what is not known of a mixed network.
 void refuse_beside_groups(const Value& value, const ClusterDocument& cluster) {
-  constexpr auto others = std::to_array({"profile", "nodes", "gpus", "gpus_per_node", "placement", "placement_seed",
-                                         "placement_list", "cluster_gpus", "topology", "usd_per_gpu_hour"});
+  constexpr auto others =
+      std::to_array({"profile", "nodes", "gpus", "gpus_per_node", "placement", "placement_seed", "placement_list",
+                     "placement_file", "cluster_gpus", "topology", "usd_per_gpu_hour"});
   for (const char* key : others)
     if (const auto other = value.find(key))
       other->fail(fmt::format("{} stands beside groups", other->path()), "expected one of them");
@@ -139,6 +140,13 @@ void read_placement_list(const Value& value, ClusterDocument& cluster) {
     cluster.placement.list.push_back(static_cast<std::int32_t>(item.integer(0, most_ranks)));
 }
 
+void read_placement_file(const Value& cluster, const std::filesystem::path& folder, ClusterDocument& document) {
+  const auto file = cluster.find("placement_file");
+  if (!file) return;
+  if (cluster.find("placement_list")) file->fail("placement_file stands beside placement_list", "expected one of them");
+  read_placement_list(parse_file(path_in(file->text(), folder, *file)), document);
+}
+
 }  // namespace
 
 std::vector<std::filesystem::path> profile_files(const Value& cluster, const std::filesystem::path& folder) {
@@ -152,6 +160,7 @@ std::vector<std::filesystem::path> profile_files(const Value& cluster, const std
 void read_cluster(const Value& value, ScenarioReading& reading) {
   ClusterDocument cluster;
   read_keys(value, cluster_keys(), cluster);
+  read_placement_file(value, reading.folder, cluster);
   Scenario& scenario = reading.scenario;
   scenario.network = cluster.network;
   scenario.placement = cluster.placement;
@@ -196,6 +205,8 @@ const std::vector<Key<ClusterDocument>>& cluster_keys() {
        }},
       {{"placement_list", list_type(integer_type(0, most_ranks)), "of a listed placement: the GPU of each rank"},
        read_placement_list},
+      {{"placement_file", text_type(), "the same from a file that is such a list"},
+       [](const Value& value, ClusterDocument&) { value.text(); }},
       integer_key<ClusterDocument>("cluster_gpus", 1, most_ranks, &ClusterDocument::cluster_gpus,
                                    "of the cluster that the job is placed in; absent: as many as the job has"),
       number_key<ClusterDocument>("usd_per_gpu_hour", 0, most_price, &ClusterDocument::usd_per_gpu_hour,

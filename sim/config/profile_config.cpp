@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "sim/config/data_dir.h"
 #include "sim/config/device_config.h"
 #include "sim/config/host_config.h"
 #include "sim/config/key_table.h"
@@ -67,7 +68,7 @@ std::vector<Key<ProfileReading>> profile_keys() {
   return {{{"echelon", R"({"const":1})", "version of the format", Presence::required},
            [](const Value& value, ProfileReading&) { value.integer(1, 1); }},
           text_key<ProfileReading>("based_on", &ProfileReading::base,
-                                   "a profile of the same folder that gives what is absent here"),
+                                   "a profile of this folder, or one that ships, that gives what is absent here"),
           {{"title", text_type(), "one line for people"},
            [](const Value& value, ProfileReading& reading) { reading.profile.title = value.text(); }},
           {{"price", object_type_of(price_keys()), "what the machine costs"},
@@ -137,9 +138,7 @@ ProfileReading read_profile(const std::filesystem::path& path, std::vector<std::
     chain.push_back(path.stem().string());
     if (std::find(chain.begin(), chain.end(), name) != chain.end() || chain.size() > longest_chain)
       base->fail("'" + name + "' leads back to this profile or too far", "expected a profile that stands on its own");
-    const auto file = path.parent_path() / (name + ".yaml");
-    if (!std::filesystem::exists(file)) base->fail("no profile '" + name + "'", "expected " + file.string());
-    reading = read_profile(file, chain);
+    reading = read_profile(base_file(path, *base), chain);
     if (root.find("device")) mark_as_scaled(reading.profile.device, name);  // another chip with the base's curves
     // A peak that the file does not give is one that its device lacks.
     if (const auto device = root.find("device"); device && device->find("datasheet")) reading.profile.device.peak = {};
@@ -151,6 +150,12 @@ ProfileReading read_profile(const std::filesystem::path& path, std::vector<std::
 }
 
 }  // namespace
+
+std::filesystem::path base_file(const std::filesystem::path& profile, const Value& based_on) {
+  const std::string name = based_on.text();
+  const auto beside = profile.parent_path() / (name + ".yaml");
+  return std::filesystem::exists(beside) ? beside : data_file(DataKind::profile, name, based_on.where());
+}
 
 Profile load_profile(const std::filesystem::path& path) {
   Profile profile = read_profile(path, {}).profile;

@@ -1,9 +1,9 @@
 // Hardware profiles: hardware_profiles/NAME.yaml <-> Profile.
 //
 //   echelon: 1
-//   based_on: OTHER          a profile in the same folder: all that this file does not give comes from there; curves
-//   then count
-//                            as `scaled`, since they were fitted on another machine
+//   based_on: OTHER          a profile in the same folder, or one that data_file() knows: all that this file does not
+//                            give comes from there; curves then count as `scaled`, for they were fitted on another
+//                            machine
 //   title: text
 //   price:   {usd_per_gpu_hour, source}
 //   device:
@@ -25,6 +25,7 @@
 #include <filesystem>
 #include <string>
 
+#include "sim/config/document.h"
 #include "sim/config/number_rows.h"
 #include "sim/hardware/profile.h"
 
@@ -32,6 +33,8 @@ namespace echelon {
 
 // Throws InputError for a file that is no such document, lacks a number that no base gives, or is based on itself.
 Profile load_profile(const std::filesystem::path& path);
+// The file that a profile's `based_on` names. Throws InputError where there is none.
+std::filesystem::path base_file(const std::filesystem::path& profile, const Value& based_on);
 
 // The whole profile as YAML, every curve in full and no `based_on`. load_profile of it gives the same profile to the
 // digits written (six significant ones).

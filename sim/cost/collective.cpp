@@ -8,20 +8,15 @@
 #include <limits>
 
 #include "sim/cost/rooted.h"
+#include "sim/cost/step_latency.h"
 
 namespace echelon {
 
 namespace {
 
-// Microseconds for LL, LL128, Simple: NCCL v2.30 src/graph/tuning.cc (baseLatencies and hwLatencies).
-struct LatencyRow {
-  std::array<double, 3> base;
-  std::array<double, 3> nvlink;
-  std::array<double, 3> pcie;
-  std::array<double, 3> network;
-};
-constexpr LatencyRow ring_latency{{6.6, 14.0, 8.4}, {0.6, 1.9, 3.4}, {1.0, 2.5, 5.7}, {2.7, 4.0, 14.0}};
-constexpr LatencyRow tree_latency{{6.8, 14.0, 8.4}, {0.6, 1.25, 4.0}, {1.0, 1.9, 4.0}, {5.0, 8.5, 14.0}};
+// ROCm/rccl @2a59f8dddd00, tools/msccl-algorithms/allreduce-allpairs-8n-simple.xml: maxBytes.
+constexpr Bytes most_of_all_pairs{20'971'520};
+
 constexpr double nvls_tree_network_us = 20.9;
 
 // PAT, CollNetDirect and CollNetChain, Simple alone (tuning.cc of v2.30, the same tables and formulas).
@@ -90,7 +85,11 @@ double floor_log2(double value) {
 class Choice {
  public:
   Choice(const Network& network, const CollectiveCall& call)
-      : network_(network), call_(call), facts_(facts_of(network, call.group)) {
+      : network_(network),
+        call_(call),
+        facts_(facts_of(network, call.group)),
+        ring_latency_(step_latency(network.fabric).ring),
+        tree_latency_(step_latency(network.fabric).tree) {
     price_.time = Seconds(std::numeric_limits<double>::max());
     price_.ground = facts_.nodes > 1 ? std::max(network.intra.ground, network.inter.ground) : network.intra.ground;
   }
@@ -144,6 +143,7 @@ class Choice {
       if (call_.kind == CollectiveKind::all_reduce && facts_.nodes > 1) tree(static_cast<CollectiveProtocol>(p));
     }
     if (call_.kind == CollectiveKind::all_reduce) {
+      all_pairs();
       switched();
       reduced_between_nodes();
     }
@@ -156,7 +156,7 @@ class Choice {
 
   // Microseconds of a step inside a node.
   double inside_us(const LatencyRow& row, std::size_t protocol) const {
-    const double step = (network_.fabric == Fabric::pcie ? row.pcie : row.nvlink)[protocol];
+    const double step = (network_.fabric == Fabric::pcie ? row.pcie : row.link)[protocol];
     return step * network_.step_latency_scale * simple_scale(protocol);
   }
 
@@ -173,10 +173,10 @@ class Choice {
     const double rounds = call_.kind == CollectiveKind::all_reduce ? 2 : 1;
     const double steps = rounds * (facts_.ranks - 1);
     const double between = facts_.nodes > 1 ? rounds * (facts_.nodes - 1) : 0;
-    const double step_us = inside_us(ring_latency, p);
-    double network_step_us = network_us(ring_latency, p);
+    const double step_us = inside_us(ring_latency_, p);
+    double network_step_us = network_us(ring_latency_, p);
     if (protocol == CollectiveProtocol::simple && facts_.nodes > 1) network_step_us *= ring_simple_network_factor;
-    const double latency = base_us(ring_latency, p) + (steps - between) * step_us + between * network_step_us;
+    const double latency = base_us(ring_latency_, p) + (steps - between) * step_us + between * network_step_us;
     consider(CollectiveAlgorithm::ring, protocol, latency, facts_.bus * ring_shares(network_)[p]);
   }
 
@@ -184,24 +184,24 @@ class Choice {
   // them (tuning.cc prices them so; ABCI's logs show 7.6 us on 2 nodes and on 16).
   void pipeline(CollectiveProtocol protocol) {
     const auto p = static_cast<std::size_t>(protocol);
-    const double between = facts_.nodes > 1 ? network_us(ring_latency, p) : 0;
-    const double step_us = std::max(inside_us(ring_latency, p), between);
-    const double latency = (base_us(ring_latency, p) + step_us) * network_.rooted_latency_scale;
+    const double between = facts_.nodes > 1 ? network_us(ring_latency_, p) : 0;
+    const double step_us = std::max(inside_us(ring_latency_, p), between);
+    const double latency = (base_us(ring_latency_, p) + step_us) * network_.rooted_latency_scale;
     consider(CollectiveAlgorithm::ring, protocol, latency,
              facts_.bus * (ring_shares(network_)[p] * network_.rooted_share));
   }
 
   void tree(CollectiveProtocol protocol) {
     const auto p = static_cast<std::size_t>(protocol);
-    const double step_us = inside_us(tree_latency, p);
-    const double latency = base_us(tree_latency, p) + 2 * ((facts_.per_node - 1) * step_us +
-                                                           floor_log2(facts_.nodes) * network_us(tree_latency, p));
+    const double step_us = inside_us(tree_latency_, p);
+    const double latency = base_us(tree_latency_, p) + 2 * ((facts_.per_node - 1) * step_us +
+                                                            floor_log2(facts_.nodes) * network_us(tree_latency_, p));
     consider(CollectiveAlgorithm::tree, protocol, latency, facts_.bus * tree_shares(network_)[p]);
   }
 
   void rooted_between_nodes() {
-    const double step_us = std::max(inside_us(ring_latency, 0), network_us(ring_latency, 0));
-    const Seconds call = microseconds((base_us(ring_latency, 0) + step_us) * network_.rooted_latency_scale);
+    const double step_us = std::max(inside_us(ring_latency_, 0), network_us(ring_latency_, 0));
+    const Seconds call = microseconds((base_us(ring_latency_, 0) + step_us) * network_.rooted_latency_scale);
     const RootedPrice rooted =
         rooted_time(network_, facts_.ranks, facts_.nodes, call_.bytes, call, facts_.bus * network_.rooted_share);
     price_.time = rooted.time;
@@ -243,6 +243,18 @@ class Choice {
                bus);
   }
 
+  // Every rank adds up its part of what all others send it and sends them the sum: two steps over all links of the mesh
+  // at once, which together have a ring's bandwidth.
+  void all_pairs() {
+    const bool whole = facts_.nodes <= 1 && facts_.ranks == static_cast<double>(network_.gpus_per_node);
+    if (network_.fabric != Fabric::xgmi_mesh || !whole || call_.bytes > most_of_all_pairs) return;
+    for (const auto protocol : {CollectiveProtocol::ll, CollectiveProtocol::simple}) {
+      const auto p = static_cast<std::size_t>(protocol);
+      const double latency = base_us(ring_latency_, p) + 2 * inside_us(ring_latency_, p);
+      consider(CollectiveAlgorithm::direct, protocol, latency, facts_.bus * ring_shares(network_)[p]);
+    }
+  }
+
   // In-switch reduction inside the fabric; between nodes its roots form a tree whose adapters each carry the vector
   // once up and once down, so two nodes gain over the ring's share and more do not (logs of 2, 12 and 16 H100/H200
   // nodes: 471-480, 387, 370 GB/s).
@@ -263,8 +275,8 @@ class Choice {
   // Every rank sends its part to each other: the parts for the own node over the fabric, the rest over the adapters, at
   // once.
   void all_to_all() {
-    const double latency = base_us(ring_latency, 0) + 0.25 * (facts_.ranks - 1) * network_.step_latency_scale +
-                           (facts_.nodes > 1 ? network_us(ring_latency, 2) : 0);
+    const double latency = base_us(ring_latency_, 0) + 0.25 * (facts_.ranks - 1) * network_.step_latency_scale +
+                           (facts_.nodes > 1 ? network_us(ring_latency_, 2) : 0);
     const ByteRate inside = network_.all_to_all_bus > ByteRate(0) ? network_.all_to_all_bus : network_.ring_bus;
     ByteRate bus = inside;
     if (facts_.nodes > 1) {
@@ -285,6 +297,8 @@ class Choice {
   const Network& network_;
   const CollectiveCall& call_;
   GroupFacts facts_;
+  const LatencyRow& ring_latency_;
+  const LatencyRow& tree_latency_;
   CollectivePrice price_;
   bool forced_ = network_.forced_algorithm.has_value() || network_.forced_protocol.has_value();
 };
@@ -369,6 +383,11 @@ CollectivePrice collective_time(const Network& network, const CollectiveCall& ca
   CollectivePrice price = unscaled_time(network, call);
   price.time = scaled_to_measured(network, call, price.time);
   return price;
+}
+
+Seconds transfer_part(const Network& network, const CollectiveCall& call) {
+  constexpr Bytes endless{1e15};
+  return collective_time(network, {call.kind, call.group, endless}).time * (call.bytes / endless);
 }
 
 Seconds point_to_point_time(const Network& network, bool same_node, Bytes bytes, double sharers) {

@@ -9,6 +9,9 @@
 // a floor); `echelon import nccl-tests` fits them.
 // PAT, CollNetDirect and CollNetChain are that model's, too; broadcast and reduce between nodes have one of their own
 // (rooted.h). Network::forced_algorithm and forced_protocol leave those alone that they name.
+// On a mesh of xGMI it is RCCL: its constants (step_latency.h), and all-reduces of a whole node up to 20 MiB in two
+// steps between all pairs, by the MSCCL algorithms that run there by default ("RCCL usage tips" of ROCm 6 and 7.0;
+// later versions have none).
 // Bandwidths are achieved ones from the profile. Where the profile has bandwidths measured by number of nodes
 // (MeasuredScaling), an all-reduce takes as much longer at every size as it did at the measured one. A gather or
 // scatter takes its transfer at full bandwidth and waits as long at each step of its ring as it did there: on AWS's EFA
@@ -41,6 +44,9 @@ struct CollectivePrice {
 // The least time over the algorithms and protocols that NCCL could choose. One rank, or no bytes: zero time.
 // Non-decreasing in bytes: each candidate is, and so is their minimum.
 CollectivePrice collective_time(const Network& network, const CollectiveCall& call);
+
+// What of that time the bytes alone take: as it grows with them where vectors are so long that latency is nothing.
+Seconds transfer_part(const Network& network, const CollectiveCall& call);
 
 // Bus over algorithm bandwidth: what a link carries of each byte of the vector (nccl-tests doc/PERFORMANCE.md).
 double bus_factor(CollectiveKind kind, double ranks);

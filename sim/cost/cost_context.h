@@ -51,6 +51,7 @@ struct CostContext {
   double sequence = 0;                           // full length
   double sequences = 0;                          // of one micro-batch
   std::array<double, 5> stretch{1, 1, 1, 1, 1};  // by Axis: of the time of collectives inside layers
+  std::array<bool, 5> on_links{};                // by Axis: prices tell what such collectives send
   double attended_share = 1;              // causal attention: keys that a query sees over the mean of the sequence
   double tensor_overlap_share = 1;        // of what products could hide of tensor-parallel collectives (Strategy)
   bool reorders_sequence_shards = false;  // gathers and scatters of the sequence copy the whole tensor (Strategy)

@@ -116,7 +116,8 @@ Seconds PassPricer::launch(const PricedStep& step, Seconds kernel, double kernel
 }
 
 // The part of a collective that `cover` does not hide; while both run, compute loses the overlap slowdown.
-void PassPricer::expose(Price& price, std::size_t i, Seconds time, Seconds cover, Seconds host) const {
+void PassPricer::expose(Price& price, std::size_t i, const PricedCalls& calls, Seconds cover, Seconds host) const {
+  const Seconds time = calls.time;
   if (time <= Seconds(0)) return;
   const Communication& communication = *steps_[i].communication;
   const bool pipelined = communication.axis == Axis::tensor && communication.hiding == Hiding::operators;
@@ -124,6 +125,11 @@ void PassPricer::expose(Price& price, std::size_t i, Seconds time, Seconds cover
   const Seconds shown = time - hidden + hidden * (context_.device->overlap_slowdown - 1);
   price.exposed[static_cast<std::size_t>(communication.axis)] += shown;
   tally(price, shown, steps_[i].ground);
+  if (context_.on_links[static_cast<std::size_t>(communication.axis)]) {
+    LayerTraffic sent = calls.sent;
+    sent.exposed = std::min(sent.transfer, time - hidden);
+    add_traffic(price.traffic, sent);
+  }
   if (context_.graphs == CudaGraphs::iteration) return;
   price.host += host * (communication.hiding == Hiding::blocks ? communication.repeats : collective_kernels);
   if (communication.axis == Axis::tensor)
@@ -168,7 +174,7 @@ Seconds PassPricer::block_time(std::size_t i, bool backward) const {
   const double turns = backward ? communication.backward_repeats : communication.repeats;
   if (op >= steps_.size() || turns <= 1) return Seconds(0);
   const auto time_of_step = [backward](const PricedStep& step) {
-    return backward ? step.backward_communication : step.forward_communication;
+    return backward ? step.backward_communication.time : step.forward_communication.time;
   };
   Seconds together;
   for (std::size_t j = op; j-- > 0 && steps_[j].communication != nullptr;) {

@@ -32,7 +32,7 @@ class PassPricer {
  private:
   void add_forward(Price& price, Seconds& sum, const PricedStep& step) const;
   Seconds launch(const PricedStep& step, Seconds kernel, double kernels, double products) const;
-  void expose(Price& price, std::size_t i, Seconds time, Seconds cover, Seconds host) const;
+  void expose(Price& price, std::size_t i, const PricedCalls& calls, Seconds cover, Seconds host) const;
   const OperatorCost& next_linear(std::size_t i) const;
   Seconds neighbour_time(std::size_t i, bool backward) const;
   std::size_t next_operator(std::size_t i) const;

@@ -16,6 +16,7 @@ Price& Price::operator+=(const Price& other) {
   host += other.host;
   flops += other.flops;
   for (std::size_t i = 0; i < by_ground.size(); ++i) by_ground[i] += other.by_ground[i];
+  for (const LayerTraffic& sent : other.traffic) add_traffic(traffic, sent);
   return *this;
 }
 
@@ -28,6 +29,7 @@ Price Price::scaled(double factor) const {
   price.host *= factor;
   price.flops *= factor;
   for (Seconds& part : price.by_ground) part *= factor;
+  for (LayerTraffic& sent : price.traffic) sent = sent.scaled(factor);
   return price;
 }
 

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <array>
+#include <vector>
 
 #include "sim/base/units.h"
 #include "sim/cost/compute.h"
+#include "sim/cost/layer_traffic.h"
 
 namespace echelon {
 
@@ -17,6 +19,7 @@ struct Price {
   Seconds host;
   Flops flops;                         // executed, recomputed ones included
   std::array<Seconds, 3> by_ground{};  // by Ground
+  std::vector<LayerTraffic> traffic;   // of the axes on links (CostContext::on_links)
 
   Seconds device() const;
   Price& operator+=(const Price& other);

@@ -25,14 +25,15 @@ class StepPricer {
     const Communication& communication = *result.communication;
     if (communication.forward)
       result.forward_communication =
-          time_of(communication, *communication.forward, result.ground, element_gathered_by(i)) * communication.repeats;
+          calls_of(communication, *communication.forward, result.ground, element_gathered_by(i))
+              .times(communication.repeats);
     if (communication.backward)
       result.backward_communication =
-          time_of(communication, *communication.backward, result.ground, context_.execution.activation_element) *
-          communication.backward_repeats;
+          calls_of(communication, *communication.backward, result.ground, context_.execution.activation_element)
+              .times(communication.backward_repeats);
     if (communication.regathers_input)
       result.regather =
-          time_of(communication, CollectiveKind::all_gather, result.ground, context_.execution.activation_element);
+          calls_of(communication, CollectiveKind::all_gather, result.ground, context_.execution.activation_element);
     return result;
   }
 
@@ -59,7 +60,8 @@ class StepPricer {
     return {communication.ranks, here, all.members, all.bridges && communication.ranks > here};
   }
 
-  Seconds time_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
+  // One call.
+  PricedCalls calls_of(const Communication& communication, CollectiveKind kind, Ground& ground, Bytes element) const {
     const double stretch = context_.stretch[static_cast<std::size_t>(communication.axis)];
     const GroupLayout layout = layout_of(communication);
     const Network& network = context_.network_of(layout.bridges);
@@ -72,14 +74,21 @@ class StepPricer {
     if (kind == CollectiveKind::send_receive) {
       ground = Ground::measured;
       const double sharers = static_cast<double>(network.gpus_per_node);
-      return point_to_point_time(network, layout.ranks_per_node >= layout.ranks, bytes, sharers) * stretch;
+      const auto message = [&](Bytes length) {
+        return point_to_point_time(network, layout.ranks_per_node >= layout.ranks, length, sharers) * stretch;
+      };
+      return {message(bytes), one_call(communication, kind, bytes, (message(bytes) - message(bytes / 2)) * 2)};
     }
-    const CollectivePrice price = collective_time(network, {kind, shape_of(layout), bytes});
+    const CollectiveCall call{kind, shape_of(layout), bytes};
+    const CollectivePrice price = collective_time(network, call);
     ground = price.ground;
     const bool reorders =
         context_.reorders_sequence_shards && communication.axis == Axis::tensor && kind != CollectiveKind::all_reduce;
     const Seconds time = price.time * stretch;
-    return reorders ? time + memory_bound_time(*context_.device, bytes * 2, 1).time : time;
+    const Seconds copies = reorders ? memory_bound_time(*context_.device, bytes * 2, 1).time : Seconds(0);
+    const bool on_links = context_.on_links[static_cast<std::size_t>(communication.axis)];
+    const Seconds transfer = on_links ? std::min(time, transfer_part(network, call) * stretch) : Seconds(0);
+    return {time + copies, one_call(communication, kind, bytes, transfer)};
   }
 
   const LayerProgram& program_;

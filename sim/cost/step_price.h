@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "sim/cost/cost_context.h"
+#include "sim/cost/layer_traffic.h"
 #include "sim/cost/operator_cost.h"
 #include "sim/graph/work.h"
 
@@ -14,9 +15,9 @@ struct PricedStep {
   const Operator* op = nullptr;
   const Communication* communication = nullptr;
   OperatorCost cost;
-  Seconds forward_communication;
-  Seconds backward_communication;
-  Seconds regather;
+  PricedCalls forward_communication;
+  PricedCalls backward_communication;
+  PricedCalls regather;
   Ground ground = Ground::datasheet;
 };
 

@@ -132,7 +132,8 @@ std::vector<OperatorPrice> WorkPricer::explain(std::int32_t block) {
     const CollectiveKind kind =
         communication.forward.value_or(communication.backward.value_or(CollectiveKind::all_reduce));
     lines.push_back({std::string(name_of(communication.axis)) + " " + std::string(name_of(kind)),
-                     step.forward_communication, step.backward_communication + step.regather, step.ground});
+                     step.forward_communication.time, step.backward_communication.time + step.regather.time,
+                     step.ground});
   }
   return lines;
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sim/config/data_dir.h"
+#include "sim/config/profile_config.h"
 #include "sim/dataset/sha256.h"
 
 namespace echelon {
@@ -49,7 +50,7 @@ void add_with_bases(std::string_view kind, std::filesystem::path file, Files& fi
     if (file.extension() != ".yaml") return;
     const auto base = parse_file(file).find("based_on");
     if (!base) return;
-    file = file.parent_path() / (base->text() + ".yaml");
+    file = base_file(file, *base);
   }
 }
 

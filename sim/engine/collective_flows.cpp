@@ -80,14 +80,18 @@ std::vector<Flow> CollectiveFlows::flows(const GroupCall& call, Time start, std:
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return plan.edges[a].to < plan.edges[b].to; });
   Seconds latency;
+  Seconds far;
   for (const std::size_t i : order) {
     const Edge& edge = plan.edges[i];
     Route route = router_.way(edge.from, edge.to, number + i);
     latency += route.latency;
+    far += latency_between_switches(topology_, route);
     flows[i] = {start, edge.bytes, std::move(route.hops), Time(), plan.bus * (edge.bytes / plan.vector_on_bus)};
   }
-  latency *= plan.steps / static_cast<double>(flows.size());
-  for (Flow& flow : flows) flow.latency = call.latency ? *call.latency : Time::from_seconds(latency);
+  const double steps = plan.steps / static_cast<double>(flows.size());
+  const Time time = call.latency ? *call.latency + Time::from_seconds(far * (steps * call.calls))
+                                 : Time::from_seconds(latency * steps);
+  for (Flow& flow : flows) flow.latency = time;
   return flows;
 }
 

@@ -30,7 +30,9 @@ struct GroupCall {
   std::vector<VertexId> gpus;                    // by rank, distinct; rank 0 is the root
   Bytes bytes;                                   // the full vector, as nccl-tests counts it
   std::optional<CollectiveAlgorithm> algorithm;  // absent: the fastest where the collective is alone
-  std::optional<Time> latency;  // before bytes move; absent: that of the links along the longest chain of steps
+  std::optional<Time> latency;  // before bytes move, but for that between switches; absent: that of the links along the
+                                // longest chain of steps
+  double calls = 1;             // that those bytes are of, one after another
 };
 
 class CollectiveFlows {

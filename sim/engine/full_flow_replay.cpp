@@ -43,7 +43,7 @@ class FlowReplay {
       now_ = event.time;
       handle(event);
     }
-    return timeline();
+    return timeline_of(stages_, width_, last_);
   }
 
  private:
@@ -173,14 +173,71 @@ class FlowReplay {
   }
 
   void compute(std::size_t p, TaskReference task, const RankGroup& group) {
-    runner(p, Stream::compute, group.first).left = static_cast<std::int32_t>(group.count);
+    GroupState& state = runner(p, Stream::compute, group.first);
+    state.layers = options_.traffic->inside(task);
+    if (state.layers == nullptr) return compute_share(p, task, group, 1);
+    state.turn = 0;
+    state.sending = false;
+    Time longest;
+    for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) {
+      const Time own = own_duration(p, task, rank);
+      if (own > longest) state.cause.rank = rank;
+      longest = std::max(longest, own);
+    }
+    compute_share(p, task, group, state.layers->turns.front().before);
+  }
+
+  // So much of the task on every rank of the group.
+  void compute_share(std::size_t p, TaskReference task, const RankGroup& group, double share) {
+    GroupState& state = runner(p, Stream::compute, group.first);
+    state.left = static_cast<std::int32_t>(group.count);
+    state.parts = 1;
+    state.stretch = now_;
     for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) {
       ComputingRank& computing = stages_[p].computing[rank];
       computing.running = true;
+      computing.ends_task = state.layers == nullptr;
       computing.updated = now_;
-      computing.remaining = static_cast<double>(own_duration(p, task, rank).picoseconds());
+      computing.remaining = share * static_cast<double>(own_duration(p, task, rank).picoseconds());
       schedule_end(p, rank);
     }
+  }
+
+  // What comes after compute or flows of a turn of the group's layers: false where nothing does.
+  bool goes_on(std::size_t p, TaskReference task, const RankGroup& group) {
+    GroupState& state = runner(p, Stream::compute, group.first);
+    if (state.layers == nullptr) return false;
+    if (--state.parts > 0) return true;
+    const std::vector<LayerTurn>& turns = state.layers->turns;
+    if (!state.sending) {
+      state.sending = true;
+      compute_share(p, task, group, turns[state.turn].beside);
+      if (traffic_.begin_step(task, turns[state.turn].step, now_, static_cast<std::int32_t>(group.first)))
+        ++state.parts;
+      return true;
+    }
+    state.sending = false;
+    const bool last = ++state.turn == turns.size();
+    if (last) state.layers = nullptr;  // what is left to wait for is the host
+    compute_share(p, task, group, last ? 0 : turns[state.turn].before);
+    return true;
+  }
+
+  // A turn's flows are through. Where they outlast its compute, all ranks were busy with them, and the chain up to here
+  // lost time by what held them back.
+  void end_flows(const TaskThrough& through) {
+    const auto p = static_cast<std::size_t>(through.task.program);
+    const RankGroup group = running_group(through.task, static_cast<std::size_t>(through.group));
+    GroupState& state = runner(p, Stream::compute, group.first);
+    if (state.left == 0) {
+      for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride)
+        stages_[p].busy[rank] += now_ - state.computed;
+      const Cause cause = cause_of(through, state.stretch);
+      state.latest.wait_for(cause.link, now_ - state.computed);
+      state.latest.chain.lose(std::min(cause.delay, now_ - state.computed), static_cast<std::int32_t>(cause.rank),
+                              static_cast<std::int32_t>(number_of(through.task)));
+    }
+    goes_on(p, through.task, group);
   }
 
   Time own_duration(std::size_t p, TaskReference task, std::size_t rank) const {
@@ -208,8 +265,8 @@ class FlowReplay {
   void schedule_end(std::size_t p, std::size_t rank) {
     ComputingRank& computing = stages_[p].computing[rank];
     const double stretch = stages_[p].beside_data[rank] != 0 ? options_.slowdown(p) : 1;
-    computing.end =
-        std::max(now_ + Time::from_picoseconds(std::llround(computing.remaining * stretch)), stages_[p].hosts[rank]);
+    computing.end = now_ + Time::from_picoseconds(std::llround(computing.remaining * stretch));
+    if (computing.ends_task) computing.end = std::max(computing.end, stages_[p].hosts[rank]);
     push(computing.end, p, Stream::compute, rank, EventKind::rank_end, ++computing.generation);
   }
 
@@ -231,6 +288,10 @@ class FlowReplay {
   void advance_traffic(Time until) {
     now_ = until;
     for (const TaskThrough& through : traffic_.advance(until)) {
+      if (options_.traffic->inside(through.task) != nullptr) {
+        end_flows(through);
+        continue;
+      }
       const auto p = static_cast<std::size_t>(through.task.program);
       const auto first = static_cast<std::size_t>(through.group);
       const Stream which = graph_.task(through.task).stream;
@@ -271,13 +332,16 @@ class FlowReplay {
     const TaskReference task = next_task(p, Stream::compute, rank);
     const RankGroup group = running_group(task, rank);
     GroupState& state = runner(p, Stream::compute, group.first);
-    stages_[p].busy[rank] += now_ - state.begun;
+    stages_[p].busy[rank] += now_ - state.stretch;
     Time& slowest = stream_of(p, Stream::compute).ends[group.first];  // so far
-    if (now_ > slowest || state.left == static_cast<std::int32_t>(group.count)) {
+    const bool told = options_.traffic->inside(task) != nullptr;
+    if (!told && (now_ > slowest || state.left == static_cast<std::int32_t>(group.count))) {
       slowest = now_;
       state.cause.rank = rank;
     }
     if (--state.left > 0) return;
+    state.computed = now_;
+    if (goes_on(p, task, group)) return;
     if (speed_.varies()) {
       const Time now = now_;
       now_ = state.begun;  // its draw is that of its start
@@ -324,36 +388,6 @@ class FlowReplay {
     }
     for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride)
       arrive(p, which, rank, mark);
-  }
-
-  FullTimeline timeline() {
-    FullTimeline result;
-    result.end = last_.chain.time;
-    for (const Stage& stage : stages_)
-      for (std::size_t rank = 0; rank < width_; ++rank) {
-        Time end;
-        for (const StageStream& stream : stage.streams) {
-          SIM_CHECK(static_cast<std::size_t>(stream.next[rank]) == stream.order.size(),
-                    "a rank stopped short of {} tasks", stream.order.size());
-          end = std::max(end, stream.ends[rank]);
-        }
-        result.rank_ends.push_back(end);
-        result.rank_idle.push_back(result.end - stage.busy[rank]);
-      }
-    const ChainMark& chain = last_.chain;
-    if (chain.rank >= 0)
-      result.pace = PaceSetter{chain.rank, chain.lost, task_of_step(chain.longest_step), chain.longest};
-    if (last_.link >= 0) result.link = LinkPace{last_.link, last_.held};
-    return result;
-  }
-
-  TaskReference task_of_step(std::int32_t step) const {
-    for (std::size_t p = 0; p < stages_.size(); ++p) {
-      const auto& numbers = stages_[p].number;
-      const auto found = std::find(numbers.begin(), numbers.end(), step);
-      if (found != numbers.end()) return {static_cast<std::int32_t>(p), static_cast<TaskId>(found - numbers.begin())};
-    }
-    return {};
   }
 
   const TaskGraph& graph_;

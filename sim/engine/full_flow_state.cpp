@@ -1,5 +1,9 @@
 #include "sim/engine/full_flow_state.h"
 
+#include <algorithm>
+
+#include "sim/base/error.h"
+
 namespace echelon {
 
 namespace {
@@ -54,7 +58,37 @@ void link_dependents(const TaskGraph& graph, std::vector<Stage>& stages) {
     }
 }
 
+TaskReference task_of_step(const std::vector<Stage>& stages, std::int32_t step) {
+  for (std::size_t p = 0; p < stages.size(); ++p) {
+    const auto& numbers = stages[p].number;
+    const auto found = std::find(numbers.begin(), numbers.end(), step);
+    if (found != numbers.end()) return {static_cast<std::int32_t>(p), static_cast<TaskId>(found - numbers.begin())};
+  }
+  return {};
+}
+
 }  // namespace
+
+FullTimeline timeline_of(const std::vector<Stage>& stages, std::size_t stage_ranks, const Mark& last) {
+  FullTimeline result;
+  result.end = last.chain.time;
+  for (const Stage& stage : stages)
+    for (std::size_t rank = 0; rank < stage_ranks; ++rank) {
+      Time end;
+      for (const StageStream& stream : stage.streams) {
+        SIM_CHECK(static_cast<std::size_t>(stream.next[rank]) == stream.order.size(),
+                  "a rank stopped short of {} tasks", stream.order.size());
+        end = std::max(end, stream.ends[rank]);
+      }
+      result.rank_ends.push_back(end);
+      result.rank_idle.push_back(result.end - stage.busy[rank]);
+    }
+  const ChainMark& chain = last.chain;
+  if (chain.rank >= 0)
+    result.pace = PaceSetter{chain.rank, chain.lost, task_of_step(stages, chain.longest_step), chain.longest};
+  if (last.link >= 0) result.link = LinkPace{last.link, last.held};
+  return result;
+}
 
 std::pair<std::size_t, std::size_t> dependences_of(const TaskGraph& graph, TaskReference task) {
   const Program& program = graph.programs[static_cast<std::size_t>(task.program)];

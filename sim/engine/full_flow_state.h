@@ -48,6 +48,13 @@ struct GroupState {
   Mark latest;            // what it starts after
   Time begun;
   Cause cause;
+  // Of a compute task whose layers send (traffic.h); null: none, or all its turns are over.
+  const LayerFlows* layers = nullptr;
+  std::size_t turn = 0;
+  std::int32_t parts = 0;  // of compute and flows, those of the turn under way
+  bool sending = false;    // the turn's flows have begun
+  Time stretch;            // since when its ranks compute, or last did
+  Time computed;           // when the last of them was through
 };
 
 // One stream of all ranks of a stage.
@@ -65,6 +72,7 @@ struct ComputingRank {
   Time end;  // as things stand
   std::int32_t generation = 0;
   bool running = false;
+  bool ends_task = true;  // not before its host has issued all
 };
 
 struct Stage {
@@ -105,6 +113,9 @@ inline TaskScope running_scope(TaskScope scope) {
 
 // Of Program::dependences, those of the task: from the first on, up to the second.
 std::pair<std::size_t, std::size_t> dependences_of(const TaskGraph& graph, TaskReference task);
+
+// What all stages have come to; `last`: the end of the iteration.
+FullTimeline timeline_of(const std::vector<Stage>& stages, std::size_t stage_ranks, const Mark& last);
 
 // All at their beginning.
 std::vector<Stage> stages_of(const TaskGraph& graph, const ReplayPlan& plan, std::size_t stage_ranks);

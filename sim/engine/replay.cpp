@@ -38,6 +38,12 @@ struct StreamState {
   double remaining = 0;         // picoseconds of device work left at full speed
   Time host_end;                // of the running task
   Time end;                     // of the running task, as things stand
+  // Of a compute task whose layers send; null: none, or all its turns are over.
+  const LayerFlows* layers = nullptr;
+  std::size_t turn = 0;
+  bool sending = false;  // the turn's flows have begun
+  int parts = 0;         // of compute and flows, those of the turn under way
+  Time computed;         // when its compute beside them was through
 };
 
 struct ProgramState {
@@ -166,8 +172,50 @@ class Replay {
     timeline_.tasks[p][id].on_links = stream.on_links;
     if (stream.on_links)
       SIM_CHECK(traffic_->begin(task_on_links, now_), "traffic without a flow");
+    else if (which == Stream::compute && options_.traffic != nullptr && options_.traffic->inside(task_on_links))
+      start_turns(p, options_.traffic->inside(task_on_links));
     else
       schedule_end(p, which);
+  }
+
+  void start_turns(std::size_t p, const LayerFlows* layers) {
+    StreamState& stream = states_[p].streams[static_cast<std::size_t>(Stream::compute)];
+    stream.layers = layers;
+    stream.turn = 0;
+    stream.sending = false;
+    compute(p, layers->turns.front().before);
+  }
+
+  // So much of the running compute task.
+  void compute(std::size_t p, double share) {
+    StreamState& stream = states_[p].streams[static_cast<std::size_t>(Stream::compute)];
+    const Task& task = graph_.programs[p].tasks[static_cast<std::size_t>(stream.next)];
+    stream.parts = 1;
+    stream.updated = now_;
+    stream.remaining = share * static_cast<double>(time_of(task).device.picoseconds());
+    schedule_end(p, Stream::compute);
+  }
+
+  // What comes after compute or flows of a turn: false where nothing does.
+  bool goes_on(std::size_t p) {
+    StreamState& stream = states_[p].streams[static_cast<std::size_t>(Stream::compute)];
+    if (stream.layers == nullptr) return false;
+    if (--stream.parts > 0) return true;
+    const TaskReference task{static_cast<std::int32_t>(p), stream.next};
+    const std::vector<LayerTurn>& turns = stream.layers->turns;
+    if (!stream.sending) {
+      stream.sending = true;
+      compute(p, turns[stream.turn].beside);
+      if (traffic_->begin_step(task, turns[stream.turn].step, now_)) ++stream.parts;
+      return true;
+    }
+    TaskTime& time = timeline_.tasks[p][static_cast<std::size_t>(task.task)];
+    time.sending += now_ - stream.computed;
+    stream.sending = false;
+    const bool last = ++stream.turn == turns.size();
+    if (last) stream.layers = nullptr;  // what is left to wait for is the host
+    compute(p, last ? 0 : turns[stream.turn].before);
+    return true;
   }
 
   Time traffic_event() const { return traffic_ ? traffic_->next_event_time() : Time::max(); }
@@ -178,6 +226,10 @@ class Replay {
       const auto p = static_cast<std::size_t>(through.task.program);
       const Stream which = graph_.task(through.task).stream;
       StreamState& stream = states_[p].streams[static_cast<std::size_t>(which)];
+      if (options_.traffic->inside(through.task) != nullptr) {
+        goes_on(p);
+        continue;
+      }
       push(which == Stream::compute ? std::max(through.end, stream.host_end) : through.end, p, which, false,
            ++stream.generation);
     }
@@ -191,7 +243,7 @@ class Replay {
     StreamState& stream = states_[p].streams[static_cast<std::size_t>(which)];
     const double stretch = which == Stream::compute && slowed(p) ? options_.slowdown(p) : 1;
     Time end = now_ + Time::from_picoseconds(std::llround(stream.remaining * stretch));
-    if (which == Stream::compute) end = std::max(end, stream.host_end);
+    if (which == Stream::compute && stream.layers == nullptr) end = std::max(end, stream.host_end);
     stream.end = end;
     push(end, p, which, false, ++stream.generation);
   }
@@ -218,6 +270,10 @@ class Replay {
     StreamState& stream = states_[p].streams[static_cast<std::size_t>(event.stream)];
     if (event.starts) return start(p, event.stream);
     if (!stream.running || event.generation != stream.generation) return;
+    if (event.stream == Stream::compute) {
+      stream.computed = now_;
+      if (goes_on(p)) return;
+    }
     const TaskId id = stream.next;
     if (event.stream == Stream::data)
       change_speed(

@@ -55,6 +55,7 @@ struct TaskTime {
   Time end;
   TaskReference blocker{-1, -1};  // the dependence that ended last, if it held the task back longer than its stream did
   bool on_links = false;          // took what its traffic took
+  Time sending{};                 // of a compute task: that it waited for what its layers send
 };
 
 struct Timeline {

@@ -38,11 +38,20 @@ std::size_t TrafficRun::free_slot() {
 }
 
 bool TrafficRun::begin(TaskReference task, Time now, std::int32_t group) {
+  const auto pattern = static_cast<std::size_t>(traffic_.pattern(task));
+  return begin({task, group, 0, traffic_.patterns[pattern].steps.size(), 0, now});
+}
+
+bool TrafficRun::begin_step(TaskReference task, std::size_t step, Time now, std::int32_t group) {
+  return begin({task, group, step, step + 1, 0, now});
+}
+
+bool TrafficRun::begin(const Running& running) {
   // What other jobs sent while none of ours was under way.
-  while (tasks_ == 0 && next_change() <= now) advance(next_change());
+  while (tasks_ == 0 && next_change() <= running.begun) advance(next_change());
   const std::size_t slot = free_slot();
-  running_[slot] = {task, group, 0, 0, now};
-  if (!begin_step(slot, now)) {
+  running_[slot] = running;
+  if (!begin_next(slot, running.begun)) {
     idle_.push_back(slot);
     return false;
   }
@@ -52,8 +61,9 @@ bool TrafficRun::begin(TaskReference task, Time now, std::int32_t group) {
 
 void TrafficRun::begin_background(std::size_t number, Time now) {
   const std::size_t slot = free_slot();
-  running_[slot] = {{-1, static_cast<TaskId>(number)}, all_groups, 0, 0, now};
-  SIM_CHECK(begin_step(slot, now), "background traffic without a flow");
+  const std::size_t steps = traffic_.background[number].pattern.steps.size();
+  running_[slot] = {{-1, static_cast<TaskId>(number)}, all_groups, 0, steps, 0, now};
+  SIM_CHECK(begin_next(slot, now), "background traffic without a flow");
 }
 
 const TrafficPattern& TrafficRun::pattern_of(const Running& running) const {
@@ -61,14 +71,15 @@ const TrafficPattern& TrafficRun::pattern_of(const Running& running) const {
     const auto number = static_cast<std::size_t>(running.task.task);
     return changes_ > 0 ? traffic_.later[changes_ - 1].background[number] : traffic_.background[number].pattern;
   }
-  const auto number = static_cast<std::size_t>(traffic_.pattern(running.task));
+  const LayerFlows* inside = traffic_.inside(running.task);
+  const auto number = static_cast<std::size_t>(inside != nullptr ? inside->pattern : traffic_.pattern(running.task));
   return changes_ > 0 ? traffic_.later[changes_ - 1].patterns[number] : traffic_.patterns[number];
 }
 
 // Begins the next step in which the group has flows; false where there is none.
-bool TrafficRun::begin_step(std::size_t slot, Time now) {
+bool TrafficRun::begin_next(std::size_t slot, Time now) {
   const TrafficPattern& pattern = pattern_of(running_[slot]);
-  for (; running_[slot].step < pattern.steps.size() && running_[slot].flows_left == 0; ++running_[slot].step) {
+  for (; running_[slot].step < running_[slot].end && running_[slot].flows_left == 0; ++running_[slot].step) {
     const auto [first, last] = flows_of(pattern, running_[slot].step, running_[slot].group);
     for (std::size_t flow = first; flow < last; ++flow) send(slot, flow, now);
   }
@@ -103,7 +114,7 @@ std::vector<TaskThrough> TrafficRun::advance(Time until) {
     sent_[static_cast<std::size_t>(end.flow)].running = false;
     const Sent sent = sent_[static_cast<std::size_t>(end.flow)];
     Running& running = running_[sent.slot];
-    if (--running.flows_left > 0 || begin_step(sent.slot, end.time)) continue;
+    if (--running.flows_left > 0 || begin_next(sent.slot, end.time)) continue;
     idle_.push_back(sent.slot);
     if (running.task.program < 0) {
       const auto number = static_cast<std::size_t>(running.task.task);

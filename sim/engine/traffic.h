@@ -49,20 +49,40 @@ struct LaterRoutes {
   std::vector<TrafficPattern> background;
 };
 
+// A compute task whose layers send while they run. Its turns, one after another, are each some of its compute, then a
+// step of the pattern with more compute beside it; a turn is over when both are.
+struct LayerTurn {
+  double before = 0;     // of the work's device time: ahead of the flows
+  double beside = 0;     // the same: beside them
+  std::size_t step = 0;  // of the pattern
+};
+struct LayerFlows {
+  std::int32_t pattern = 0;  // of LinkTraffic::patterns
+  std::vector<LayerTurn> turns;
+};
+
 struct LinkTraffic {
   std::vector<ByteRate> capacities;  // by link
   std::vector<TrafficPattern> patterns;
   std::vector<std::vector<std::int32_t>> pattern_of;  // by program, by task; -1 = takes as long as its work says
   std::vector<BackgroundTraffic> background;
   std::vector<LaterRoutes> later;  // by time
+  std::vector<LayerFlows> layers{};
+  std::vector<std::vector<std::int32_t>> layers_of{};  // by program, by task; -1 = its layers send nothing; empty: none
 
   bool carries(TaskReference task) const { return pattern(task) >= 0; }
+  // What the layers of a compute task send; null: nothing.
+  const LayerFlows* inside(TaskReference task) const {
+    if (layers_of.empty()) return nullptr;
+    const auto index = layers_of[static_cast<std::size_t>(task.program)][static_cast<std::size_t>(task.task)];
+    return index < 0 ? nullptr : &layers[static_cast<std::size_t>(index)];
+  }
   std::int32_t pattern(TaskReference task) const {
     return pattern_of[static_cast<std::size_t>(task.program)][static_cast<std::size_t>(task.task)];
   }
 };
 
-// A task of a group (or of all) whose last byte has arrived, and when it ends.
+// A task of a group (or of all), or a step of its layers, whose last byte has arrived, and when it ends.
 struct TaskThrough {
   TaskReference task;
   Time end;
@@ -85,6 +105,8 @@ class TrafficRun {
   // The task, or one group's part of it, starts at `now`, which is not before any instant that advance() has reached.
   // False where the group sends nothing: it is through at once.
   bool begin(TaskReference task, Time now, std::int32_t group = all_groups);
+  // The same for one step of what the task's layers send.
+  bool begin_step(TaskReference task, std::size_t step, Time now, std::int32_t group = all_groups);
   // When a flow next begins to move or ends, or a way changes; Time::max() when no task's traffic is under way.
   Time next_event_time() const;
   // Runs to `until`, at most next_event_time(); tasks whose last step is through, in the order of their ends.
@@ -95,6 +117,7 @@ class TrafficRun {
     TaskReference task;  // program -1: the background of that number
     std::int32_t group = all_groups;
     std::size_t step = 0;  // the next
+    std::size_t end = 0;   // of its steps
     std::size_t flows_left = 0;
     Time begun;
   };
@@ -108,7 +131,8 @@ class TrafficRun {
 
   Time next_change() const;
   std::size_t free_slot();
-  bool begin_step(std::size_t slot, Time now);
+  bool begin(const Running& running);
+  bool begin_next(std::size_t slot, Time now);
   void send(std::size_t slot, std::size_t flow, Time now);
   const TrafficPattern& pattern_of(const Running& running) const;
   void begin_background(std::size_t number, Time now);

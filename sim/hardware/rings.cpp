@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -10,25 +11,35 @@ namespace echelon {
 
 namespace {
 
+// From one GPU to another, by the first.
+using GpuLinks = std::multimap<VertexId, const Link*>;
+
+GpuLinks links_between_gpus(const Topology& topology) {
+  GpuLinks links;
+  for (const Link& link : topology.links)
+    if (link.up && topology.vertex(link.from).kind == VertexKind::gpu &&
+        topology.vertex(link.to).kind == VertexKind::gpu)
+      links.emplace(link.from, &link);
+  return links;
+}
+
 // Direct links between members, counted in the bandwidth of the narrowest.
 using LinkCounts = std::vector<std::vector<int>>;
 
-LinkCounts direct_links(const Topology& topology, const DomainMembers& members) {
-  LinkCounts counts(members.size(), std::vector<int>(members.size(), 0));
-  std::vector<std::ptrdiff_t> place(topology.vertices.size(), -1);
-  for (std::size_t i = 0; i < members.size(); ++i)
-    place[static_cast<std::size_t>(members[i])] = static_cast<std::ptrdiff_t>(i);
-  const auto between_members = [&](const Link& link) {
-    return link.up && place[static_cast<std::size_t>(link.from)] >= 0 && place[static_cast<std::size_t>(link.to)] >= 0;
-  };
+LinkCounts direct_links(const GpuLinks& all, const DomainMembers& members) {
+  std::map<VertexId, std::size_t> place;
+  for (std::size_t i = 0; i < members.size(); ++i) place.emplace(members[i], i);
+  std::vector<const Link*> between;
   ByteRate narrowest;
-  for (const Link& link : topology.links)
-    if (between_members(link) && (narrowest == ByteRate(0) || link.bandwidth < narrowest)) narrowest = link.bandwidth;
-  for (const Link& link : topology.links)
-    if (between_members(link))
-      counts[static_cast<std::size_t>(place[static_cast<std::size_t>(link.from)])]
-            [static_cast<std::size_t>(place[static_cast<std::size_t>(link.to)])] +=
-          static_cast<int>(std::lround(link.bandwidth / narrowest));
+  for (const VertexId member : members)
+    for (auto [link, end] = all.equal_range(member); link != end; ++link) {
+      if (place.count(link->second->to) == 0) continue;
+      between.push_back(link->second);
+      if (narrowest == ByteRate(0) || between.back()->bandwidth < narrowest) narrowest = between.back()->bandwidth;
+    }
+  LinkCounts counts(members.size(), std::vector<int>(members.size(), 0));
+  for (const Link* link : between)
+    counts[place.at(link->from)][place.at(link->to)] += static_cast<int>(std::lround(link->bandwidth / narrowest));
   return counts;
 }
 
@@ -84,36 +95,12 @@ int take(const std::vector<std::size_t>& cycle, LinkCounts& left) {
   return times;
 }
 
-// `cycle` from `first` on, if it is in it, else from the place of that number.
-DomainMembers rotated(DomainMembers cycle, VertexId first, std::size_t otherwise) {
-  auto start = std::find(cycle.begin(), cycle.end(), first);
-  if (start == cycle.end()) start = cycle.begin() + static_cast<std::ptrdiff_t>(otherwise % cycle.size());
-  std::rotate(cycle.begin(), start, cycle.end());
-  return cycle;
-}
-
-}  // namespace
-
-std::vector<DomainMembers> members_by_domain(const Topology& topology, const std::vector<VertexId>& ranks) {
-  std::vector<std::pair<std::int32_t, DomainMembers>> domains;
-  for (const VertexId rank : ranks) {
-    const Vertex& gpu = topology.vertex(rank);
-    const std::int32_t domain = gpu.domain >= 0 ? gpu.domain : -2 - rank;  // alone
-    auto found = std::find_if(domains.begin(), domains.end(), [&](const auto& entry) { return entry.first == domain; });
-    if (found == domains.end()) found = domains.insert(domains.end(), {domain, {}});
-    found->second.push_back(rank);
-  }
-  std::vector<DomainMembers> result;
-  for (auto& [domain, members] : domains) result.push_back(std::move(members));
-  return result;
-}
-
-std::vector<DomainMembers> domain_cycles(const Topology& topology, const DomainMembers& members) {
+// Cyclic orders of a domain's members: the cycles of its mesh, or the order of the ranks alone where it is none.
+std::vector<DomainMembers> domain_cycles(const GpuLinks& links, const DomainMembers& members) {
+  if (members.size() <= 2) return {members};
   std::vector<DomainMembers> cycles;
-  LinkCounts left = direct_links(topology, members);
-  while (members.size() > 2) {
-    const std::vector<std::size_t> cycle = CycleSearch(left).run();
-    if (cycle.empty()) break;
+  LinkCounts left = direct_links(links, members);
+  for (auto cycle = CycleSearch(left).run(); !cycle.empty(); cycle = CycleSearch(left).run()) {
     DomainMembers there;
     for (const std::size_t member : cycle) there.push_back(members[member]);
     const DomainMembers back(there.rbegin(), there.rend());
@@ -126,12 +113,36 @@ std::vector<DomainMembers> domain_cycles(const Topology& topology, const DomainM
   return cycles;
 }
 
+// `cycle` from `first` on, if it is in it, else from the place of that number.
+DomainMembers rotated(DomainMembers cycle, VertexId first, std::size_t otherwise) {
+  auto start = std::find(cycle.begin(), cycle.end(), first);
+  if (start == cycle.end()) start = cycle.begin() + static_cast<std::ptrdiff_t>(otherwise % cycle.size());
+  std::rotate(cycle.begin(), start, cycle.end());
+  return cycle;
+}
+
+}  // namespace
+
+std::vector<DomainMembers> members_by_domain(const Topology& topology, const std::vector<VertexId>& ranks) {
+  std::vector<DomainMembers> result;
+  std::map<std::int32_t, std::size_t> place;
+  for (const VertexId rank : ranks) {
+    const Vertex& gpu = topology.vertex(rank);
+    const std::int32_t domain = gpu.domain >= 0 ? gpu.domain : -2 - rank;  // alone
+    const auto [found, fresh] = place.emplace(domain, result.size());
+    if (fresh) result.emplace_back();
+    result[found->second].push_back(rank);
+  }
+  return result;
+}
+
 std::vector<std::vector<VertexId>> rings(const Topology& topology, const std::vector<VertexId>& ranks) {
   const std::vector<DomainMembers> domains = members_by_domain(topology, ranks);
+  const GpuLinks links = links_between_gpus(topology);
   std::vector<std::vector<DomainMembers>> cycles;
   std::size_t cycle_count = 1;
   for (const DomainMembers& members : domains) {
-    cycles.push_back(domain_cycles(topology, members));
+    cycles.push_back(domain_cycles(links, members));
     cycle_count = std::max(cycle_count, cycles.back().size());
   }
   if (domains.size() == 1) return cycles.front();

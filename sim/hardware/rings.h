@@ -18,9 +18,6 @@ using DomainMembers = std::vector<VertexId>;
 // Domains in the order of their first rank.
 std::vector<DomainMembers> members_by_domain(const Topology& topology, const std::vector<VertexId>& ranks);
 
-// Cyclic orders of a domain's members: the cycles of its mesh, or the order of the ranks alone where it is none.
-std::vector<DomainMembers> domain_cycles(const Topology& topology, const DomainMembers& members);
-
 // Every ring through all ranks; each is to carry an equal part. Two ranks or more.
 std::vector<std::vector<VertexId>> rings(const Topology& topology, const std::vector<VertexId>& ranks);
 

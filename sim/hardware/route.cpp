@@ -40,11 +40,29 @@ TopologyGraph graph_of(const Topology& topology) {
   return {boost::edges_are_unsorted_multi_pass, ends.begin(), ends.end(), ids.begin(), topology.vertices.size()};
 }
 
+Seconds latency_between_switches(const Topology& topology, const Route& route) {
+  Seconds latency;
+  for (const Hop& hop : route.hops) {
+    const Link& link = topology.link(hop.link);
+    if (topology.vertex(link.from).kind == VertexKind::network_switch &&
+        topology.vertex(link.to).kind == VertexKind::network_switch)
+      latency += link.latency * hop.share;
+  }
+  return latency;
+}
+
 Router::Router(const Topology& topology, RoutePolicy policy)
     : topology_(topology),
       graph_(graph_of(topology)),
       policy_(policy),
       all_up_(std::all_of(topology.links.begin(), topology.links.end(), [](const Link& link) { return link.up; })) {
+  for (std::size_t id = 0; id < topology.vertices.size(); ++id) {
+    const std::int32_t node = topology.vertices[id].node;
+    if (node == shared_by_nodes) continue;
+    if (in_node_.size() <= static_cast<std::size_t>(node)) in_node_.resize(static_cast<std::size_t>(node) + 1);
+    in_node_[static_cast<std::size_t>(node)].push_back(static_cast<VertexId>(id));
+  }
+  is_entered_.resize(in_node_.size());
   for (const VertexId id : topology.gpus) {
     const Vertex& gpu = topology.vertex(id);
     if (gpu.domain < 0 || gpu.rail < 0) continue;
@@ -153,11 +171,34 @@ void Router::append(Route& route, LinkId link, double share) const {
 void Router::aim_at(VertexId to) {
   if (to == to_) return;
   to_ = to;
+  for (const std::int32_t node : entered_) is_entered_[static_cast<std::size_t>(node)] = false;
+  entered_.clear();
   distance_.assign(topology_.vertices.size(), unreached);
   settled_.assign(topology_.vertices.size(), false);
   frontier_ = {};
   distance_[static_cast<std::size_t>(to)] = 0;
   frontier_.emplace(0, to);
+  enter(topology_.vertex(to).node);
+}
+
+// From now on the search goes into the node, from where it has been too.
+void Router::enter(std::int32_t node) {
+  if (node == shared_by_nodes || is_entered_[static_cast<std::size_t>(node)]) return;
+  is_entered_[static_cast<std::size_t>(node)] = true;
+  entered_.push_back(node);
+  for (const VertexId inside : in_node_[static_cast<std::size_t>(node)])
+    for (const auto& edge : boost::make_iterator_range(boost::out_edges(static_cast<std::size_t>(inside), graph_))) {
+      const auto by = boost::target(edge, graph_);
+      if (settled_[by]) relax(static_cast<VertexId>(by), inside, graph_[edge]);
+    }
+}
+
+// `link`: either way between the two.
+void Router::relax(VertexId by, VertexId next, LinkId link) {
+  const Distance through = distance_[static_cast<std::size_t>(by)] + topology_.link(link).metric;
+  if (through >= distance_[static_cast<std::size_t>(next)] || !passes(by, next)) return;
+  distance_[static_cast<std::size_t>(next)] = through;
+  frontier_.emplace(through, next);
 }
 
 // Whether traffic for to_ goes from `next` by way of `by`.
@@ -171,17 +212,16 @@ bool Router::passes(VertexId by, VertexId next) const {
 
 // Dijkstra's search, to where `from` is settled.
 bool Router::reach(VertexId from) {
+  enter(topology_.vertex(from).node);
   while (!settled_[static_cast<std::size_t>(from)] && !frontier_.empty()) {
-    const auto [known, by] = frontier_.top();
+    const VertexId by = frontier_.top().second;
     frontier_.pop();
     if (settled_[static_cast<std::size_t>(by)]) continue;
     settled_[static_cast<std::size_t>(by)] = true;
     for (const auto& edge : boost::make_iterator_range(boost::out_edges(static_cast<std::size_t>(by), graph_))) {
-      const auto next = boost::target(edge, graph_);
-      const Distance through = known + topology_.link(graph_[edge]).metric;
-      if (through >= distance_[next] || !passes(by, static_cast<VertexId>(next))) continue;
-      distance_[next] = through;
-      frontier_.emplace(through, static_cast<VertexId>(next));
+      const auto next = static_cast<VertexId>(boost::target(edge, graph_));
+      const std::int32_t node = topology_.vertex(next).node;
+      if (node == shared_by_nodes || is_entered_[static_cast<std::size_t>(node)]) relax(by, next, graph_[edge]);
     }
   }
   return settled_[static_cast<std::size_t>(from)];

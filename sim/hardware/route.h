@@ -40,6 +40,10 @@ struct Route {
   Seconds latency;        // of the links, by share
 };
 
+// What of the route's latency is of links between switches: NCCL's constants and the latency of a message know adapters
+// and one switch, not how far the next is.
+Seconds latency_between_switches(const Topology& topology, const Route& route);
+
 // Keeps what it has found out about the last destination: ask for many routes to one in a row.
 class Router {
  public:
@@ -65,6 +69,8 @@ class Router {
   std::optional<VertexId> relay(VertexId from, VertexId to) const;
   void aim_at(VertexId to);
   bool reach(VertexId from);
+  void enter(std::int32_t node);
+  void relax(VertexId by, VertexId next, LinkId link);
   bool passes(VertexId by, VertexId next) const;
   std::vector<LinkId> next_links(VertexId at) const;
   void append(Route& route, LinkId link, double share) const;
@@ -76,9 +82,13 @@ class Router {
   using Rails = std::map<std::pair<std::int32_t, std::int32_t>, VertexId>;
   Rails of_node_;
   Rails of_domain_;
-  bool all_up_;  // no link is down
-  // Search outwards from the destination, resumed for every sender that it has not met yet.
+  bool all_up_;                                 // no link is down
+  std::vector<std::vector<VertexId>> in_node_;  // vertices by node
+  // Search outwards from the destination, resumed for every sender that it has not met yet. Other nodes than the
+  // destination's are no way to anywhere else: each is entered when a sender in it is asked for.
   VertexId to_ = -1;
+  std::vector<std::int32_t> entered_;  // nodes
+  std::vector<bool> is_entered_;       // by node
   std::vector<Distance> distance_;
   std::vector<bool> settled_;
   std::priority_queue<Reached, std::vector<Reached>, std::greater<>> frontier_;

@@ -111,7 +111,7 @@ class BreakdownWalk {
       (is_message(task.kind) ? result_.exposed_pp : result_.exposed_dp) += took;
       return;
     }
-    const WorkShare& share = shares_[static_cast<std::size_t>(task.work)];
+    const WorkShare share = with_flows(shares_[static_cast<std::size_t>(task.work)], time.sending.seconds());
     Seconds device = share.compute + share.recompute + share.host_copy;
     for (const Seconds& part : share.exposed) device += part;
     if (task.kind == TaskKind::optimizer)
@@ -126,6 +126,15 @@ class BreakdownWalk {
     result_.exposed_pp += share.exposed[static_cast<std::size_t>(Axis::pipeline)];
     result_.offload += share.host_copy;
     result_.other += took - device;  // launch-bound, or slowed by collectives beside it
+  }
+
+  static WorkShare with_flows(WorkShare share, Seconds sending) {
+    Seconds sent;
+    for (const Seconds& part : share.sent) sent += part;
+    if (sent <= Seconds(0)) return share;
+    for (std::size_t axis = 0; axis < share.sent.size(); ++axis)
+      share.exposed[axis] += sending * (share.sent[axis] / sent);
+    return share;
   }
 
   const TaskGraph& graph_;

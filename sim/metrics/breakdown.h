@@ -37,6 +37,7 @@ struct WorkShare {
   Seconds recompute;
   std::array<Seconds, 5> exposed{};  // by Axis
   Seconds host_copy;
+  std::array<Seconds, 5> sent{};  // by Axis: of what flows inside layers send, by which TaskTime::sending is divided
 };
 
 // The breakdown of one program's rank; sums to the end of the iteration, repetitions included. Gaps are laid to the

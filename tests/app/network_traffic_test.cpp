@@ -59,6 +59,51 @@ TEST_CASE("tensor-parallel groups that are scattered over nodes pay for it, shar
   CHECK(iteration(sharded, {flow, "cluster.placement=scattered"}) == Approx(iteration(sharded, {flow})).epsilon(1e-3));
 }
 
+TEST_CASE("collectives inside layers that leave a node share links, and alone take what the analytic model says") {
+  const std::string wide = "strategy.tensor_parallel=16";
+  const double alone = iteration(many_nodes, {wide});
+  CHECK(iteration(many_nodes, {flow, wide}) == Approx(alone).epsilon(0.01));  // messages of the stages cross them
+  const std::string narrow = "cluster.topology={network: {family: fat_tree, nodes_per_leaf: 1, oversubscription: [2]}}";
+  const Result slow = result_of(many_nodes, {flow, wide, narrow});
+  CHECK(slow.iteration.value() > 1.2 * alone);
+  CHECK(slow.breakdown.total().value() == Approx(slow.iteration.value()).epsilon(1e-9));
+  CHECK(slow.breakdown.exposed_tp > result_of(many_nodes, {flow, wide}).breakdown.exposed_tp * 1.5);
+}
+
+TEST_CASE("expert all-to-alls between nodes meet the messages and the data-parallel traffic of all stages") {
+  const std::string experts = "published/mixtral-8x22b.yaml";
+  const Result shared = result_of(experts, {flow});
+  const Result fixed = result_of(experts, {});
+  CHECK(shared.breakdown.exposed_ep > fixed.breakdown.exposed_ep);
+  CHECK(shared.iteration.value() == Approx(fixed.iteration.value()).epsilon(0.05));
+  CHECK(result_of(experts, {flow}, ReplayKind::full).iteration == shared.iteration);
+  const Result slow = result_of(experts, {flow, "faults=[{rank: 9, link_factor: 3}]"}, ReplayKind::full);
+  CHECK(slow.iteration > shared.iteration);
+  REQUIRE(slow.ranks->pace);
+  CHECK(slow.ranks->pace->place.rank == 9);
+}
+
+TEST_CASE("the latency of a long link delays every message and every step of a ring over it") {
+  const auto with_latency = [](const char* us) {
+    return iteration(sharded, {flow, std::string("cluster.topology={network: {sites: 2, site_gb_s: 1000, "
+                                                 "site_latency_us: ") +
+                                         us + "}}"});
+  };
+  // A gather or scatter of n ranks takes n - 1 steps, and two of its n edges are long.
+  const Scenario scenario = load_scenario(
+      scenarios + sharded, {flow}, [](const Value& config) { return build_transformer(transformer_from_hf(config)); });
+  const double n = static_cast<double>(scenario.gpus);
+  double calls = 0;
+  const auto replayed = std::get<Replayed>(replay_iteration(scenario));
+  for (const Task& task : replayed.lowering.graph.programs.front().tasks)
+    if (const auto* chain = std::get_if<CollectiveChain>(&replayed.lowering.works[static_cast<std::size_t>(task.work)]))
+      for (const CollectiveWork& call : chain->calls) calls += call.count;
+  const double most = calls * (n - 1) * 2 / n * 10e-3;
+  const double delay = with_latency("10000") - with_latency("0");
+  CHECK(delay > 0);
+  CHECK(delay < most * 1.01);  // what compute hides is not seen
+}
+
 TEST_CASE("a placement that does not fit is refused where it stands") {
   CHECK_THROWS_AS(iteration(many_nodes, {flow, "cluster.placement_list=[0, 1]"}), InputError);
   CHECK_THROWS_AS(iteration(many_nodes, {flow, "cluster.topology={network: {family: none}}"}), InputError);

@@ -81,6 +81,15 @@ TEST_CASE("A profile based on another inherits, overrides and owns up to it") {
   CHECK(profile.device.gemm[0].provenance.source.find("carried over from dgx-h100") != std::string::npos);
 }
 
+TEST_CASE("A profile in a folder of its own is based on one that ships") {
+  const auto folder = std::filesystem::temp_directory_path() / "echelon_profile_alone";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "mine.yaml") << "echelon: 1\nbased_on: dgx-h100\ntitle: mine\n";
+  const Profile mine = load_profile(folder / "mine.yaml");
+  CHECK(mine.title == "mine");
+  CHECK(mine.network.ring_bus == load_profile(shipped / "dgx-h100.yaml").network.ring_bus);
+}
+
 TEST_CASE("A host is read and written, and another machine's is not taken from its base") {
   const Host host = load_profile(shipped / "dgx-h100.yaml").host;
   CHECK(host.link == gigabytes_per_second(51));
@@ -103,7 +112,7 @@ TEST_CASE("Faults of a profile are told with their place") {
   CHECK(message_of(beside_h100("b.yaml", head + "device:\n  behaviour: {overlap_slowdown_ratio: 0.5, source: s}\n"))
             .find(":5:") != std::string::npos);
   CHECK(message_of(beside_h100("c.yaml", "echelon: 1\nbased_on: c\n")).find(":2:11: ") != std::string::npos);
-  CHECK(message_of(beside_h100("d.yaml", "echelon: 1\nbased_on: nothing\n")).find("no profile 'nothing'") !=
+  CHECK(message_of(beside_h100("d.yaml", "echelon: 1\nbased_on: nothing\n")).find("no hardware profile 'nothing'") !=
         std::string::npos);
   CHECK(message_of(beside_h100("e.yaml", "echelon: 1\ntitle: t\n")).find("missing 'device.name'") != std::string::npos);
   CHECK(

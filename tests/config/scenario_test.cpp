@@ -1,5 +1,8 @@
 #include "sim/config/scenario.h"
 
+#include <filesystem>
+#include <fstream>
+
 #include "sim/config/data_dir.h"
 #include "tests/catch.h"
 #include "tests/config/config_test.h"
@@ -132,6 +135,14 @@ TEST_CASE("the network model, the placement and another topology are the cluster
   const Scenario listed = scenario_of(with("nodes: 2", "nodes: 2, placement_list: [3, 1]"));
   CHECK(listed.placement.kind == PlacementKind::listed);
   CHECK(listed.placement.list == std::vector<std::int32_t>{3, 1});
+  const auto file = std::filesystem::temp_directory_path() / "echelon_ranks.yaml";
+  std::ofstream(file) << "# by rank\n[3, 1]\n";
+  const std::string key = "placement_file: " + file.string();
+  CHECK(scenario_of(with("nodes: 2", "nodes: 2, " + key)).placement.list == listed.placement.list);
+  CHECK(error_with("nodes: 2", "nodes: 2, placement_list: [3, 1], " + key).find("beside placement_list") !=
+        std::string::npos);
+  std::ofstream(file) << "[3, one]\n";
+  CHECK(error_with("nodes: 2", "nodes: 2, " + key).find("echelon_ranks.yaml:1:5: ") != std::string::npos);
   CHECK(scenario_of(whole_scenario).network == NetworkModel::analytic);
   CHECK(error_with("nodes: 2", "nodes: 2, placement: packd").find("doc:5:") == 0);
 }

@@ -192,6 +192,25 @@ TEST_CASE("PAT gathers in a logarithm of steps, from NCCL 2.23 on where a node h
   CHECK(gather({64, 8}, 4e6).algorithm != CollectiveAlgorithm::pat);
 }
 
+TEST_CASE("RCCL sums between all pairs of a node of xGMI, up to 20 MiB") {
+  Network network = eight_by_eight();
+  network.fabric = Fabric::xgmi_mesh;
+  network.mid_size_loss = 0;
+  const auto all_reduce = [&](double bytes, std::int64_t ranks = 8) {
+    return collective_time(network,
+                           {CollectiveKind::all_reduce, {ranks, std::min<std::int64_t>(ranks, 8)}, Bytes(bytes)});
+  };
+  // LL: 12 us and two steps of 0.8; a ring of four takes six.
+  CHECK(all_reduce(8).time.value() == Approx(13.6e-6).epsilon(1e-4));
+  CHECK(all_reduce(8).algorithm == CollectiveAlgorithm::direct);
+  CHECK(all_reduce(8, 4).time.value() == Approx(16.8e-6).epsilon(1e-4));
+  CHECK(all_reduce(8, 16).algorithm != CollectiveAlgorithm::direct);
+  // Simple: 17 us and two steps of 2.1, and 7/4 of the vector at the bus bandwidth.
+  CHECK(all_reduce(16e6).time.value() == Approx(21.2e-6 + 16e6 * 1.75 / 235e9).epsilon(1e-9));
+  CHECK(all_reduce(20971521).algorithm == CollectiveAlgorithm::ring);
+  CHECK(all_reduce(20971521).time >= all_reduce(20971520).time);
+}
+
 TEST_CASE("switches that reduce spare adapters half of an all-reduce") {
   Network network = eight_by_eight();
   network.mid_size_loss = 0;

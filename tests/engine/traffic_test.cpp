@@ -81,6 +81,41 @@ TEST_CASE("a task's steps follow each other, and what comes after the last") {
   CHECK(timeline.tasks[0][0].end == milliseconds(5.25));
 }
 
+TEST_CASE("a compute task's layers send in turns between its compute") {
+  // Half a millisecond of compute, then 1 MB beside a quarter of one, twice: 2 (0.25 + 1) ms with a link of its own.
+  LinkTraffic traffic = reductions(0, 1);
+  for (auto& pattern : traffic.patterns) pattern.steps[0][0].bytes = Bytes(1e6);
+  traffic.pattern_of = {{-1, -1}, {-1, -1}};
+  traffic.layers = {{0, {{0.25, 0.25, 0}, {0.25, 0.25, 0}}}, {1, {{0.25, 0.25, 0}, {0.25, 0.25, 0}}}};
+  traffic.layers_of = {{-1, 0}, {-1, 1}};
+  const TaskTime apart = replayed(&traffic).tasks[0][1];
+  CHECK(apart.end == milliseconds(2.5));
+  CHECK(apart.sending == milliseconds(1.5));
+  // On one link each has half of it.
+  traffic.patterns[1] = traffic.patterns[0];
+  CHECK(replayed(&traffic).tasks[0][1].end == milliseconds(4.5));
+  // Compute that outlasts its flows hides them.
+  traffic.layers[0].turns = {{0, 1, 0}};
+  traffic.layers[1].turns = {{1, 0, 0}};
+  CHECK(replayed(&traffic).tasks[0][1].end == milliseconds(1));
+  CHECK(replayed(&traffic).tasks[0][1].sending == Time());
+  CHECK(replayed(&traffic).tasks[1][1].end == milliseconds(2));
+}
+
+TEST_CASE("a task whose layers send ends no earlier than its host has launched it, and is slowed by what runs beside") {
+  LinkTraffic traffic = reductions(0, 1);
+  traffic.patterns.push_back({{{megabytes(1, 0)}}, Time(), {}});
+  traffic.layers = {{2, {{0.5, 0.5, 0}}}};
+  traffic.layers_of = {{-1, 0}, {-1, -1}};
+  // 2 MB of the reduction and, after half of the compute at half speed, 1 MB of the layers share link 0 from 1 ms on:
+  // 1 MB each is through at 3 ms.
+  CHECK(replayed(&traffic, 2).tasks[0][1].end == milliseconds(3));
+  std::vector<WorkTime> slow_host = times;
+  slow_host[0].host = milliseconds(7);
+  const auto timeline = std::get<Timeline>(replay(two_ranks(), slow_host, {1, &traffic}));
+  CHECK(timeline.tasks[0][1].end == milliseconds(7));
+}
+
 TEST_CASE("numbers of flows that have ended serve again, and no end is told twice") {
   LinkTraffic traffic = reductions(0, 0);
   TrafficRun run(traffic);

@@ -26,8 +26,22 @@ RankLayout layout_of(const Mesh& mesh) {
 
 enum class Links { own, of_rank };
 
+// What the layers of a task send: two turns, in each a flow of every rank on the link of its messages.
+LayerFlows layers_of(const WorkTime& time, const RankLayout& layout, LinkTraffic& traffic) {
+  TrafficPattern pattern{{{}}, Time(), {{}}};
+  const Bytes bytes(0.3 * static_cast<double>(time.device.picoseconds()));
+  for (std::int32_t rank = 0; rank < static_cast<std::int32_t>(layout.stage_ranks()); ++rank) {
+    const auto first = group_of(layout, TaskScope::lockstep, static_cast<std::size_t>(rank)).first;
+    pattern.steps[0].push_back({Time(), bytes, {{rank, 1}}, Time(), ByteRate(0)});
+    pattern.owners[0].push_back({static_cast<std::int32_t>(first), -1, -1});
+  }
+  traffic.patterns.push_back(std::move(pattern));
+  return {static_cast<std::int32_t>(traffic.patterns.size()) - 1, {{0.25, 0.375, 0}, {0.375, 0, 0}}};
+}
+
 // Messages and data-parallel collectives as one flow a group, which alone takes what the work does. own: each on a link
-// of its own; of_rank: all messages of a rank share one, and all collectives of a data group another.
+// of its own; of_rank: all messages of a rank share one with what its layers send, and all collectives of a data group
+// another.
 LinkTraffic traffic_of(const TaskGraph& graph, const std::vector<WorkTime>& times, const RankLayout& layout,
                        Links links) {
   LinkTraffic traffic;
@@ -36,8 +50,12 @@ LinkTraffic traffic_of(const TaskGraph& graph, const std::vector<WorkTime>& time
     traffic.capacities.assign(2 * static_cast<std::size_t>(width), ByteRate(bytes_a_picosecond));
   for (const Program& program : graph.programs) {
     traffic.pattern_of.emplace_back();
+    traffic.layers_of.emplace_back();
     for (const Task& task : program.tasks) {
       const TaskScope scope = scope_of(task.kind);
+      const bool layers = links == Links::of_rank && scope == TaskScope::lockstep;
+      traffic.layers_of.back().push_back(layers ? static_cast<std::int32_t>(traffic.layers.size()) : -1);
+      if (layers) traffic.layers.push_back(layers_of(times[static_cast<std::size_t>(task.work)], layout, traffic));
       // Traffic on the compute stream is not slowed beside other traffic, as fixed times there are; nor is what stages
       // lend each other or exchange for a divided vocabulary.
       const bool compared =
