@@ -2,15 +2,12 @@
 #include "sim/app/bound.h"
 #include "sim/app/simulate.h"
 #include "sim/cost/collective.h"
+#include "tests/app/scenario_text.h"
 #include "tests/catch.h"
 
 using namespace echelon;
 
 namespace {
-
-Model no_huggingface(const Value& value) {
-  value.fail("a HuggingFace model", "expected a shape in place");
-}
 
 // GPT of 8 layers: groups of 16 GPUs, dp 4 and tp 4, on nodes of 8.
 Scenario scenario(std::int64_t groups, const std::vector<std::string>& more = {}) {
@@ -29,8 +26,7 @@ Scenario scenario(std::int64_t groups, const std::vector<std::string>& more = {}
       ", tensor_parallel: 4, micro_batch: 1,"
       " overlap_gradient_reduce: true, local_groups: " +
       number(groups) + ", synchronize_every: " + (groups > 1 ? "10" : "1") + "}\n";
-  return scenario_from_yaml(with_overrides(parse_text(text, "doc"), more),
-                            std::string(ECHELON_SOURCE_DIR) + "/tests/app/scenario.yaml", no_huggingface);
+  return testing::scenario_from_text(text, more);
 }
 
 Result result_of(const Scenario& of) {
