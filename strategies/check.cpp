@@ -276,8 +276,7 @@ Refusal check_slices(const Workload& workload, const Strategy& strategy) {
   const std::int64_t slices = strategy.sequence_slices;
   const auto& lengths = strategy.slice_lengths;
   if (slices == 1 && lengths.empty()) return std::nullopt;
-  if (slices > 1 && !strategy.given_schedule && strategy.schedule != ScheduleKind::seq1f1b &&
-      strategy.schedule != ScheduleKind::terapipe)
+  if (slices > 1 && !strategy.given_schedule && schedule_row(strategy.schedule).reads != ScheduleInput::slices)
     return refuse("schedule {} does not order {} slices of a sequence; sequence_slices 1 would do",
                   name_of(strategy.schedule), slices);
   if (!lengths.empty()) {

@@ -144,6 +144,15 @@ Schedule searched(const ScheduleShape& shape, const ScheduleCosts& costs);
 // Why a shape cannot be, with what would do; nothing where it can.
 using ShapeRefusal = std::optional<std::string>;
 
+// What a schedule makes its order of, beside ranks, micro-batches and chunks.
+enum class ScheduleInput {
+  shape,   // nothing
+  slices,  // of each sequence
+  groups,  // of micro-batches that walk through the chunks together
+  times,   // of the stages' passes and of messages
+  limit    // these, and how many activations a rank may keep
+};
+
 // What a schedule needs of its shape, and how to make it.
 struct ScheduleRow {
   ScheduleKind kind;
@@ -154,6 +163,7 @@ struct ScheduleRow {
   // The nearest shape with the same ranks and chunks that the schedule can have: other micro-batches, or itself.
   std::int64_t (*fitting_micro_batches)(const ScheduleShape&);
   std::string_view source;
+  ScheduleInput reads = ScheduleInput::shape;
 };
 const ScheduleRow& schedule_row(ScheduleKind kind);
 

@@ -54,7 +54,7 @@ Strategy CaseSource::strategy(const Model& model) {
   const ScheduleRow& row = schedule_row(strategy.schedule);
   strategy.virtual_stages = row.least_chunks;
   if (row.most_chunks != 1 || chance(5)) strategy.virtual_stages = one_of<std::int64_t>({1, 2, 3, 4});
-  const bool slices = strategy.schedule == ScheduleKind::seq1f1b || strategy.schedule == ScheduleKind::terapipe;
+  const bool slices = schedule_row(strategy.schedule).reads == ScheduleInput::slices;
   if (slices || chance(5)) strategy.sequence_slices = one_of<std::int64_t>({1, 2, 3, 4});
   if (chance(15)) strategy.first_stage_layers = one_of<std::int64_t>({1, 2, 3});
   if (chance(15)) strategy.last_stage_layers = one_of<std::int64_t>({1, 2, 3});

@@ -66,7 +66,7 @@ void for_random_schedules(std::uint64_t seed, const Check& check) {
   for (int round = 0; round < 40; ++round)
     for (const auto& kind : enum_names<ScheduleKind>) {
       ScheduleShape shape = fitting(kind.value, shape_of(1 + below(8), 1 + below(24), 1 + below(4)));
-      if (kind.value == ScheduleKind::seq1f1b || kind.value == ScheduleKind::terapipe) shape.slices = 1 + below(4);
+      if (schedule_row(kind.value).reads == ScheduleInput::slices) shape.slices = 1 + below(4);
       CAPTURE(kind.name, shape.ranks, shape.micro_batches, shape.chunks, shape.slices);
       check(kind.value, shape);
     }
