@@ -300,6 +300,12 @@ Refusal check_schedule(const Workload& workload, const Strategy& strategy) {
     return refuse("{} schedules {} micro-batches, not {}; global_batch {} would do", strategy.schedule_file, scheduled,
                   shape.micro_batches, scheduled * all_replicas);
   }
+  const double kept = strategy.schedule_activations;
+  if (schedule_row(strategy.schedule).reads == ScheduleInput::limit && kept > 0 && kept < 1)
+    return refuse(
+        "schedule_activations {} is less than the micro-batch that a rank works on; schedule_activations 1 "
+        "would do",
+        kept);
   const std::int64_t fitting = fitting_micro_batches(strategy.schedule, shape);
   if (fitting == shape.micro_batches) return std::nullopt;
   return refuse("schedule {} on pipeline_parallel {} cannot have {} micro-batches, but {}; global_batch {} would do",

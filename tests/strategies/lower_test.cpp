@@ -279,6 +279,15 @@ TEST_CASE("model FLOPs over printed times give Korthikanti's printed utilisation
   CHECK(utilisation(128, 25600, 160, 512, 71.49) == Approx(0.563).margin(0.001));
 }
 
+TEST_CASE("a searched schedule may keep a micro-batch at least") {
+  Strategy strategy;
+  strategy.mesh.pipeline = 4;
+  strategy.schedule = ScheduleKind::searched;
+  strategy.schedule_activations = 0.5;
+  CHECK(refusal(strategy, 4) ==
+        "schedule_activations 0.5 is less than the micro-batch that a rank works on; schedule_activations 1 would do");
+}
+
 TEST_CASE("slices of a sequence divide its work, its messages and its activations") {
   const auto lowered = [](std::int64_t slices) {
     Strategy strategy;
