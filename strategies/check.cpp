@@ -343,7 +343,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   if (auto refusal = check_offloaded_layers(model, strategy)) return refusal;
   if (auto refusal = check_context(model, strategy)) return refusal;
   if (auto refusal = check_mesh(strategy, placement)) return refusal;
-  if (auto refusal = check_local_steps(strategy)) return refusal;
+  if (auto refusal = check_local_steps(model, strategy)) return refusal;
   if (auto refusal = check_experts(model, strategy)) return refusal;
   if (auto refusal = check_sharding(strategy, placement)) return refusal;
   if (auto refusal = check_vocabulary(model, strategy, placement)) return refusal;

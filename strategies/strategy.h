@@ -15,6 +15,7 @@
 #include "sim/model/cuda_graphs.h"
 #include "sim/model/kernel_style.h"
 #include "sim/model/workload.h"
+#include "strategies/local_steps.h"
 #include "strategies/stage_cost.h"
 #include "strategies/tensor_mode.h"
 
@@ -232,26 +233,6 @@ struct Offload {
   bool any() const {
     return optimizer != OffloadTarget::none || parameters != OffloadTarget::none || activation_layers > 0;
   }
-};
-
-// What makes one model of what Mesh::local_groups have learnt apart.
-enum class OuterOptimizer {
-  average,  // their parameters' mean (local SGD, arXiv:1805.09767)
-  nesterov  // a step along their mean difference from the parameters of the last synchronisation, with Nesterov
-            // momentum (DiLoCo, arXiv:2311.08105, algorithm 1)
-};
-
-template <>
-inline constexpr auto enum_names<OuterOptimizer> = std::to_array<EnumName<OuterOptimizer>>({
-    {OuterOptimizer::average, "average"},
-    {OuterOptimizer::nesterov, "nesterov"},
-});
-
-// Infrequent synchronisation of Mesh::local_groups.
-struct LocalSteps {
-  std::int64_t every = 1;  // optimizer steps from one synchronisation to the next (H)
-  OuterOptimizer optimizer = OuterOptimizer::nesterov;
-  bool between = false;  // whoever simulates: this iteration is one of the H - 1 that do not synchronise
 };
 
 struct Strategy {

@@ -129,7 +129,7 @@ std::variant<Result, Infeasible> bound(const Scenario& scenario) {
   const std::int64_t few = std::min(all, replayed_micro_batches(scenario.strategy));
   Scenario reduced = scenario;
   reduced.whole_batch = scenario.workload.global_batch;
-  reduced.strategy.local_steps.between = true;
+  reduced.strategy.local_steps.part = RoundPart::nothing;
   reduced.workload.global_batch = few * scenario.strategy.mesh.data * scenario.strategy.micro_batch;
   const auto outcome = replay_iteration(reduced, SteadyState::whole);
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;

@@ -327,8 +327,6 @@ std::variant<std::vector<Seconds>, Infeasible> part_times(const Scenario& scenar
   return times;
 }
 
-// Whether every micro-batch must be replayed: ranks on their own, shared links and copies beside compute are not known
-// to repeat themselves.
 bool replays_all(const Scenario& scenario, const ReplayChoice& choice) {
   return choice.kind == ReplayKind::full || scenario.network == NetworkModel::flow || scenario.strategy.offload.any() ||
          choice.steady_state == SteadyState::whole;

@@ -103,6 +103,19 @@ StrategyKeys state_keys() {
           "outer_optimizer", [](Strategy& s) -> OuterOptimizer& { return s.local_steps.optimizer; },
           "local_groups: what a synchronisation does: average the parameters (local SGD), or a nesterov step along "
           "their mean difference from the last (DiLoCo)"),
+      integer_key<Strategy>(
+          "synchronize_fragments", 1, most_placed_layers,
+          [](Strategy& s) -> std::int64_t& { return s.local_steps.fragments; },
+          "local_groups: parts of the model that meet at different steps of a round (Streaming DiLoCo)"),
+      enum_key<FragmentPattern, Strategy>(
+          "fragment_pattern", [](Strategy& s) -> FragmentPattern& { return s.local_steps.pattern; },
+          "synchronize_fragments: every so many layers make a fragment (strided), or a run of neighbours (sequential)"),
+      integer_key<Strategy>(
+          "synchronize_delay", 0, 1'000'000'000, [](Strategy& s) -> std::int64_t& { return s.local_steps.delay; },
+          "local_groups: steps from sending to using what came back, while training goes on; 0 = it waits"),
+      enum_key<OuterFormat, Strategy>(
+          "outer_gradients", [](Strategy& s) -> OuterFormat& { return s.local_steps.format; },
+          "local_groups: format in which groups send; as_gradients: as gradients are reduced"),
       boolean_key<Strategy>("reshard_after_forward", &Strategy::reshard_after_forward,
                             "zero3, hybrid: free gathered parameters after the forward pass"),
       {{"recompute", any_of({enum_type<Recompute>(), choice_type({"auto"}), object_type_of(recompute_keys())}),

@@ -34,6 +34,8 @@ std::int64_t& number_named(const std::string& name, Case& one) {
       {"tensor_depth", &strategy.tensor_depth},
       {"local_groups", &strategy.mesh.local_groups},
       {"synchronize_every", &strategy.local_steps.every},
+      {"synchronize_fragments", &strategy.local_steps.fragments},
+      {"synchronize_delay", &strategy.local_steps.delay},
       {"global_batch", &one.workload.global_batch},
       {"sequence_length", &one.workload.sequence_length},
   };
