@@ -219,6 +219,7 @@ ScheduleShape shape_of(const Strategy& strategy) {
   ScheduleShape shape;
   shape.ranks = strategy.mesh.pipeline;
   shape.chunks = strategy.virtual_stages;
+  shape.group = strategy.schedule_group;
   return shape;
 }
 
@@ -236,6 +237,7 @@ Refusal check_stages(const Model& model, const Strategy& strategy) {
   } else {
     if (auto reason = chunk_refusal(strategy.schedule, strategy.virtual_stages)) return Infeasible{*reason};
     if (auto reason = rank_refusal(strategy.schedule, shape_of(strategy))) return Infeasible{*reason};
+    if (auto reason = group_refusal(strategy.schedule, shape_of(strategy))) return Infeasible{*reason};
   }
   if (auto reason = stage_refusal(static_cast<std::int64_t>(model.layers.size()), strategy)) return Infeasible{*reason};
   return std::nullopt;

@@ -245,6 +245,9 @@ struct Strategy {
   std::string schedule_file;                       // a schedule of the user's own, in PyTorch's CSV grammar, instead
   std::shared_ptr<const Schedule> given_schedule;  // what stands there; whoever simulates reads it
   std::int64_t virtual_stages = 1;                 // chunks a rank (interleaved)
+  // interleaved, interleaved_zb: micro-batches that walk through the chunks together (Megatron-Core's
+  // microbatch_group_size_per_vp_stage); 0 = as many as there are ranks.
+  std::int64_t schedule_group = 0;
   // What zb_1p, zb_2p and searched plan by: whoever simulates gives predicted times, or none where they are not known;
   // then, and where it is absent, they plan by FLOPs.
   std::optional<PlannedTimes> planned_times;

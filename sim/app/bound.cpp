@@ -119,7 +119,8 @@ Seconds rank_bound(const Replayed& replayed, const Tails& tails, std::size_t ran
 bool has_bound(const Strategy& strategy) {
   const bool alike = strategy.schedule == ScheduleKind::gpipe || strategy.schedule == ScheduleKind::one_f_one_b ||
                      strategy.schedule == ScheduleKind::interleaved || strategy.schedule == ScheduleKind::looped_bfs;
-  return alike && strategy.vocabulary_parallel == VocabularyParallel::none && !leaves_open(strategy);
+  return alike && strategy.schedule_group == 0 && strategy.vocabulary_parallel == VocabularyParallel::none &&
+         !leaves_open(strategy);
 }
 
 std::variant<Result, Infeasible> bound(const Scenario& scenario) {

@@ -207,7 +207,7 @@ std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const 
 
 // Schedules of one forward and one backward pass in turn, whose steady state repetition.h describes.
 bool alternates(const Strategy& strategy) {
-  if (strategy.given_schedule || !strategy.rank_layers.empty()) return false;
+  if (strategy.given_schedule || !strategy.rank_layers.empty() || strategy.schedule_group > 0) return false;
   if (strategy.vocabulary_parallel != VocabularyParallel::none) return false;
   return strategy.schedule == ScheduleKind::one_f_one_b || strategy.schedule == ScheduleKind::interleaved;
 }

@@ -91,7 +91,7 @@ std::string with_options(std::string text) {
     std::string_view option;
   };
   for (const Word& word : {Word{"virtual_stages", "--chunks"}, Word{"pipeline_parallel", "--stages"},
-                           Word{"vocabulary_parallel", "--vocabulary"}})
+                           Word{"vocabulary_parallel", "--vocabulary"}, Word{"schedule_group", "--group"}})
     for (std::size_t at = text.find(word.key); at != std::string::npos; at = text.find(word.key, at + 1))
       text.replace(at, word.key.size(), word.option);
   return text;
@@ -145,6 +145,7 @@ Timed timed_name(const ScheduleOptions& options) {
   refuse_idle(options, kind);
   refuse(chunk_refusal(kind, shape.chunks));
   refuse(rank_refusal(kind, shape));
+  refuse(group_refusal(kind, shape));
   if (const std::int64_t fitting = fitting_micro_batches(kind, shape); fitting != shape.micro_batches)
     throw InputError(
         {"schedule"},

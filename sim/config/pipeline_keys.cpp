@@ -117,6 +117,9 @@ StrategyKeys pipeline_keys() {
       integer_key<Strategy>("virtual_stages", 1, most_placed_layers, &Strategy::virtual_stages,
                             "chunks of layers on each pipeline rank, or copies of the model on it (dualpipe, chimera); "
                             "where left out, the fewest that the schedule takes"),
+      integer_key<Strategy>("schedule_group", 0, most_degree, &Strategy::schedule_group,
+                            "interleaved, interleaved_zb: micro-batches that walk through the chunks together; 0 = as "
+                            "many as pipeline ranks"),
       number_key<Strategy>("schedule_activations", 0, 1e6, &Strategy::schedule_activations,
                            "searched: micro-batches whose activations a rank may keep; 0 = as 1F1B, one for each rank"),
       {{"sequence_slices", any_of({integer_type(1, most_degree), object_type_of(slice_keys())}),

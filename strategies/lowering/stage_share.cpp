@@ -93,6 +93,7 @@ Schedule StageShare::scheduled(const Lowering& described) const {
   shape.micro_batches = described.micro_batches;
   shape.chunks = strategy.virtual_stages;
   shape.slices = strategy.sequence_slices;
+  shape.group = strategy.schedule_group;
   ScheduleCosts costs;
   costs.stages = stage_costs(described);
   if (strategy.planned_times) costs.communication = strategy.planned_times->message;

@@ -17,9 +17,12 @@ std::int64_t any_number(const ScheduleShape& shape) {
   return shape.micro_batches;
 }
 
+// Whole groups, and perhaps one that is smaller but not than the ranks (Megatron-LM's schedules.py).
 std::int64_t whole_groups(const ScheduleShape& shape) {
-  return shape.chunks == 1 ? shape.micro_batches
-                           : multiple_below(shape.micro_batches, shape.group > 0 ? shape.group : shape.ranks);
+  const std::int64_t group = shape.group > 0 ? shape.group : shape.ranks;
+  if (shape.chunks == 1 || (shape.micro_batches > group && shape.micro_batches % group >= shape.ranks))
+    return shape.micro_batches;
+  return multiple_below(shape.micro_batches, group);
 }
 
 // An even number, and enough to fill the pipeline from both ends.
@@ -109,6 +112,17 @@ ShapeRefusal rank_refusal(ScheduleKind kind, const ScheduleShape& shape) {
       "schedule {} with {} pairs of pipelines needs them to divide half of the {} ranks; virtual_stages {} "
       "would do",
       name_of(kind), pairs, shape.ranks, 2 * would_do);
+}
+
+ShapeRefusal group_refusal(ScheduleKind kind, const ScheduleShape& shape) {
+  if (shape.group == 0) return std::nullopt;
+  if (schedule_row(kind).reads != ScheduleInput::groups)
+    return fmt::format("schedule {} walks in no groups of {}; schedule_group 0 would do", name_of(kind), shape.group);
+  if (shape.group >= shape.ranks) return std::nullopt;
+  return fmt::format(
+      "schedule {} walks in groups of {}, fewer than the {} ranks, which would wait for each other; "
+      "schedule_group {} would do",
+      name_of(kind), shape.group, shape.ranks, shape.ranks);
 }
 
 std::int64_t fitting_micro_batches(ScheduleKind kind, const ScheduleShape& shape) {

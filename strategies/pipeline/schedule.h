@@ -174,12 +174,14 @@ StageLayout layout_of(const Strategy& strategy);
 ShapeRefusal chunk_refusal(ScheduleKind kind, std::int64_t chunks);
 // Why it cannot have these ranks (DualPipe's must be even), with what would do.
 ShapeRefusal rank_refusal(ScheduleKind kind, const ScheduleShape& shape);
+// Why it cannot have these groups of micro-batches, with what would do.
+ShapeRefusal group_refusal(ScheduleKind kind, const ScheduleShape& shape);
 
 // The number of micro-batches that the schedule can have on these ranks and chunks: the shape's where they fit, else
 // the next fewer, or the fewest.
 std::int64_t fitting_micro_batches(ScheduleKind kind, const ScheduleShape& shape);
 
-// The schedule of a shape that none of the three above refuses.
+// The schedule of a shape that none of the four above refuses.
 Schedule build_schedule(ScheduleKind kind, const ScheduleShape& shape, const ScheduleCosts& costs = {});
 
 }  // namespace echelon

@@ -237,6 +237,8 @@ TEST_CASE("a schedule that there is not, or not so") {
   // Nothing is left unread.
   refuse({"schedule", "zb_v", "--slices", "2"}, {"zb_v does not read --slices; it is for seq1f1b, terapipe"});
   refuse({"schedule", "1f1b", "--group", "2"}, {"1f1b does not read --group; it is for interleaved, interleaved_zb"});
+  refuse({"schedule", "interleaved", "--chunks", "2", "--group", "2"},
+         {"fewer than the 4 ranks", "--group 4 would do"});
   refuse({"schedule", "zb_1p", "--memory-limit", "2"}, {"zb_1p does not read --memory-limit; it is for searched"});
   refuse({"schedule", "searched", "--memory-limit", "0.5"}, {"Value 0.5 not in range 1 to 1e+06"});
   refuse({"schedule", "--stages", "8"}, {"--stages requires name"});

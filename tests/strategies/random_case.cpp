@@ -109,6 +109,8 @@ Strategy CaseSource::strategy(const Model& model) {
     strategy.local_steps.delay = one_of<std::int64_t>({0, 0, 1, 9});
     if (chance(50)) strategy.local_steps.optimizer = OuterOptimizer::average;
   }
+  if (schedule_row(strategy.schedule).reads == ScheduleInput::groups && chance(40))
+    strategy.schedule_group = one_of<std::int64_t>({1, 2, 4, 5});
   strategy.accumulates_unsharded = chance(15);
   return strategy;
 }

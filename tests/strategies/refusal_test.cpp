@@ -28,6 +28,7 @@ std::int64_t& number_named(const std::string& name, Case& one) {
       {"offload.activation_layers", &strategy.offload.activation_layers},
       {"virtual_stages", &strategy.virtual_stages},
       {"sequence_slices", &strategy.sequence_slices},
+      {"schedule_group", &strategy.schedule_group},
       {"first_stage_layers", &strategy.first_stage_layers},
       {"last_stage_layers", &strategy.last_stage_layers},
       {"shard_ranks", &strategy.shard_ranks},
