@@ -71,11 +71,12 @@ std::vector<Bytes> sent_by_group(const Scenario& scenario, const Lowering& lower
   const LocalSteps& steps = scenario.strategy.local_steps;
   const Bytes element = exchanged_size(steps.format, element_size(scenario.workload.precision.gradient_reduce));
   const auto groups = static_cast<double>(mesh.local_groups);
-  const auto ranks = static_cast<double>(mesh.data / mesh.local_groups * mesh.tensor * mesh.context);
+  const double share = 2 * (groups - 1) / groups;
+  const std::int64_t ranks = mesh.data / mesh.local_groups * mesh.tensor * mesh.context;
   std::vector<Bytes> sent(static_cast<std::size_t>(steps.fragments));
   for (const std::vector<double>& fragments : lowering.outer_elements)
     for (std::size_t i = 0; i < sent.size(); ++i)
-      sent[i] += element * (fragments[i] * ranks * 2 * (groups - 1) / groups);
+      sent[i] += element * (fragments[i] * static_cast<double>(ranks) * share);
   return sent;
 }
 
