@@ -82,15 +82,16 @@ RoundTime time_round(Seconds iteration, std::int64_t every, std::int64_t delay,
   // Links that are a little too slow fall behind for many rounds before training waits for them.
   constexpr std::int64_t enough = 2'000'000;  // events
   const std::int64_t most = std::max<std::int64_t>(2, enough / (2 * std::ssize(fragments)));
+  const std::int64_t half = most / 2;
   Rounds rounds(iteration, every, delay, fragments);
   Seconds whole;
   Seconds late;  // the second half, where rounds never repeat themselves
   for (std::int64_t round = 0; round < most; ++round) {
     whole = rounds.next();
     if (rounds.repeats) return {whole, std::max(Seconds(0), whole - busy)};
-    if (round >= most / 2) late += whole;
+    if (round >= half) late += whole;
   }
-  whole = late / static_cast<double>(most - most / 2);
+  whole = late / static_cast<double>(most - half);
   return {whole, std::max(Seconds(0), whole - busy)};
 }
 
