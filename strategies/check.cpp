@@ -219,6 +219,7 @@ ScheduleShape shape_of(const Strategy& strategy) {
   ScheduleShape shape;
   shape.ranks = strategy.mesh.pipeline;
   shape.chunks = strategy.virtual_stages;
+  shape.group = strategy.schedule_group;
   return shape;
 }
 
@@ -236,6 +237,7 @@ Refusal check_stages(const Model& model, const Strategy& strategy) {
   } else {
     if (auto reason = chunk_refusal(strategy.schedule, strategy.virtual_stages)) return Infeasible{*reason};
     if (auto reason = rank_refusal(strategy.schedule, shape_of(strategy))) return Infeasible{*reason};
+    if (auto reason = group_refusal(strategy.schedule, shape_of(strategy))) return Infeasible{*reason};
   }
   if (auto reason = stage_refusal(static_cast<std::int64_t>(model.layers.size()), strategy)) return Infeasible{*reason};
   return std::nullopt;
@@ -276,8 +278,7 @@ Refusal check_slices(const Workload& workload, const Strategy& strategy) {
   const std::int64_t slices = strategy.sequence_slices;
   const auto& lengths = strategy.slice_lengths;
   if (slices == 1 && lengths.empty()) return std::nullopt;
-  if (slices > 1 && !strategy.given_schedule && strategy.schedule != ScheduleKind::seq1f1b &&
-      strategy.schedule != ScheduleKind::terapipe)
+  if (slices > 1 && !strategy.given_schedule && schedule_row(strategy.schedule).reads != ScheduleInput::slices)
     return refuse("schedule {} does not order {} slices of a sequence; sequence_slices 1 would do",
                   name_of(strategy.schedule), slices);
   if (!lengths.empty()) {
@@ -301,6 +302,12 @@ Refusal check_schedule(const Workload& workload, const Strategy& strategy) {
     return refuse("{} schedules {} micro-batches, not {}; global_batch {} would do", strategy.schedule_file, scheduled,
                   shape.micro_batches, scheduled * all_replicas);
   }
+  const double kept = strategy.schedule_activations;
+  if (schedule_row(strategy.schedule).reads == ScheduleInput::limit && kept > 0 && kept < 1)
+    return refuse(
+        "schedule_activations {} is less than the micro-batch that a rank works on; schedule_activations 1 "
+        "would do",
+        kept);
   const std::int64_t fitting = fitting_micro_batches(strategy.schedule, shape);
   if (fitting == shape.micro_batches) return std::nullopt;
   return refuse("schedule {} on pipeline_parallel {} cannot have {} micro-batches, but {}; global_batch {} would do",
@@ -348,7 +355,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   if (auto refusal = check_offloaded_layers(model, strategy)) return refusal;
   if (auto refusal = check_context(model, strategy)) return refusal;
   if (auto refusal = check_mesh(strategy, placement)) return refusal;
-  if (auto refusal = check_local_steps(strategy)) return refusal;
+  if (auto refusal = check_local_steps(model, strategy)) return refusal;
   if (auto refusal = check_experts(model, strategy)) return refusal;
   if (auto refusal = check_sharding(strategy, placement)) return refusal;
   if (auto refusal = check_vocabulary(model, strategy, placement)) return refusal;

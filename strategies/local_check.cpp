@@ -6,18 +6,50 @@
 
 namespace echelon {
 
-Refusal check_local_steps(const Strategy& strategy) {
+namespace {
+
+// One group meets nobody.
+Refusal check_alone(const Strategy& strategy) {
+  const LocalSteps& steps = strategy.local_steps;
+  const std::string groups_too = strategy.mesh.data > 1 ? fmt::format(" or local_groups {}", strategy.mesh.data) : "";
+  struct Key {
+    const char* name;
+    std::int64_t value;
+    std::int64_t idle;
+  };
+  for (const Key& key : {Key{"synchronize_every", steps.every, 1}, Key{"synchronize_fragments", steps.fragments, 1},
+                         Key{"synchronize_delay", steps.delay, 0}})
+    if (key.value != key.idle)
+      return refuse("{} {} with one group, which meets nobody; {} {}{} would do", key.name, key.value, key.name,
+                    key.idle, groups_too);
+  return std::nullopt;
+}
+
+Refusal check_fragments(const LocalSteps& steps, std::int64_t layers) {
+  if (steps.fragments > layers)
+    return refuse("synchronize_fragments {} of {} layers; synchronize_fragments {} would do", steps.fragments, layers,
+                  layers);
+  if (steps.fragments > steps.every)
+    return refuse("synchronize_fragments {} in synchronize_every {} steps; synchronize_fragments {} would do",
+                  steps.fragments, steps.every, steps.every);
+  if (steps.delay >= steps.every)
+    return refuse(
+        "synchronize_delay {} with synchronize_every {}, which sends a fragment again before it is back; "
+        "synchronize_delay {} would do",
+        steps.delay, steps.every, steps.every - 1);
+  return std::nullopt;
+}
+
+}  // namespace
+
+Refusal check_local_steps(const Model& model, const Strategy& strategy) {
   const Mesh& mesh = strategy.mesh;
   const std::int64_t groups = mesh.local_groups;
   if (mesh.data % groups != 0)
     return refuse("local_groups {} does not divide data_parallel {}; local_groups {} would do", groups, mesh.data,
                   divisor_below(mesh.data, groups));
-  if (groups == 1) {
-    if (strategy.local_steps.every == 1) return std::nullopt;
-    const std::string groups_too = mesh.data > 1 ? fmt::format(" or local_groups {}", mesh.data) : "";
-    return refuse("synchronize_every {} with one group, which meets nobody; synchronize_every 1{} would do",
-                  strategy.local_steps.every, groups_too);
-  }
+  if (groups == 1) return check_alone(strategy);
+  if (auto refusal = check_fragments(strategy.local_steps, std::ssize(model.layers))) return refusal;
   if (!mesh.stage_tensor.empty())
     return refuse(
         "local_groups {} with tensor_parallel by pipeline rank; local_groups 1 and synchronize_every 1 would do",

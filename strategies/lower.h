@@ -47,6 +47,8 @@ struct Lowering {
   TaskGraph graph;
   std::vector<MemoryByCategory> resident;  // by program: bytes held all through the iteration
   std::vector<double> parameters;          // by program: elements that one rank of the stage computes with
+  // By program and fragment: elements that one rank sends to the other groups of a mesh with local_groups; else empty.
+  std::vector<std::vector<double>> outer_elements;
   // By program: buffers of one forward pass that the allocator cannot use again until the device has passed them
   // (Strategy::holds_collective_buffers); beside what the ledger counts.
   std::vector<Bytes> held;

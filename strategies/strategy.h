@@ -16,6 +16,7 @@
 #include "sim/model/kernel_style.h"
 #include "sim/model/rerun_list.h"
 #include "sim/model/workload.h"
+#include "strategies/local_steps.h"
 #include "strategies/stage_cost.h"
 #include "strategies/tensor_mode.h"
 
@@ -235,26 +236,6 @@ struct Offload {
   }
 };
 
-// What makes one model of what Mesh::local_groups have learnt apart.
-enum class OuterOptimizer {
-  average,  // their parameters' mean (local SGD, arXiv:1805.09767)
-  nesterov  // a step along their mean difference from the parameters of the last synchronisation, with Nesterov
-            // momentum (DiLoCo, arXiv:2311.08105, algorithm 1)
-};
-
-template <>
-inline constexpr auto enum_names<OuterOptimizer> = std::to_array<EnumName<OuterOptimizer>>({
-    {OuterOptimizer::average, "average"},
-    {OuterOptimizer::nesterov, "nesterov"},
-});
-
-// Infrequent synchronisation of Mesh::local_groups.
-struct LocalSteps {
-  std::int64_t every = 1;  // optimizer steps from one synchronisation to the next (H)
-  OuterOptimizer optimizer = OuterOptimizer::nesterov;
-  bool between = false;  // whoever simulates: this iteration is one of the H - 1 that do not synchronise
-};
-
 struct Strategy {
   FrameworkKind framework = FrameworkKind::megatron;
   Mesh mesh;
@@ -265,6 +246,9 @@ struct Strategy {
   std::string schedule_file;                       // a schedule of the user's own, in PyTorch's CSV grammar, instead
   std::shared_ptr<const Schedule> given_schedule;  // what stands there; whoever simulates reads it
   std::int64_t virtual_stages = 1;                 // chunks a rank (interleaved)
+  // interleaved, interleaved_zb: micro-batches that walk through the chunks together (Megatron-Core's
+  // microbatch_group_size_per_vp_stage); 0 = as many as there are ranks.
+  std::int64_t schedule_group = 0;
   // What zb_1p, zb_2p and searched plan by: whoever simulates gives predicted times, or none where they are not known;
   // then, and where it is absent, they plan by FLOPs.
   std::optional<PlannedTimes> planned_times;

@@ -211,8 +211,8 @@ void read_schedule(Decided& decided) {
 
 // The zero-bubble heuristics plan by profiled times (arXiv:2401.10241, section 3.1), as a searched schedule must.
 bool leaves_times(const Strategy& strategy) {
-  const bool plans = strategy.schedule == ScheduleKind::zb_1p || strategy.schedule == ScheduleKind::zb_2p ||
-                     strategy.schedule == ScheduleKind::searched;
+  const ScheduleInput reads = schedule_row(strategy.schedule).reads;
+  const bool plans = reads == ScheduleInput::times || reads == ScheduleInput::limit;
   return plans && strategy.mesh.pipeline > 1 && !strategy.given_schedule && !strategy.planned_times;
 }
 

@@ -119,7 +119,8 @@ Seconds rank_bound(const Replayed& replayed, const Tails& tails, std::size_t ran
 bool has_bound(const Strategy& strategy) {
   const bool alike = strategy.schedule == ScheduleKind::gpipe || strategy.schedule == ScheduleKind::one_f_one_b ||
                      strategy.schedule == ScheduleKind::interleaved || strategy.schedule == ScheduleKind::looped_bfs;
-  return alike && strategy.vocabulary_parallel == VocabularyParallel::none && !leaves_open(strategy);
+  return alike && strategy.schedule_group == 0 && strategy.vocabulary_parallel == VocabularyParallel::none &&
+         !leaves_open(strategy);
 }
 
 std::variant<Result, Infeasible> bound(const Scenario& scenario) {
@@ -129,7 +130,7 @@ std::variant<Result, Infeasible> bound(const Scenario& scenario) {
   const std::int64_t few = std::min(all, replayed_micro_batches(scenario.strategy));
   Scenario reduced = scenario;
   reduced.whole_batch = scenario.workload.global_batch;
-  reduced.strategy.local_steps.between = true;
+  reduced.strategy.local_steps.part = RoundPart::nothing;
   reduced.workload.global_batch = few * scenario.strategy.mesh.data * scenario.strategy.micro_batch;
   const auto outcome = replay_iteration(reduced, SteadyState::whole);
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;

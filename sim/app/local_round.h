@@ -10,8 +10,9 @@ namespace echelon {
 // Whether the iterations of a scenario are not all alike.
 bool trains_apart(const Scenario& scenario);
 
-// As simulate(), which calls it where trains_apart(): time and breakdown are the mean over a round, of every - 1
-// iterations that do not synchronise and one that does; memory is that of the fuller of both.
+// As simulate(), which calls it where trains_apart(): time and breakdown are the mean over a round, of iterations that
+// do not synchronise and one for each fragment that does; memory is that of the fullest. Exchanges that run behind
+// iterations slow neither their compute nor other traffic.
 std::variant<Result, Infeasible> simulate_round(const Scenario& scenario, Detail detail, const ReplayChoice& choice);
 
 }  // namespace echelon

@@ -216,7 +216,7 @@ std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const 
 
 // Schedules of one forward and one backward pass in turn, whose steady state repetition.h describes.
 bool alternates(const Strategy& strategy) {
-  if (strategy.given_schedule || !strategy.rank_layers.empty()) return false;
+  if (strategy.given_schedule || !strategy.rank_layers.empty() || strategy.schedule_group > 0) return false;
   if (strategy.vocabulary_parallel != VocabularyParallel::none) return false;
   return strategy.schedule == ScheduleKind::one_f_one_b || strategy.schedule == ScheduleKind::interleaved;
 }
@@ -271,8 +271,6 @@ void add_words(const Scenario& scenario, Result& result) {
   result.warnings = warnings_of(scenario, result);
 }
 
-// Whether every micro-batch must be replayed: ranks on their own, shared links and copies beside compute are not known
-// to repeat themselves.
 bool replays_all(const Scenario& scenario, const ReplayChoice& choice) {
   return choice.kind == ReplayKind::full || scenario.network == NetworkModel::flow || scenario.strategy.offload.any() ||
          choice.steady_state == SteadyState::whole;

@@ -58,6 +58,10 @@ struct Replayed {
 std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario,
                                                     SteadyState steady_state = SteadyState::once);
 
+// Whether every micro-batch must be replayed: ranks on their own, shared links and copies beside compute are not known
+// to repeat themselves.
+bool replays_all(const Scenario& scenario, const ReplayChoice& choice);
+
 // Fills energy and cost from the iteration's time.
 void add_money_and_energy(const Scenario& scenario, Result& result);
 

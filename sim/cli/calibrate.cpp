@@ -20,6 +20,7 @@
 #include "calibrate/sweep/plan.h"
 #include "calibrate/sweep/sweep.h"
 #include "sim/cli/command.h"
+#include "sim/cli/number_in.h"
 #include "sim/config/data_dir.h"
 #include "sim/config/profile_config.h"
 #include "sim/interop/kernel_tables.h"
@@ -322,7 +323,7 @@ void add_calibrate_command(CLI::App& app, CommandBody& body) {
   CLI::Option* quick = command->add_flag("--quick", options->quick, "Coarse: two minutes");
   command->add_flag("--thorough", options->thorough, "Fine: an hour and a half")->excludes(quick);
   command->add_option("--minutes", options->minutes, "Stop measuring after that long (default 15)")
-      ->check(CLI::Range(0.01, 10000.0));
+      ->check(number_in(0.01, 10000));
   command->add_option("--only", options->only, "Families to measure, separated by commas")->delimiter(',');
   command->add_option("--profile", options->profile,
                       "The profile that gives datasheet rates and what is not measured (default: the shipped one of "

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/cli/command.h"
+#include "sim/cli/number_in.h"
 #include "sim/config/document.h"
 #include "sim/interop/pipeline_csv.h"
 #include "sim/report/gantt.h"
@@ -83,10 +84,46 @@ ScheduleCosts costs_of(const ScheduleOptions& options, StageLayout layout, const
   return costs;
 }
 
+// Scenarios' keys as this command's options.
+std::string with_options(std::string text) {
+  struct Word {
+    std::string_view key;
+    std::string_view option;
+  };
+  for (const Word& word : {Word{"virtual_stages", "--chunks"}, Word{"pipeline_parallel", "--stages"},
+                           Word{"vocabulary_parallel", "--vocabulary"}, Word{"schedule_group", "--group"}})
+    for (std::size_t at = text.find(word.key); at != std::string::npos; at = text.find(word.key, at + 1))
+      text.replace(at, word.key.size(), word.option);
+  return text;
+}
+
 void refuse(const std::optional<std::string>& reason) {
   if (!reason) return;
   const std::size_t middle = reason->find("; ");
-  throw InputError({"schedule"}, reason->substr(0, middle), reason->substr(middle + 2));
+  throw InputError({"schedule"}, with_options(reason->substr(0, middle)), with_options(reason->substr(middle + 2)));
+}
+
+// Names of the schedules that read it.
+std::string readers_of(ScheduleInput input) {
+  std::vector<std::string_view> names;
+  for (const auto& kind : enum_names<ScheduleKind>)
+    if (schedule_row(kind.value).reads == input) names.push_back(kind.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// Options that a schedule would leave unread.
+void refuse_idle(const ScheduleOptions& options, ScheduleKind kind) {
+  struct Option {
+    const char* name;
+    bool given;
+    ScheduleInput input;
+  };
+  for (const Option& option : {Option{"--slices", options.slices > 1, ScheduleInput::slices},
+                               Option{"--group", options.group > 0, ScheduleInput::groups},
+                               Option{"--memory-limit", options.memory_limit > 0, ScheduleInput::limit}})
+    if (option.given && schedule_row(kind).reads != option.input)
+      throw InputError({"schedule"}, fmt::format("{} does not read {}", options.name, option.name),
+                       "it is for " + readers_of(option.input));
 }
 
 struct Timed {
@@ -105,16 +142,15 @@ Timed timed_file(const ScheduleOptions& options) {
 Timed timed_name(const ScheduleOptions& options) {
   const ScheduleKind kind = kind_of(options.name);
   const ScheduleShape shape = shape_of(options, kind);
+  refuse_idle(options, kind);
   refuse(chunk_refusal(kind, shape.chunks));
   refuse(rank_refusal(kind, shape));
+  refuse(group_refusal(kind, shape));
   if (const std::int64_t fitting = fitting_micro_batches(kind, shape); fitting != shape.micro_batches)
     throw InputError(
         {"schedule"},
         fmt::format("{} cannot have {} micro-batches on {} stages", options.name, shape.micro_batches, shape.ranks),
         fmt::format("--micro-batches {} would do", fitting));
-  if (shape.slices > 1 && kind != ScheduleKind::seq1f1b && kind != ScheduleKind::terapipe)
-    throw InputError({"schedule"}, fmt::format("{} does not slice sequences", options.name),
-                     "--slices is for seq1f1b and terapipe");
   const ScheduleCosts costs = costs_of(options, schedule_row(kind).layout, shape);
   const VocabularyParallel vocabulary = *from_name<VocabularyParallel>(options.vocabulary);
   refuse(vocabulary_refusal(vocabulary, kind, shape.ranks));
@@ -207,8 +243,9 @@ nlohmann::ordered_json to_json(const Timed& timed) {
 void print_text(const Timed& timed) {
   const ScheduleShape& shape = timed.schedule.shape;
   const ScheduleTiming& timing = timed.timing;
-  fmt::print("{}\n  {} ranks, {} micro-batches, {} chunk{} a rank\n\n", timed.title, shape.ranks, shape.micro_batches,
-             shape.chunks, shape.chunks == 1 ? "" : "s");
+  const auto plural = [](std::int64_t count) { return count == 1 ? "" : "s"; };
+  fmt::print("{}\n  {} rank{}, {} micro-batch{}, {} chunk{} a rank\n\n", timed.title, shape.ranks, plural(shape.ranks),
+             shape.micro_batches, shape.micro_batches == 1 ? "" : "es", shape.chunks, plural(shape.chunks));
   fmt::print("{}\n", gantt_text(gantt_of(timed), text_width, shows_color()));
   fmt::print("  makespan  {:<10.6g} first start to last end: the iteration, if all ranks wait for the optimizer step\n",
              timing.makespan);
@@ -222,6 +259,16 @@ void print_text(const Timed& timed) {
                rank == 0 ? "  micro-batches whose activations are alive" : "");
 }
 
+void write_csv(const ScheduleOptions& options, const Schedule& schedule) {
+  write_file(options.csv,
+             pipeline_csv(schedule, options.communication ? PipelineCsvForm::communication : PipelineCsvForm::compute));
+  if (schedule.vocabulary != VocabularyParallel::none)
+    fmt::print(stderr, "{}: E, G, S and T, of embedding and output layer, are no letters of PyTorch's grammar\n",
+               options.csv);
+  if (!schedule.evictions.empty())
+    fmt::print(stderr, "{}: activations that ranks lend each other have no letter in PyTorch's grammar\n", options.csv);
+}
+
 int run_schedule(const ScheduleOptions& options) {
   if (options.name.empty() && options.file.empty()) {
     for (const auto& kind : enum_names<ScheduleKind>)
@@ -233,9 +280,7 @@ int run_schedule(const ScheduleOptions& options) {
                      "expected at most F,I,W,communication,output");
   const Timed timed = options.file.empty() ? timed_name(options) : timed_file(options);
   if (!options.svg.empty()) write_file(options.svg, gantt_svg(gantt_of(timed), timed.title));
-  if (!options.csv.empty())
-    write_file(options.csv, pipeline_csv(timed.schedule, options.communication ? PipelineCsvForm::communication
-                                                                               : PipelineCsvForm::compute));
+  if (!options.csv.empty()) write_csv(options, timed.schedule);
   if (options.json)
     fmt::print("{}\n", to_json(timed).dump(2));
   else
@@ -256,29 +301,34 @@ void add_schedule_command(CLI::App& app, CommandBody& body) {
   CLI::App* command = app.add_subcommand("schedule", "Draw a pipeline schedule, or list those that there are");
   auto* name = command->add_option("name", options->name, "A schedule's name");
   command->add_option("--file", options->file, "A schedule in PyTorch's CSV grammar instead")->excludes(name);
-  command->add_option("--stages", options->ranks, "Pipeline ranks")
+  // What describes a named schedule; a file says these itself.
+  const auto shape = [&](CLI::Option* option) { return option->needs(name); };
+  shape(command->add_option("--stages", options->ranks, "Pipeline ranks"))
       ->check(CLI::Range(std::int64_t{1}, most_ranks_drawn));
-  command->add_option("--micro-batches", options->micro_batches, "Micro-batches of an iteration")
+  shape(command->add_option("--micro-batches", options->micro_batches, "Micro-batches of an iteration"))
       ->check(CLI::Range(std::int64_t{1}, most_micro_batches_drawn));
-  command->add_option("--chunks", options->chunks, "Chunks of layers on each rank; the fewest where left out")
+  shape(command->add_option("--chunks", options->chunks, "Chunks of layers on each rank; the fewest where left out"))
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{64}));
-  command->add_option("--slices", options->slices, "seq1f1b, terapipe: slices of each sequence")
+  shape(
+      command->add_option("--slices", options->slices, readers_of(ScheduleInput::slices) + ": slices of each sequence"))
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{64}));
-  command->add_option("--group", options->group, "interleaved: micro-batches that walk through the chunks together")
+  shape(
+      command->add_option("--group", options->group,
+                          readers_of(ScheduleInput::groups) + ": micro-batches that walk through the chunks together"))
       ->check(CLI::Range(std::int64_t{1}, most_micro_batches_drawn));
+  shape(command->add_option("--vocabulary", options->vocabulary,
+                            "1f1b, v_half, v_min: divide embedding and output layer over the ranks"))
+      ->check(CLI::IsMember(vocabulary_names()));
+  shape(command->add_option(
+            "--memory-limit", options->memory_limit,
+            readers_of(ScheduleInput::limit) + ": micro-batches whose activations a rank may keep, 1 at least"))
+      ->check(number_in(1, 1e6));
   command
       ->add_option("--costs", options->costs,
                    "Times of a rank's layers: forward, input gradient, weight gradient, of a message, and of each "
                    "product of its share of a divided output layer: 1,1,1,0, and a quarter of the first")
       ->delimiter(',')
-      ->check(CLI::Range(0.0, 1e9));
-  command
-      ->add_option("--vocabulary", options->vocabulary,
-                   "1f1b, v_half, v_min: divide embedding and output layer over the ranks")
-      ->check(CLI::IsMember(vocabulary_names()));
-  command
-      ->add_option("--memory-limit", options->memory_limit, "searched: micro-batches whose activations a rank may keep")
-      ->check(CLI::Range(0.0, 1e6));
+      ->check(number_in(0, 1e9));
   command->add_option("--svg", options->svg, "Draw it to this file");
   auto* csv = command->add_option("--csv", options->csv, "Write it in PyTorch's CSV grammar");
   command->add_flag("--communication", options->communication, "with --csv: sends and receives too")->needs(csv);

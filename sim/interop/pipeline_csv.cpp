@@ -188,12 +188,20 @@ class Reader {
     return schedule;
   }
 
+  // Who waits for whom, and behind what that stands in its list.
   static std::string circle(const Schedule& schedule, const ScheduleDeadlock& deadlock) {
-    std::string text;
-    for (const BlockedAction& blocked : deadlock.cycle)
-      text += fmt::format("{}{} on rank {}", text.empty() ? "" : " waits for what comes after ",
-                          action_text(schedule, blocked.rank, blocked.action), blocked.rank);
-    return text;
+    const std::vector<BlockedAction>& cycle = deadlock.cycle;
+    const auto text = [&](const BlockedAction& at, const Action& action) {
+      return action_text(schedule, at.rank, action);
+    };
+    std::string chain = fmt::format("{} on rank {}", text(cycle.front(), cycle.front().action), cycle.front().rank);
+    for (std::size_t i = 0; i < cycle.size(); ++i) {
+      const BlockedAction& next = cycle[(i + 1) % cycle.size()];
+      chain +=
+          fmt::format("{} waits for {} on rank {}", i > 0 ? ", which" : "", text(next, cycle[i].awaited), next.rank);
+      if (!(cycle[i].awaited == next.action)) chain += " behind " + text(next, next.action);
+    }
+    return chain;
   }
 
   std::vector<Line> lines_;  // by rank
@@ -223,6 +231,10 @@ std::string_view vocabulary_letter(const Action& action) {
   const bool forward = action.pass == Pass::forward;
   if (action.part == ActionPart::output) return forward ? "S" : "T";
   return forward ? "E" : "G";
+}
+
+std::string slice_text(const Schedule& schedule, const Action& action) {
+  return schedule.shape.slices > 1 ? fmt::format(".{}", action.slice) : "";
 }
 
 // The cells of one rank.
@@ -255,7 +267,7 @@ class Writer {
   bool elsewhere(std::int64_t stage) const { return place_of(schedule_.layout, schedule_.shape, stage).rank != rank_; }
 
   void message(const char* name, const Action& action) {
-    cell(fmt::format("{}{}{}", stage(action), name, action.micro_batch));
+    cell(fmt::format("{}{}{}{}", stage(action), name, action.micro_batch, slice_text(schedule_, action)));
   }
 
   bool exchanges(const Action& action) const {
@@ -303,8 +315,7 @@ std::string action_text(const Schedule& schedule, std::int64_t rank, const Actio
   if (action.part != ActionPart::layers)
     return fmt::format("{}{}{}", rank, vocabulary_letter(action), action.micro_batch);
   const std::int64_t stage = stage_of(schedule.layout, schedule.shape, rank, action.chunk);
-  const std::string slice = schedule.shape.slices > 1 ? fmt::format(".{}", action.slice) : "";
-  return fmt::format("{}{}{}{}", stage, letter(action.pass), action.micro_batch, slice);
+  return fmt::format("{}{}{}{}", stage, letter(action.pass), action.micro_batch, slice_text(schedule, action));
 }
 
 std::string pipeline_csv(const Schedule& schedule, PipelineCsvForm form) {

@@ -11,11 +11,17 @@ Seconds Breakdown::total() const {
          optimizer + other + stragglers;
 }
 
-void Breakdown::repeat(const Breakdown& since, double times) {
+void Breakdown::add(const Breakdown& other_parts, double times) {
   for (const auto part : {&Breakdown::compute, &Breakdown::recompute, &Breakdown::exposed_tp, &Breakdown::exposed_pp,
-                          &Breakdown::exposed_dp, &Breakdown::exposed_cp, &Breakdown::exposed_ep, &Breakdown::bubble,
-                          &Breakdown::optimizer, &Breakdown::other})
-    this->*part += (this->*part - since.*part) * times;
+                          &Breakdown::exposed_dp, &Breakdown::exposed_cp, &Breakdown::exposed_ep, &Breakdown::offload,
+                          &Breakdown::bubble, &Breakdown::optimizer, &Breakdown::other, &Breakdown::stragglers})
+    this->*part += other_parts.*part * times;
+}
+
+void Breakdown::repeat(const Breakdown& since, double times) {
+  Breakdown difference = *this;
+  difference.add(since, -1);
+  add(difference, times);
 }
 
 namespace {

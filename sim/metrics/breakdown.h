@@ -27,6 +27,8 @@ struct Breakdown {
   Seconds stragglers;  // full replay: what ranks that differ add to the iteration; below 0 where draws were lucky
 
   Seconds total() const;
+  // Adds `times` times each part of `other`.
+  void add(const Breakdown& other, double times);
   // Adds `times` times the difference between this and `since`.
   void repeat(const Breakdown& since, double times);
 };

@@ -66,6 +66,23 @@ Json ranks_to_json(const RankReplay& ranks) {
   return json;
 }
 
+Json round_to_json(const LocalRound& round) {
+  Json json = {{"groups", round.groups},
+               {"steps", round.steps},
+               {"fragments", round.fragments},
+               {"delay_steps", round.delay},
+               {"between_iteration_time_s", round.between.value()},
+               {"closing_iteration_time_s", round.closing.value()},
+               {"exchange_s", round.exchange.value()},
+               {"exposed_s", round.exposed.value()},
+               {"sent_bytes", round.sent.value()},
+               {"largest_fragment_bytes", round.largest.value()},
+               {"peak_bytes_per_s", round.peak_rate().value()},
+               {"hiding_bytes_per_s", nullptr}};
+  if (const auto rate = round.hiding_rate()) json["hiding_bytes_per_s"] = rate->value();
+  return json;
+}
+
 Json operators_to_json(const std::vector<OperatorLine>& operators) {
   Json json = Json::array();
   for (const OperatorLine& line : operators)
@@ -92,11 +109,7 @@ nlohmann::ordered_json result_to_json(const Result& result) {
   json["time_breakdown_s"] = breakdown;
   json["critical_stage"] = result.critical_stage;
   if (result.alone) json["alone_iteration_time_s"] = result.alone->value();
-  if (result.round)
-    json["round"] = {{"groups", result.round->groups},
-                     {"steps", result.round->steps},
-                     {"between_iteration_time_s", result.round->between.value()},
-                     {"closing_iteration_time_s", result.round->closing.value()}};
+  if (result.round) json["round"] = round_to_json(*result.round);
   if (result.ranks) json["ranks"] = ranks_to_json(*result.ranks);
   json["memory"] = memory_to_json(result.memory);
   json["coverage"] = coverage_to_json(result.coverage);

@@ -38,6 +38,21 @@ std::string throughput(const Result& result) {
                      grouped(result.tokens_per_second_per_gpu()), result.samples_per_second());
 }
 
+// Of groups that train apart: what an exchange takes and sends, and how fast links hide it.
+void write_round(Page& page, const LocalRound& round) {
+  const std::string those = round.fragments == 1 ? "the one" : fmt::format("each of the {}", round.fragments);
+  page.line(fmt::format("  between        {:>12}   {} groups apart; {} for {} in {} that {} them",
+                        duration(round.between), round.groups, duration(round.closing), those, round.steps,
+                        round.fragments == 1 ? "synchronises" : "synchronise a fragment of"));
+  const auto rate = [](ByteRate of) { return fmt::format("{:.3g} GB/s", of.value() / 1e9); };
+  const auto hiding = round.hiding_rate();
+  page.line(fmt::format("  exchange       {:>12}   a group sends {:.3g} GB at {}, {:.3g} GB a round; {} exposed{}",
+                        duration(round.exchange), round.largest.value() / 1e9, rate(round.peak_rate()),
+                        round.sent.value() / 1e9,
+                        round.exposed > Seconds(0) ? duration(round.exposed) + " of it" : "nothing",
+                        hiding ? fmt::format(", as from {} on", rate(*hiding)) : ""));
+}
+
 void write_totals(Page& page, const Result& result, const TextHeading& heading) {
   page.line(fmt::format("  iteration      {:>12}   expected {} to {}{}", duration(result.iteration),
                         duration(result.iteration_low), duration(result.iteration_high),
@@ -46,10 +61,7 @@ void write_totals(Page& page, const Result& result, const TextHeading& heading) 
   if (result.alone)
     page.line(fmt::format("  alone          {:>12}   without the other jobs of the network, which cost {:.1f} %",
                           duration(*result.alone), 100 * (result.iteration / *result.alone - 1)));
-  if (result.round)
-    page.line(fmt::format("  between        {:>12}   {} groups apart; {} for the one in {} that synchronises them",
-                          duration(result.round->between), result.round->groups, duration(result.round->closing),
-                          result.round->steps));
+  if (result.round) write_round(page, *result.round);
   page.line("  throughput     " + throughput(result));
   page.line(fmt::format("  utilisation    {:>10.1f} % MFU ({:.0f} TFLOP/s/GPU), {:.1f} % HFU ({:.0f} TFLOP/s/GPU)",
                         100 * result.mfu(), result.model_rate_per_gpu() / teraflops(1), 100 * result.hfu(),

@@ -1,34 +1,45 @@
-// The end of a round of groups that train apart (LocalSteps): what each rank sends to its like in the other groups, the
-// outer optimizer's step on what comes back, and what that step keeps.
+// What groups that train apart (LocalSteps) send each other, the outer optimizer's step on what comes back, and what
+// that step keeps.
 //
 //   average   all-reduce of the parameters; nothing is kept
 //   nesterov  all-reduce of the difference from the parameters of the last synchronisation; these and a momentum are
 //             kept, both in fp32
 //
 // A rank sends and keeps what its inner optimizer updates: all parameters, or its share where ZeRO divides the states.
-// Deltas travel in the format in which gradients are reduced.
+// Formats of 8 bits and fewer are never added up as such: an all-to-all brings each rank its part of all vectors, which
+// it sums in fp32, and an all-gather spreads the sums (as torchft's collectives do; Streaming DiLoCo, arXiv:2501.18512,
+// section 2.4, sums in fp32 too).
 #pragma once
 
-#include "strategies/lowering/stage_share.h"
+#include "strategies/lowering/data_sharding.h"
 
 namespace echelon {
 
 class LocalRounds {
  public:
-  explicit LocalRounds(const LoweringInput& input);
+  LocalRounds(const LoweringInput& input, const StageShare& share, const DataSharding& sharding);
 
-  // Whether this iteration's end synchronises the groups.
-  bool closes() const { return outer_.ranks > 1 && !steps_.between; }
-  // All-reduce and outer step of a pipeline rank whose inner optimizer updates `elements`. Neither hides behind
-  // anything.
-  CollectiveChain synchronisation(std::size_t rank, double elements) const;
-  // Held all through training, and while the synchronisation runs.
-  Bytes kept(double elements) const;
-  Bytes deltas(double elements) const;
+  // Whether the groups meet at this iteration's end.
+  bool closes() const { return outer_.ranks > 1 && steps_.part != RoundPart::nothing; }
+  // Elements of the fragment that a rank of the program sends; 0 where none of its layers is part of it.
+  double sent(std::size_t rank, std::int64_t fragment) const;
+  // Exchange, unless it runs behind iterations, and outer step of this iteration's fragment. What is there hides behind
+  // nothing.
+  CollectiveChain synchronisation(std::size_t rank) const;
+  // Held all through training: the outer optimizer's, and fragments on their way; and while an exchange runs that
+  // training waits for.
+  Bytes kept(std::size_t rank) const;
+  Bytes under_way(std::size_t rank) const;
+  Bytes deltas(std::size_t rank) const;
 
  private:
+  bool sums_apart() const;
+  Bytes update_traffic() const;
+
   const LoweringInput input_;
   const LocalSteps& steps_;
+  const StageShare& share_;
+  const DataSharding& sharding_;
   Bytes delta_;   // of an element as it travels
   Bytes weight_;  // of an element as layers use it
   GroupLayout outer_;

@@ -20,7 +20,12 @@ TaskId last_before_optimizer(const Program& program) {
 
 OptimizerStep::OptimizerStep(const LoweringInput& input, const StageShare& share, const DataSharding& sharding,
                              OffloadTraffic& offload, Lowering& into)
-    : input_(input), share_(share), sharding_(sharding), rounds_(input), offload_(offload), into_(into) {}
+    : input_(input),
+      share_(share),
+      sharding_(sharding),
+      rounds_(input, share, sharding),
+      offload_(offload),
+      into_(into) {}
 
 void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reduction) {
   const StageState state = share_.rank_state(rank);
@@ -44,7 +49,7 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   if (last_reduction) program.depend(reference(rank, *last_reduction));
   if (const auto last = offload_.last_shed(rank)) program.depend(reference(rank, *last));
   wait_for_all_ranks(rank);
-  synchronise_groups(rank, closing, state);
+  synchronise_groups(rank, closing);
   offload_.move_weights(rank, closing, state);
   if (sharding_.updates_sharded_weights() && !input_.strategy.overlap_parameter_gather)
     program.append(task_of(closing, TaskKind::parameter_gather, Stream::compute,
@@ -52,8 +57,8 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   into_.parameters.push_back(state.dense + state.routed);
   into_.resident.push_back(sharding_.resident_memory(state));
   into_.resident.back()[static_cast<std::size_t>(MemoryCategory::parameters)] += older_weights(rank, state);
-  into_.resident.back()[static_cast<std::size_t>(MemoryCategory::optimizer)] +=
-      rounds_.kept(sharding_.owned_elements(state));
+  into_.resident.back()[static_cast<std::size_t>(MemoryCategory::optimizer)] += rounds_.kept(rank);
+  into_.resident.back()[static_cast<std::size_t>(MemoryCategory::communication)] += rounds_.under_way(rank);
   into_.host_memory.push_back(offload_.host_memory(rank, state));
 }
 
@@ -80,13 +85,18 @@ void OptimizerStep::wait_for_all_ranks(std::size_t rank) {
 }
 
 // Once the inner optimizer has stepped, and before sharded weights are gathered again.
-void OptimizerStep::synchronise_groups(std::size_t rank, const Action& closing, const StageState& state) {
-  if (!rounds_.closes()) return;
-  const double elements = sharding_.owned_elements(state);
+void OptimizerStep::synchronise_groups(std::size_t rank, const Action& closing) {
+  const LocalSteps& steps = input_.strategy.local_steps;
+  if (input_.strategy.mesh.local_groups > 1) {
+    into_.outer_elements.emplace_back();
+    for (std::int64_t fragment = 0; fragment < steps.fragments; ++fragment)
+      into_.outer_elements.back().push_back(rounds_.sent(rank, fragment));
+  }
+  if (!rounds_.closes() || rounds_.sent(rank, steps.fragment) == 0) return;
   Program& program = into_.graph.programs[rank];
   program.append(task_of(closing, TaskKind::gradient_reduce, Stream::compute,
-                         add_work(into_, rank, rounds_.synchronisation(rank, elements))));
-  program.effect({MemoryCategory::communication, rounds_.deltas(elements), Bytes(0), Bytes(0)});
+                         add_work(into_, rank, rounds_.synchronisation(rank))));
+  program.effect({MemoryCategory::communication, rounds_.deltas(rank), Bytes(0), Bytes(0)});
 }
 
 // First and last stage hold copies of a tied table and add up their gradients.

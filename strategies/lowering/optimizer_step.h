@@ -25,7 +25,7 @@ class OptimizerStep {
  private:
   void add_tied_gradients(std::size_t rank, const Action& closing);
   void wait_for_all_ranks(std::size_t rank);
-  void synchronise_groups(std::size_t rank, const Action& closing, const StageState& state);
+  void synchronise_groups(std::size_t rank, const Action& closing);
   Bytes older_weights(std::size_t rank, const StageState& state) const;
 
   LoweringInput input_;

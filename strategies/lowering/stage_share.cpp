@@ -93,6 +93,7 @@ Schedule StageShare::scheduled(const Lowering& described) const {
   shape.micro_batches = described.micro_batches;
   shape.chunks = strategy.virtual_stages;
   shape.slices = strategy.sequence_slices;
+  shape.group = strategy.schedule_group;
   ScheduleCosts costs;
   costs.stages = stage_costs(described);
   if (strategy.planned_times) costs.communication = strategy.planned_times->message;
@@ -224,13 +225,16 @@ void StageShare::lay_stages(const Lowering& described) {
       return offset + block;
     };
     if (stage == first && input_.model.embedding >= 0)
-      units.push_back({block_of(input_.model.embedding), false, false});
+      units.push_back({block_of(input_.model.embedding), false, false, 0});
     for (std::int64_t i = 0; i < counts[stage]; ++i) {
       const bool again =
           strategy.recompute != Recompute::none && (strategy.recompute_layers == 0 || i < strategy.recompute_layers);
-      units.push_back({block_of(input_.model.layers[next++]), again, i < strategy.offload.activation_layers});
+      units.push_back({block_of(input_.model.layers[next]), again, i < strategy.offload.activation_layers,
+                       static_cast<std::int64_t>(next)});
+      ++next;
     }
-    if (stage == last && input_.model.head >= 0) units.push_back({block_of(input_.model.head), false, false});
+    if (stage == last && input_.model.head >= 0)
+      units.push_back({block_of(input_.model.head), false, false, std::ssize(input_.model.layers) - 1});
     handed_on_.push_back(echelon::handed_on(input_.model, next > 0 ? next - 1 : 0));
     stages_.push_back(std::move(units));
   }
@@ -302,21 +306,33 @@ Bytes StageShare::held(std::size_t rank) const {
   return most;
 }
 
-StageState StageShare::rank_state(std::size_t rank) const {
+template <class Counts>
+StageState StageShare::sum_units(std::size_t rank, const Counts& counts) const {
   StageState state;
   state.kind = kind_of_[rank];
-  for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk) {
-    const StageState stage = stage_state(stage_of(rank, chunk));
-    state.dense += stage.dense;
-    state.routed += stage.routed;
-    state.tensors += stage.tensors;
-  }
-  if (divides_vocabulary(input_.strategy))
-    for (const StageUnit& unit : {output_share(), embedding_share()}) {
-      state.dense += facts(unit).dense;
-      state.tensors += facts(unit).tensors;
-    }
+  const auto add = [&](const StageUnit& unit) {
+    if (!counts(unit)) return;
+    state.dense += facts(unit).dense;
+    state.routed += facts(unit).routed;
+    state.tensors += facts(unit).tensors;
+  };
+  for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk)
+    for (const StageUnit& unit : units(stage_of(rank, chunk))) add(unit);
+  if (!divides_vocabulary(input_.strategy)) return state;
+  add(output_share());
+  add(embedding_share());
   return state;
+}
+
+StageState StageShare::rank_state(std::size_t rank) const {
+  return sum_units(rank, [](const StageUnit&) { return true; });
+}
+
+StageState StageShare::fragment_state(std::size_t rank, std::int64_t fragment) const {
+  const auto layers = std::ssize(input_.model.layers);
+  return sum_units(rank, [&](const StageUnit& unit) {
+    return fragment_of(input_.strategy.local_steps, unit.layer, layers) == fragment;
+  });
 }
 
 }  // namespace echelon

@@ -29,6 +29,7 @@ struct StageUnit {
   std::int32_t block = 0;  // of Lowering::blocks
   bool recomputed = false;
   bool offloaded = false;  // its activations wait on the host
+  std::int64_t layer = 0;  // of the model; of embedding and head the layer next to them
 };
 
 // One rank's share of a block.
@@ -75,7 +76,9 @@ class StageShare {
   const BlockFacts& facts(const StageUnit& unit) const { return facts_[static_cast<std::size_t>(unit.block)]; }
   const BlockMemory& memory(const StageUnit& unit) const;
   // Every rank's share of the output layer and of the embedding, where the pipeline ranks divide them.
-  StageUnit output_share() const { return {static_cast<std::int32_t>(facts_.size()) - 2}; }
+  StageUnit output_share() const {
+    return {static_cast<std::int32_t>(facts_.size()) - 2, false, false, std::ssize(input_.model.layers) - 1};
+  }
   StageUnit embedding_share() const { return {static_cast<std::int32_t>(facts_.size()) - 1}; }
   // Elements of the table that the first and last stage of a pipeline hold a copy of each; 0 where none is tied.
   double tied_table() const { return tied_table_; }
@@ -85,12 +88,17 @@ class StageShare {
 
   StageState stage_state(std::size_t stage) const;
   StageState rank_state(std::size_t rank) const;
+  // Of the layers that are synchronised together (LocalSteps).
+  StageState fragment_state(std::size_t rank, std::int64_t fragment) const;
   // Of the rank's fullest stage: Lowering::held.
   Bytes held(std::size_t rank) const;
 
  private:
   Schedule scheduled(const Lowering& described) const;
   void describe_blocks(const Lowering& described);
+  // Sums over the rank's units that `counts`.
+  template <class Counts>
+  StageState sum_units(std::size_t rank, const Counts& counts) const;
   void lay_stages(const Lowering& described);
   std::int32_t kind_of_stage(const Lowering& described, std::int64_t stage) const;
   std::size_t model_block(std::size_t block) const { return block % input_.model.blocks.size(); }

@@ -11,12 +11,16 @@ std::int64_t group_of(const ScheduleShape& shape) {
   return shape.group > 0 ? shape.group : shape.ranks;
 }
 
-// The k-th slot of one direction: groups of micro-batches walk through the chunks one after another.
+// The k-th slot of one direction: groups of micro-batches walk through the chunks one after another, the last group
+// with those that are left.
 Action slot(const ScheduleShape& shape, std::int64_t k, Pass pass) {
-  const std::int64_t group = group_of(shape);
-  std::int64_t chunk = (k / group) % shape.chunks;
+  const std::int64_t whole = group_of(shape);
+  const std::int64_t before = k / (whole * shape.chunks) * whole;  // micro-batches of earlier groups
+  const std::int64_t group = std::min(whole, shape.micro_batches - before);
+  const std::int64_t inside = k - before * shape.chunks;
+  std::int64_t chunk = inside / group;
   if (pass != Pass::forward) chunk = shape.chunks - 1 - chunk;
-  const std::int64_t micro_batch = k / (group * shape.chunks) * group + k % group;
+  const std::int64_t micro_batch = before + inside % group;
   return {pass, static_cast<std::int32_t>(chunk), static_cast<std::int32_t>(micro_batch)};
 }
 

@@ -144,6 +144,15 @@ Schedule searched(const ScheduleShape& shape, const ScheduleCosts& costs);
 // Why a shape cannot be, with what would do; nothing where it can.
 using ShapeRefusal = std::optional<std::string>;
 
+// What a schedule makes its order of, beside ranks, micro-batches and chunks.
+enum class ScheduleInput {
+  shape,   // nothing
+  slices,  // of each sequence
+  groups,  // of micro-batches that walk through the chunks together
+  times,   // of the stages' passes and of messages
+  limit    // these, and how many activations a rank may keep
+};
+
 // What a schedule needs of its shape, and how to make it.
 struct ScheduleRow {
   ScheduleKind kind;
@@ -154,6 +163,7 @@ struct ScheduleRow {
   // The nearest shape with the same ranks and chunks that the schedule can have: other micro-batches, or itself.
   std::int64_t (*fitting_micro_batches)(const ScheduleShape&);
   std::string_view source;
+  ScheduleInput reads = ScheduleInput::shape;
 };
 const ScheduleRow& schedule_row(ScheduleKind kind);
 
@@ -164,12 +174,14 @@ StageLayout layout_of(const Strategy& strategy);
 ShapeRefusal chunk_refusal(ScheduleKind kind, std::int64_t chunks);
 // Why it cannot have these ranks (DualPipe's must be even), with what would do.
 ShapeRefusal rank_refusal(ScheduleKind kind, const ScheduleShape& shape);
+// Why it cannot have these groups of micro-batches, with what would do.
+ShapeRefusal group_refusal(ScheduleKind kind, const ScheduleShape& shape);
 
 // The number of micro-batches that the schedule can have on these ranks and chunks: the shape's where they fit, else
 // the next fewer, or the fewest.
 std::int64_t fitting_micro_batches(ScheduleKind kind, const ScheduleShape& shape);
 
-// The schedule of a shape that none of the three above refuses.
+// The schedule of a shape that none of the four above refuses.
 Schedule build_schedule(ScheduleKind kind, const ScheduleShape& shape, const ScheduleCosts& costs = {});
 
 }  // namespace echelon

@@ -154,14 +154,19 @@ class Runner {
     if (is_backward(action.pass)) backwards_.at(here, action) = free_[rank];
   }
 
-  // The rank that has still to do what the blocked rank waits for.
-  std::optional<std::size_t> awaited(std::size_t rank) {
+  // What a rank has still to do.
+  struct Awaited {
+    std::size_t rank = 0;
+    Action action;
+  };
+
+  // What the blocked rank waits for.
+  std::optional<Awaited> awaited(std::size_t rank) {
     const RankOrder& order = schedule_.ranks[rank];
-    std::optional<std::size_t> found;
+    std::optional<Awaited> found;
     for (std::size_t i = next_[rank]; i < next_[rank] + (order[next_[rank]].paired ? 2 : 1); ++i)
       for_waits(rank, order[i], [&](const Wait& wait) {
-        if (arrival(rank, order[i], wait) == unknown)
-          found = static_cast<std::size_t>(place_of(schedule_.layout, schedule_.shape, wait.stage).rank);
+        if (arrival(rank, order[i], wait) == unknown) found = maker_of(wait, order[i]);
       });
     if (!found)
       for_events(rank, next_[rank], [&](VocabularyEvent event, std::int32_t j) {
@@ -170,33 +175,50 @@ class Runner {
     return found;
   }
 
+  // The pass that makes what `action` waits for; where the list lacks it, the one at which its rank stands.
+  Awaited maker_of(const Wait& wait, const Action& action) const {
+    const auto rank = static_cast<std::size_t>(place_of(schedule_.layout, schedule_.shape, wait.stage).rank);
+    const RankOrder& order = schedule_.ranks[rank];
+    const auto from = order.begin() + static_cast<std::ptrdiff_t>(next_[rank]);
+    const auto made = std::find_if(from, order.end(), [&](const Action& other) {
+      const bool gives = wait.forward ? other.pass == Pass::forward : is_backward(other.pass);
+      return gives && other.part == ActionPart::layers && other.micro_batch == action.micro_batch &&
+             other.slice == action.slice && stage(rank, other) == wait.stage;
+    });
+    if (made != order.end()) return {rank, *made};
+    return {rank, from == order.end() ? action : *from};
+  }
+
   // A rank that has not yet done its part in the event.
-  std::optional<std::size_t> maker_of(VocabularyEvent event, std::int32_t micro_batch) const {
+  std::optional<Awaited> maker_of(VocabularyEvent event, std::int32_t micro_batch) const {
     for (std::size_t rank = 0; rank < next_.size(); ++rank)
       for (std::size_t i = next_[rank]; i < schedule_.ranks[rank].size(); ++i) {
         const Action& action = schedule_.ranks[rank][i];
-        if (action.micro_batch == micro_batch && event_of(action, ends_of(stage(rank, action))) == event) return rank;
+        if (action.micro_batch == micro_batch && event_of(action, ends_of(stage(rank, action))) == event)
+          return Awaited{rank, action};
       }
     return std::nullopt;
   }
 
   ScheduleDeadlock deadlock(std::size_t rank) {
     std::vector<std::size_t> path;
+    std::vector<Action> waits;
     while (std::find(path.begin(), path.end(), rank) == path.end()) {
-      path.push_back(rank);
       const auto next = awaited(rank);
       SIM_CHECK(next.has_value(), "rank {} is blocked by nothing", rank);
-      if (next_[*next] == schedule_.ranks[*next].size()) {  // the list lacks what this rank waits for
-        path.push_back(*next);
+      path.push_back(rank);
+      waits.push_back(next->action);
+      if (next_[next->rank] == schedule_.ranks[next->rank].size()) {  // the list lacks what this rank waits for
         rank = path.front();
         break;
       }
-      rank = *next;
+      rank = next->rank;
     }
     ScheduleDeadlock result;
-    for (auto at = std::find(path.begin(), path.end(), rank); at != path.end(); ++at)
-      if (next_[*at] < schedule_.ranks[*at].size())
-        result.cycle.push_back({static_cast<std::int64_t>(*at), schedule_.ranks[*at][next_[*at]]});
+    for (auto at = static_cast<std::size_t>(std::find(path.begin(), path.end(), rank) - path.begin()); at < path.size();
+         ++at)
+      result.cycle.push_back(
+          {static_cast<std::int64_t>(path[at]), schedule_.ranks[path[at]][next_[path[at]]], waits[at]});
     return result;
   }
 

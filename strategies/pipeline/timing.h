@@ -38,6 +38,7 @@ struct ScheduleTiming {
 struct BlockedAction {
   std::int64_t rank = 0;
   Action action;
+  Action awaited;  // of the next rank in the circle; where its list lacks that, what it cannot start itself
 };
 struct ScheduleDeadlock {
   std::vector<BlockedAction> cycle;  // each waits for one that the next rank has still to do; the last for the first's

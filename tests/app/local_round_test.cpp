@@ -2,15 +2,12 @@
 #include "sim/app/bound.h"
 #include "sim/app/simulate.h"
 #include "sim/cost/collective.h"
+#include "tests/app/scenario_text.h"
 #include "tests/catch.h"
 
 using namespace echelon;
 
 namespace {
-
-Model no_huggingface(const Value& value) {
-  value.fail("a HuggingFace model", "expected a shape in place");
-}
 
 // GPT of 8 layers: groups of 16 GPUs, dp 4 and tp 4, on nodes of 8.
 Scenario scenario(std::int64_t groups, const std::vector<std::string>& more = {}) {
@@ -29,8 +26,7 @@ Scenario scenario(std::int64_t groups, const std::vector<std::string>& more = {}
       ", tensor_parallel: 4, micro_batch: 1,"
       " overlap_gradient_reduce: true, local_groups: " +
       number(groups) + ", synchronize_every: " + (groups > 1 ? "10" : "1") + "}\n";
-  return scenario_from_yaml(with_overrides(parse_text(text, "doc"), more),
-                            std::string(ECHELON_SOURCE_DIR) + "/tests/app/scenario.yaml", no_huggingface);
+  return testing::scenario_from_text(text, more);
 }
 
 Result result_of(const Scenario& of) {
@@ -88,6 +84,77 @@ TEST_CASE("rare synchronisation beats one at every step where the groups' link i
   together.strategy.mesh.local_groups = 1;
   together.strategy.local_steps.every = 1;
   CHECK(result_of(apart).iteration < result_of(together).iteration);
+}
+
+TEST_CASE("fragments divide a round's exchange, and their sum is the round") {
+  const Result whole = result_of(scenario(4));
+  for (const char* const pattern : {"strided", "sequential"}) {
+    const Result result = result_of(
+        scenario(4, {"strategy.synchronize_fragments=4", std::string("strategy.fragment_pattern=") + pattern}));
+    const LocalRound& round = *result.round;
+    CHECK(round.between == whole.round->between);
+    CHECK(round.sent.value() == Approx(whole.round->sent.value()));
+    CHECK(round.largest < whole.round->largest);
+    CHECK(result.iteration.value() == Approx((6 * round.between.value() + 4 * round.closing.value()) / 10));
+    CHECK(result.breakdown.total().value() == Approx(result.iteration.value()).epsilon(1e-9));
+    // The same bytes in four calls, which reach a little less of the links' rate.
+    CHECK(round.exposed >= whole.round->exposed);
+    CHECK(round.exposed.value() == Approx(whole.round->exposed.value()).epsilon(0.1));
+  }
+}
+
+TEST_CASE("what a group sends is what its ranks' all-reduces send") {
+  const Scenario one = scenario(4);
+  const LocalRound round = *result_of(one).round;
+  // 16 ranks a group, each a ring of four: 2 * 3/4 of its vector. Norms, positions and biases are whole on every rank.
+  const double delta = element_size(one.workload.precision.gradient_reduce).value();
+  CHECK(round.sent.value() == Approx(16 * 1.5 * delta * parameter_count(one.model) / 4).epsilon(0.05));
+  CHECK(round.sent == round.largest);
+  CHECK(round.peak_rate().value() == Approx(round.largest.value() / round.exchange.value()));
+  CHECK_FALSE(round.hiding_rate());
+}
+
+TEST_CASE("delay hides what fits in it, and the rest is exposed data-parallel time") {
+  const std::vector<std::string> keys = {"strategy.synchronize_fragments=2"};
+  const Result waits = result_of(scenario(4, keys));
+  for (const std::int64_t delay : {1, 2, 4}) {
+    std::vector<std::string> delayed = keys;
+    delayed.push_back("strategy.synchronize_delay=" + std::to_string(delay));
+    const Result result = result_of(scenario(4, delayed));
+    const LocalRound& round = *result.round;
+    const double window = static_cast<double>(delay) * round.between.value();
+    CHECK(round.window->value() == Approx(window));
+    CHECK(round.hiding_rate()->value() == Approx(round.largest.value() / window));
+    CHECK(round.exchange.value() == Approx(waits.round->exchange.value()));
+    // The first fragment has the embedding, too.
+    CHECK(round.exposed.value() >= std::max(0.0, round.exchange.value() - window) - 1e-9);
+    CHECK(round.exposed.value() <= 2 * std::max(0.0, round.exchange.value() - window) + 1e-9);
+    CHECK(result.breakdown.total().value() == Approx(result.iteration.value()).epsilon(1e-9));
+    CHECK(result.iteration < waits.iteration);
+  }
+  // Where fragments wait for each other's links, those set how fast they must be.
+  const LocalRound round = *result_of(scenario(4, {keys[0], "strategy.synchronize_delay=9"})).round;
+  CHECK(round.hiding_rate()->value() == Approx(round.sent.value() / (10 * round.between.value())));
+}
+
+TEST_CASE("four bits take an eighth of the time of 32 on a slow link") {
+  const std::string slow = "cluster.topology={network: {sites: 2, site_gb_s: 1, site_latency_us: 100}}";
+  const auto exchange = [&](const char* format) {
+    return result_of(scenario(2, {"cluster.network=flow", slow, std::string("strategy.outer_gradients=") + format}))
+        .round->exchange.value();
+  };
+  CHECK(exchange("e3m0") == Approx(exchange("fp32") / 8).epsilon(0.02));
+  CHECK(exchange("bf16") == Approx(exchange("fp32") / 2).epsilon(0.02));
+}
+
+TEST_CASE("every category of a peak counts towards it, whatever the peak is of") {
+  for (const char* const kind : {"allocated", "reserved", "device"}) {
+    const Result result =
+        result_of(scenario(4, {"strategy.synchronize_delay=2", std::string("strategy.peak_memory=") + kind}));
+    Bytes sum;
+    for (const Bytes part : result.memory.by_category) sum += part;
+    CHECK(sum.value() == Approx(result.memory.peak.value()));
+  }
 }
 
 TEST_CASE("a bound on a round is below its mean") {

@@ -3,15 +3,12 @@
 #include "sim/app/bound.h"
 #include "sim/app/simulate.h"
 #include "sim/cost/collective.h"
+#include "tests/app/scenario_text.h"
 #include "tests/catch.h"
 
 using namespace echelon;
 
 namespace {
-
-Model no_huggingface(const Value& value) {
-  value.fail("a HuggingFace model", "expected a shape in place");
-}
 
 // GPT of 8 layers on 4 nodes of two machines: dp 4, tp 2, pp 4 with its stages on a node each.
 Scenario scenario(const std::string& cluster, const std::vector<std::string>& overrides = {}) {
@@ -24,8 +21,7 @@ Scenario scenario(const std::string& cluster, const std::vector<std::string>& ov
       "workload: {sequence_length: 4096, global_batch: 32, precision: bf16}\n"
       "strategy: {framework: megatron, tensor_parallel: 2, pipeline_parallel: 4, micro_batch: 1, "
       "sequence_parallel: true, sharding: zero1, overlap_gradient_reduce: true}\n";
-  return scenario_from_yaml(with_overrides(parse_text(text, "doc"), overrides),
-                            std::string(ECHELON_SOURCE_DIR) + "/tests/app/scenario.yaml", no_huggingface);
+  return testing::scenario_from_text(text, overrides);
 }
 
 const std::string plain = "profile: dgx-a100-80g, nodes: 4";

@@ -1,14 +1,11 @@
 // Scenarios whose ranks differ, from document to result.
 #include "sim/app/simulate.h"
+#include "tests/app/scenario_text.h"
 #include "tests/catch.h"
 
 using namespace echelon;
 
 namespace {
-
-Model no_huggingface(const Value& value) {
-  value.fail("a HuggingFace model", "expected a shape in place");
-}
 
 // GPT of 8 layers on 64 A100: dp 4, tp 2, pp 4, cp 2.
 Scenario scenario(const std::vector<std::string>& overrides) {
@@ -19,8 +16,7 @@ Scenario scenario(const std::vector<std::string>& overrides) {
       "workload: {sequence_length: 2048, global_batch: 32, precision: bf16}\n"
       "strategy: {framework: megatron, data_parallel: 4, tensor_parallel: 2, pipeline_parallel: 4, context_parallel: 2,"
       " micro_batch: 1, sequence_parallel: true, sharding: zero1, overlap_gradient_reduce: true}\n";
-  return scenario_from_yaml(with_overrides(parse_text(text, "doc"), overrides),
-                            std::string(ECHELON_SOURCE_DIR) + "/tests/app/scenario.yaml", no_huggingface);
+  return testing::scenario_from_text(text, overrides);
 }
 
 Result result_of(const Scenario& of, const ReplayChoice& choice) {

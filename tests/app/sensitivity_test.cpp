@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "sim/report/sensitivity_output.h"
+#include "tests/app/scenario_text.h"
 #include "tests/catch.h"
 
 using namespace echelon;
@@ -16,9 +17,7 @@ Scenario scenario_of(const std::string& cluster, const std::string& strategy) {
   const std::string text =
       "echelon: 1\nmodel: {layers: 8, hidden: 4096, heads: 32, vocabulary: 32000}\ncluster: " + cluster +
       "\nworkload: {sequence_length: 2048, global_batch: 64}\nstrategy: " + strategy;
-  return scenario_from_yaml(parse_text(text, "doc"), "doc.yaml", [](const Value&) -> Model {
-    throw std::logic_error("the scenario gives the model's shape itself");
-  });
+  return testing::scenario_from_text(text);
 }
 
 double elasticity(const std::vector<Sensitivity>& all, const std::string& name) {

@@ -3,15 +3,12 @@
 
 #include "sim/app/simulate.h"
 #include "strategies/mesh.h"
+#include "tests/app/scenario_text.h"
 #include "tests/catch.h"
 
 using namespace echelon;
 
 namespace {
-
-Model no_huggingface(const Value& value) {
-  value.fail("a HuggingFace model", "expected a shape in place");
-}
 
 // GPT of 8 layers, dp 2 and four stages.
 Scenario scenario(const std::string& tensor, std::int64_t nodes, const std::vector<std::string>& overrides = {}) {
@@ -25,8 +22,7 @@ Scenario scenario(const std::string& tensor, std::int64_t nodes, const std::vect
       "strategy: {framework: megatron, data_parallel: 2, pipeline_parallel: 4, micro_batch: 1, "
       "sharding: zero1, overlap_gradient_reduce: true, tensor_parallel: " +
       tensor + "}\n";
-  return scenario_from_yaml(with_overrides(parse_text(text, "doc"), overrides),
-                            std::string(ECHELON_SOURCE_DIR) + "/tests/app/scenario.yaml", no_huggingface);
+  return testing::scenario_from_text(text, overrides);
 }
 
 Result result_of(const Scenario& of) {

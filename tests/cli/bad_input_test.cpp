@@ -228,10 +228,21 @@ TEST_CASE("commands and options") {
 TEST_CASE("a schedule that there is not, or not so") {
   refuse({"schedule", "zb_w"}, {"did you mean 'zb_v'?"});
   refuse({"schedule", "1f1b", "--chunks", "2"}, {"has one chunk a rank, not 2"});
-  refuse({"schedule", "dualpipe", "--stages", "3"}, {"pipeline_parallel 4 would do"});
+  refuse({"schedule", "dualpipe", "--stages", "3"}, {"--stages 4 would do"});
   refuse({"schedule", "dualpipe", "--micro-batches", "3"}, {"--micro-batches 8 would do"});
-  refuse({"schedule", "zb_v", "--slices", "2"}, {"--slices is for seq1f1b and terapipe"});
+  refuse({"schedule", "zb_v", "--chunks", "3"}, {"--chunks 2 would do"});
+  refuse({"schedule", "gpipe", "--vocabulary", "vocab_1"}, {"--vocabulary none would do"});
   refuse({"schedule", "1f1b", "--costs", "1,-2"}, {"--costs"});
+  refuse({"schedule", "1f1b", "--costs", "1,nan,1"}, {"--costs", "Value nan not in range 0 to 1e+09"});
+  // Nothing is left unread.
+  refuse({"schedule", "zb_v", "--slices", "2"}, {"zb_v does not read --slices; it is for seq1f1b, terapipe"});
+  refuse({"schedule", "1f1b", "--group", "2"}, {"1f1b does not read --group; it is for interleaved, interleaved_zb"});
+  refuse({"schedule", "interleaved", "--chunks", "2", "--group", "2"},
+         {"fewer than the 4 ranks", "--group 4 would do"});
+  refuse({"schedule", "zb_1p", "--memory-limit", "2"}, {"zb_1p does not read --memory-limit; it is for searched"});
+  refuse({"schedule", "searched", "--memory-limit", "0.5"}, {"Value 0.5 not in range 1 to 1e+06"});
+  refuse({"schedule", "--stages", "8"}, {"--stages requires name"});
+  refuse({"compare", "x.yaml", "--deadline", "nan"}, {"--deadline", "Value nan not in range"});
   refuse({"schedule", "--file", "/no/such.csv"}, {"no such file"});
   const ScratchFolder folder;
   refuse({"schedule", "--file", folder.file("random.csv", random_bytes(10'000'000))}, {"random.csv"});

@@ -86,6 +86,21 @@ TEST_CASE("grids and local groups are read", "[config]") {
   CHECK(strategy_error("outer_optimizer: nestorov").find("did you mean 'nesterov'?") != std::string::npos);
 }
 
+TEST_CASE("fragments of rounds and groups of micro-batches are read", "[config]") {
+  const Strategy s = strategy_of(
+      "local_groups: 2, synchronize_every: 100, synchronize_fragments: 8, fragment_pattern: sequential, "
+      "synchronize_delay: 5, outer_gradients: e3m0, schedule: interleaved, virtual_stages: 2, schedule_group: 6");
+  CHECK(s.local_steps.fragments == 8);
+  CHECK(s.local_steps.pattern == FragmentPattern::sequential);
+  CHECK(s.local_steps.delay == 5);
+  CHECK(s.local_steps.format == OuterFormat::e3m0);
+  CHECK(s.schedule_group == 6);
+  CHECK(strategy_of("").local_steps.fragments == 1);
+  CHECK(strategy_of("").local_steps.delay == 0);
+  CHECK(strategy_of("").local_steps.format == OuterFormat::as_gradients);
+  CHECK(strategy_error("outer_gradients: fp4").find("e3m0") != std::string::npos);
+}
+
 TEST_CASE("every strategy key arrives", "[config]") {
   const Strategy s = strategy_of(
       "framework: megatron, data_parallel: 2, tensor_parallel: 3, pipeline_parallel: 4, context_parallel: 5, "

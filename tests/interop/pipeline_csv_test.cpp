@@ -140,7 +140,24 @@ TEST_CASE("lists that wait for each other are refused with the circle") {
   // Rank 0 wants the gradient of micro-batch 1 first, rank 1 makes that of 0 first and wants 1's forward, which rank 0
   // has put behind.
   const std::string reason = refusal("0F0,0B0,0F1,0B1\n1F0,1F1,1B1,1B0");
-  CHECK(reason.find("waits for itself: 0B0 on rank 0 waits for what comes after 1F1 on rank 1") != std::string::npos);
+  CHECK(reason.find("waits for itself: 0B0 on rank 0 waits for 1B0 on rank 1 behind 1F1, which waits for 0F1 on rank 0 "
+                    "behind 0B0;") != std::string::npos);
+  CHECK(refusal("2F0,0F0,2B0,0B0\n1F0,3F0,3B0,1B0")
+            .find("2F0 on rank 0 waits for 1F0 on rank 1, which waits for 0F0 on rank 0 behind 2F0;") !=
+        std::string::npos);
+}
+
+TEST_CASE("messages of slices name their slices, and come back") {
+  for (const ScheduleKind kind : {ScheduleKind::seq1f1b, ScheduleKind::terapipe}) {
+    ScheduleShape shape;
+    shape.ranks = 3;
+    shape.micro_batches = 4;
+    shape.slices = 2;
+    const Schedule schedule = build_schedule(kind, shape, {});
+    const std::string text = pipeline_csv(schedule, PipelineCsvForm::communication);
+    CHECK(text.find("0F0.0,0SEND_F0.0,0F0.1,0SEND_F0.1") != std::string::npos);
+    CHECK(parse_pipeline_csv(text, "doc").ranks == schedule.ranks);
+  }
 }
 
 TEST_CASE("damaged files are refused or read, never worse") {

@@ -4,19 +4,15 @@
 
 #include "sim/base/error.h"
 #include "tests/catch.h"
+#include "tests/gpt_shape.h"
 
 namespace echelon {
 namespace {
 
 // The smallest GPT of arXiv:2104.04473, table 1: 24 layers of 2304 features, 24 heads, 51200 words, 2048 tokens.
 TransformerSpec gpt() {
-  TransformerSpec spec;
+  TransformerSpec spec = testing::gpt_shape(24, 2304, 24, 51200, 2048);
   spec.name = "gpt-1.7b";
-  spec.layers = 24;
-  spec.hidden = 2304;
-  spec.heads = 24;
-  spec.vocabulary = 51200;
-  spec.positions = 2048;
   return spec;
 }
 

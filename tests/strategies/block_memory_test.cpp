@@ -2,9 +2,9 @@
 
 #include <string>
 
-#include "sim/model/transformer.h"
 #include "strategies/intra/intra.h"
 #include "tests/catch.h"
+#include "tests/gpt_shape.h"
 
 using namespace echelon;
 
@@ -27,13 +27,7 @@ constexpr GptLayer table[] = {
 };
 
 double kept_gigabytes(const GptLayer& layer, std::int64_t tensor, bool sequence_parallel, Recompute recompute) {
-  TransformerSpec spec;
-  spec.layers = 1;
-  spec.hidden = layer.hidden;
-  spec.heads = layer.heads;
-  spec.vocabulary = 51200;
-  spec.positions = 2048;
-  const Model model = build_transformer(spec);
+  const Model model = build_transformer(testing::gpt_shape(1, layer.hidden, layer.heads, 51200, 2048));
   Strategy strategy;
   strategy.mesh.tensor = tensor;
   strategy.sequence_parallel = sequence_parallel;

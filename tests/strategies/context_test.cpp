@@ -2,6 +2,7 @@
 #include "sim/model/transformer.h"
 #include "strategies/intra/intra.h"
 #include "tests/catch.h"
+#include "tests/strategies/lowered.h"
 
 using namespace echelon;
 
@@ -11,15 +12,10 @@ constexpr double head_dim = 16;
 
 // One layer of 8 heads of 16, 4 of them of keys and values.
 LayerProgram layer(const Strategy& strategy) {
-  TransformerSpec spec;
-  spec.layers = 1;
-  spec.hidden = 128;
-  spec.heads = 8;
+  TransformerSpec spec = testing::gpt_shape(1, 128, 8, 64);
   spec.kv_heads = 4;
-  spec.vocabulary = 64;
   spec.position_kind = PositionKind::rotary;
-  const Model model = build_transformer(spec);
-  return local_program(model.blocks[static_cast<std::size_t>(model.layers[0])], strategy);
+  return testing::local_layer(spec, strategy);
 }
 
 Strategy context_of(ContextExchange exchange, std::int64_t ranks) {

@@ -2,6 +2,7 @@
 #include "sim/model/transformer.h"
 #include "strategies/intra/intra.h"
 #include "tests/catch.h"
+#include "tests/strategies/lowered.h"
 
 using namespace echelon;
 
@@ -11,14 +12,9 @@ constexpr double hidden = 128;
 
 // One layer of 8 experts, two for each token.
 LayerProgram layer(const Strategy& strategy) {
-  TransformerSpec spec;
-  spec.layers = 1;
-  spec.hidden = 128;
-  spec.heads = 8;
-  spec.vocabulary = 64;
+  TransformerSpec spec = testing::gpt_shape(1, 128, 8, 64);
   spec.mixture = MixtureOfExperts{8, 2, 96, 0, false, false, false};
-  const Model model = build_transformer(spec);
-  return local_program(model.blocks[static_cast<std::size_t>(model.layers[0])], strategy);
+  return testing::local_layer(spec, strategy);
 }
 
 Strategy over(std::int64_t ranks) {

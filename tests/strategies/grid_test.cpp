@@ -15,14 +15,12 @@ namespace {
 constexpr double hidden = 96;
 constexpr double tokens = 4 * 32;
 
+TransformerSpec gpt_shape() {
+  return testing::gpt_shape(2, 96, 12, 240, 32);
+}
+
 Model gpt() {
-  TransformerSpec spec;
-  spec.layers = 2;
-  spec.hidden = 96;
-  spec.heads = 12;
-  spec.vocabulary = 240;
-  spec.positions = 32;
-  return build_transformer(spec);
+  return build_transformer(gpt_shape());
 }
 
 Strategy grid(std::int64_t side, std::int64_t depth) {
@@ -35,8 +33,7 @@ Strategy grid(std::int64_t side, std::int64_t depth) {
 }
 
 LayerProgram layer(const Strategy& strategy) {
-  const Model model = gpt();
-  return local_program(model.blocks[static_cast<std::size_t>(model.layers[0])], strategy);
+  return testing::local_layer(gpt_shape(), strategy);
 }
 
 std::vector<Communication> turns_of(const LayerProgram& program) {
@@ -133,16 +130,10 @@ TEST_CASE("rows, columns and layers of a grid are as far apart as their ranks ar
 }
 
 TEST_CASE("a norm on a grid reduces as many sums as its kind takes") {
-  TransformerSpec spec;
-  spec.layers = 1;
-  spec.hidden = 96;
-  spec.heads = 12;
-  spec.vocabulary = 240;
-  spec.positions = 32;
+  TransformerSpec spec = gpt_shape();
   for (const auto& [kind, sums] : {std::pair{NormKind::layer_norm, 2}, std::pair{NormKind::rms_norm, 1}}) {
     spec.norm = kind;
-    const Model model = build_transformer(spec);
-    const LayerProgram program = local_program(model.blocks[1], grid(2, 1));
+    const LayerProgram program = testing::local_layer(spec, grid(2, 1));
     int found = 0;
     for (const Step& step : program.steps)
       if (const auto* part = std::get_if<Communication>(&step);

@@ -46,7 +46,7 @@ double optimizer_bytes(const Lowering& lowering) {
 TEST_CASE("groups reduce gradients apart and parameters together, once a round") {
   Run run;
   const Lowering closing = run.lowered();
-  run.strategy.local_steps.between = true;
+  run.strategy.local_steps.part = RoundPart::nothing;
   const Lowering between = run.lowered();
   for (const Lowering* lowering : {&closing, &between}) {
     const auto inner = calls_of(*lowering, Communicator::data);
@@ -64,7 +64,7 @@ TEST_CASE("groups reduce gradients apart and parameters together, once a round")
   CHECK(outer[0].group.ranks_per_node == 1);
   CHECK(outer[0].bytes.value() == Approx(4 * closing.parameters[0]));
   // Gradients in 16 bits say that deltas are, too.
-  run.strategy.local_steps.between = false;
+  run.strategy.local_steps.part = RoundPart::all;
   run.workload.precision.gradient_reduce = DataType::bf16;
   CHECK(calls_of(run.lowered(), Communicator::outer)[0].bytes.value() == Approx(2 * closing.parameters[0]));
 }
@@ -81,6 +81,103 @@ TEST_CASE("ZeRO inside a group divides what the group sends and keeps for the ot
     // fp32 momentum and fp32 parameters of the last synchronisation.
     CHECK(optimizer_bytes(nesterov) - optimizer_bytes(average) == Approx(8 * nesterov.parameters[0] * share));
   }
+}
+
+TEST_CASE("a fragment is every so many layers or a run of them, and all of them are the model") {
+  LocalSteps steps;
+  steps.fragments = 3;
+  const auto fragments = [&] {
+    std::vector<std::int64_t> found;
+    for (std::int64_t layer = 0; layer < 8; ++layer) found.push_back(fragment_of(steps, layer, 8));
+    return found;
+  };
+  CHECK(fragments() == std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 0, 1});
+  steps.pattern = FragmentPattern::sequential;
+  CHECK(fragments() == std::vector<std::int64_t>{0, 0, 0, 1, 1, 1, 2, 2});
+
+  Run run;
+  run.strategy.local_steps.fragments = 2;
+  const Lowering lowering = run.lowered();
+  REQUIRE(lowering.outer_elements.size() == 1);
+  const std::vector<double>& sent = lowering.outer_elements[0];
+  CHECK(sent[0] + sent[1] == Approx(lowering.parameters[0]));
+  // Embedding and positions lie with the first layer, the norm before the tied output layer with the last.
+  CHECK(sent[0] - sent[1] == Approx(64 * (128 + 32) - 2 * 64));
+}
+
+TEST_CASE("pipeline ranks send those of their layers that are part of a fragment") {
+  for (const FragmentPattern pattern : {FragmentPattern::strided, FragmentPattern::sequential}) {
+    Run run;
+    run.strategy.mesh.pipeline = 2;
+    run.placement.gpus = 8;
+    run.strategy.local_steps.fragments = 2;
+    run.strategy.local_steps.pattern = pattern;
+    run.strategy.local_steps.fragment = 1;
+    const Lowering lowering = run.lowered();
+    // One layer on each rank: the second fragment is the second layer, either way.
+    CHECK(lowering.outer_elements[0][1] == 0);
+    CHECK(lowering.outer_elements[1][0] == 0);
+    CHECK(calls_of(lowering, Communicator::outer).empty());
+    CHECK(lowering.outer_elements[1][1] == Approx(lowering.parameters[1]));
+  }
+}
+
+TEST_CASE("narrow formats are summed apart, wide ones in the ring") {
+  Run run;
+  struct Row {
+    OuterFormat format;
+    double size;
+    bool apart;
+  };
+  for (const Row& row :
+       {Row{OuterFormat::as_gradients, 4, false}, Row{OuterFormat::fp32, 4, false}, Row{OuterFormat::bf16, 2, false},
+        Row{OuterFormat::fp8, 1, true}, Row{OuterFormat::e3m0, 0.5, true}}) {
+    run.strategy.local_steps.format = row.format;
+    const Lowering lowering = run.lowered();
+    const auto calls = calls_of(lowering, Communicator::outer);
+    REQUIRE(calls.size() == (row.apart ? 2 : 1));
+    CHECK(calls[0].kind == (row.apart ? CollectiveKind::all_to_all : CollectiveKind::all_reduce));
+    if (row.apart) CHECK(calls[1].kind == CollectiveKind::all_gather);
+    for (const CollectiveWork& call : calls) CHECK(call.bytes.value() == Approx(row.size * lowering.parameters[0]));
+  }
+}
+
+TEST_CASE("fragments on their way lie in memory, as many as there are at once") {
+  LocalSteps steps;
+  steps.every = 10;
+  steps.fragments = 5;  // after steps 0, 2, 4, 6 and 8
+  for (const auto& [delay, most] : {std::pair{0, 0}, {1, 1}, {2, 1}, {3, 2}, {4, 2}, {5, 3}, {9, 5}}) {
+    steps.delay = delay;
+    INFO(delay);
+    CHECK(fragments_in_flight(steps) == most);
+  }
+  Run run;
+  const auto communication = [&] {
+    return run.lowered().resident[0][static_cast<std::size_t>(MemoryCategory::communication)].value();
+  };
+  run.strategy.local_steps.fragments = 2;
+  CHECK(communication() == 0);
+  run.strategy.local_steps.delay = 1;
+  const std::vector<double> sent = run.lowered().outer_elements[0];
+  CHECK(communication() == Approx(4 * std::max(sent[0], sent[1])));
+  run.strategy.local_steps.delay = 60;  // longer than from one fragment to the next
+  CHECK(communication() == Approx(4 * (sent[0] + sent[1])));
+  run.strategy.local_steps.format = OuterFormat::e3m0;
+  CHECK(communication() == Approx(0.5 * (sent[0] + sent[1])));
+}
+
+TEST_CASE("an update is a synchronisation without its exchange") {
+  Run run;
+  run.strategy.local_steps.part = RoundPart::update;
+  const Lowering lowering = run.lowered();
+  CHECK(calls_of(lowering, Communicator::outer).empty());
+  Bytes moved;
+  for (const Work& work : lowering.works)
+    if (const auto* chain = std::get_if<CollectiveChain>(&work); chain != nullptr && chain->calls.empty())
+      moved += chain->copies.moved;
+  // Two fp32 values read for a delta that is written; it is read, momentum and anchor are read and written, the fp32
+  // and the bf16 parameter written.
+  CHECK(moved.value() == Approx((8 + 4 + 4 + 16 + 4 + 2) * lowering.parameters[0]));
 }
 
 TEST_CASE("ranks of the same place in each group meet") {
@@ -113,6 +210,22 @@ TEST_CASE("rounds that cannot be are refused with what would do") {
   run.strategy.mesh.local_groups = 1;
   CHECK(run.refusal() ==
         "synchronize_every 100 with one group, which meets nobody; synchronize_every 1 or local_groups 4 would do");
+  run.strategy.local_steps.every = 1;
+  run.strategy.local_steps.fragments = 2;
+  CHECK(run.refusal() ==
+        "synchronize_fragments 2 with one group, which meets nobody; synchronize_fragments 1 or local_groups 4 would "
+        "do");
+  run = Run();
+  run.strategy.local_steps.fragments = 3;
+  CHECK(run.refusal() == "synchronize_fragments 3 of 2 layers; synchronize_fragments 2 would do");
+  run.strategy.local_steps.fragments = 2;
+  run.strategy.local_steps.every = 1;
+  CHECK(run.refusal() == "synchronize_fragments 2 in synchronize_every 1 steps; synchronize_fragments 1 would do");
+  run.strategy.local_steps.every = 4;
+  run.strategy.local_steps.delay = 4;
+  CHECK(run.refusal() ==
+        "synchronize_delay 4 with synchronize_every 4, which sends a fragment again before it is back; "
+        "synchronize_delay 3 would do");
   run = Run();
   run.strategy.schedule = ScheduleKind::pipedream;
   CHECK(run.refusal().find("schedule 1f1b would do") != std::string::npos);

@@ -12,13 +12,7 @@ namespace {
 
 // GPT-3 175B as Korthikanti et al. train it (arXiv:2205.05198, table 3).
 Model gpt_175b() {
-  TransformerSpec spec;
-  spec.layers = 96;
-  spec.hidden = 12288;
-  spec.heads = 96;
-  spec.vocabulary = 51200;
-  spec.positions = 2048;
-  return build_transformer(spec);
+  return build_transformer(testing::gpt_shape(96, 12288, 96, 51200, 2048));
 }
 
 Bytes layer_bytes(std::int64_t tensor, bool sequence_parallel, Recompute recompute) {
@@ -61,12 +55,8 @@ TEST_CASE("more tensor ranks than key-value heads share them by gathering querie
   // Megatron-Core attention.py, get_query_key_value_tensors: the weight of the joint projection stays divided by
   // columns, its output is gathered from all ranks (backward: reduce-scattered), and each rank goes on with its query
   // heads and the one key-value head that they need.
-  TransformerSpec spec;
-  spec.layers = 1;
-  spec.hidden = 128;
-  spec.heads = 8;
+  TransformerSpec spec = testing::gpt_shape(1, 128, 8, 64);
   spec.kv_heads = 2;
-  spec.vocabulary = 64;
   spec.position_kind = PositionKind::rotary;
   const Model model = build_transformer(spec);
   const Block& layer = model.blocks[static_cast<std::size_t>(model.layers[0])];
@@ -279,19 +269,23 @@ TEST_CASE("model FLOPs over printed times give Korthikanti's printed utilisation
   // arXiv:2205.05198, table 5: 175B on 64 A100 13.75 s and 51.4 %, 1T on 512 A100 71.49 s and 56.3 %.
   const auto utilisation = [](std::int64_t layers, std::int64_t hidden, std::int64_t heads, std::int64_t gpus,
                               double seconds) {
-    TransformerSpec spec;
-    spec.layers = layers;
-    spec.hidden = hidden;
-    spec.heads = heads;
-    spec.vocabulary = 51200;
-    spec.positions = 2048;
     Workload workload;
     workload.sequence_length = 2048;
     workload.global_batch = gpus;
-    return model_flops(build_transformer(spec), workload).value() / (seconds * static_cast<double>(gpus) * 312e12);
+    const Model model = build_transformer(testing::gpt_shape(layers, hidden, heads, 51200, 2048));
+    return model_flops(model, workload).value() / (seconds * static_cast<double>(gpus) * 312e12);
   };
   CHECK(utilisation(96, 12288, 96, 64, 13.75) == Approx(0.514).margin(0.001));
   CHECK(utilisation(128, 25600, 160, 512, 71.49) == Approx(0.563).margin(0.001));
+}
+
+TEST_CASE("a searched schedule may keep a micro-batch at least") {
+  Strategy strategy;
+  strategy.mesh.pipeline = 4;
+  strategy.schedule = ScheduleKind::searched;
+  strategy.schedule_activations = 0.5;
+  CHECK(refusal(strategy, 4) ==
+        "schedule_activations 0.5 is less than the micro-batch that a rank works on; schedule_activations 1 would do");
 }
 
 TEST_CASE("slices of a sequence divide its work, its messages and its activations") {

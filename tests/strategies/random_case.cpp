@@ -54,7 +54,7 @@ Strategy CaseSource::strategy(const Model& model) {
   const ScheduleRow& row = schedule_row(strategy.schedule);
   strategy.virtual_stages = row.least_chunks;
   if (row.most_chunks != 1 || chance(5)) strategy.virtual_stages = one_of<std::int64_t>({1, 2, 3, 4});
-  const bool slices = strategy.schedule == ScheduleKind::seq1f1b || strategy.schedule == ScheduleKind::terapipe;
+  const bool slices = schedule_row(strategy.schedule).reads == ScheduleInput::slices;
   if (slices || chance(5)) strategy.sequence_slices = one_of<std::int64_t>({1, 2, 3, 4});
   if (chance(15)) strategy.first_stage_layers = one_of<std::int64_t>({1, 2, 3});
   if (chance(15)) strategy.last_stage_layers = one_of<std::int64_t>({1, 2, 3});
@@ -103,9 +103,14 @@ Strategy CaseSource::strategy(const Model& model) {
   if (chance(15)) {
     strategy.mesh.local_groups = one_of<std::int64_t>({1, 2, 3});
     strategy.local_steps.every = one_of<std::int64_t>({1, 10});
-    strategy.local_steps.between = chance(30);
+    strategy.local_steps.part = one_of({RoundPart::all, RoundPart::all, RoundPart::update, RoundPart::nothing});
+    strategy.local_steps.fragments = one_of<std::int64_t>({1, 1, 2, 3});
+    strategy.local_steps.pattern = one_of({FragmentPattern::strided, FragmentPattern::sequential});
+    strategy.local_steps.delay = one_of<std::int64_t>({0, 0, 1, 9});
     if (chance(50)) strategy.local_steps.optimizer = OuterOptimizer::average;
   }
+  if (schedule_row(strategy.schedule).reads == ScheduleInput::groups && chance(40))
+    strategy.schedule_group = one_of<std::int64_t>({1, 2, 4, 5});
   strategy.accumulates_unsharded = chance(15);
   return strategy;
 }
@@ -131,7 +136,8 @@ std::string describe(const Case& one) {
       "{} layers, {} heads, {} kv heads, {} experts, sequence {}, batch {}; {}: dp {} tp {} pp {} cp {} ep {} etp {} "
       "on "
       "{} GPUs, micro-batch {}, {} x {}, first {} last {}, sp {}, {} of {} reshard {}, recompute {} of {}, overlap "
-      "{}{}{}, offload {} {} {}, vocabulary {}, tensor {} x {}, {} local groups every {}, unsharded {}",
+      "{}{}{}, offload {} {} {}, vocabulary {}, tensor {} x {}, {} local groups every {} fragments {} delay {}, "
+      "unsharded {}",
       one.model.layers.size(), one.model.heads, one.model.kv_heads, one.model.experts, one.workload.sequence_length,
       one.workload.global_batch, name_of(s.framework), m.data, m.tensor, m.pipeline, m.context, m.expert,
       m.expert_tensor, one.placement.gpus, s.micro_batch, name_of(s.schedule), s.virtual_stages, s.first_stage_layers,
@@ -139,7 +145,7 @@ std::string describe(const Case& one) {
       name_of(s.recompute), s.recompute_layers, int(s.overlap_gradient_reduce), int(s.overlap_parameter_gather),
       int(s.overlap_pipeline), name_of(s.offload.optimizer), name_of(s.offload.parameters), s.offload.activation_layers,
       name_of(s.vocabulary_parallel), name_of(s.tensor_mode), s.tensor_depth, m.local_groups, s.local_steps.every,
-      s.accumulates_unsharded);
+      s.local_steps.fragments, s.local_steps.delay, s.accumulates_unsharded);
 }
 
 }  // namespace echelon::testing

@@ -66,8 +66,13 @@ void for_random_schedules(std::uint64_t seed, const Check& check) {
   for (int round = 0; round < 40; ++round)
     for (const auto& kind : enum_names<ScheduleKind>) {
       ScheduleShape shape = fitting(kind.value, shape_of(1 + below(8), 1 + below(24), 1 + below(4)));
-      if (kind.value == ScheduleKind::seq1f1b || kind.value == ScheduleKind::terapipe) shape.slices = 1 + below(4);
-      CAPTURE(kind.name, shape.ranks, shape.micro_batches, shape.chunks, shape.slices);
+      const ScheduleInput reads = schedule_row(kind.value).reads;
+      if (reads == ScheduleInput::slices) shape.slices = 1 + below(4);
+      if (reads == ScheduleInput::groups && below(2) == 0) {
+        shape.group = shape.ranks + below(5);
+        shape.micro_batches = fitting_micro_batches(kind.value, shape);
+      }
+      CAPTURE(kind.name, shape.ranks, shape.micro_batches, shape.chunks, shape.slices, shape.group);
       check(kind.value, shape);
     }
 }
@@ -320,12 +325,37 @@ TEST_CASE("a shape that a schedule cannot have is refused with one that it can")
         std::string::npos);
   CHECK(rank_refusal(ScheduleKind::chimera, shape_of(6, 6, 4)).value().find("virtual_stages 2 would do") !=
         std::string::npos);
+  ScheduleShape grouped = shape_of(4, 16, 2);
+  grouped.group = 3;
+  CHECK(group_refusal(ScheduleKind::interleaved, grouped).value().find("schedule_group 4 would do") !=
+        std::string::npos);
+  grouped.group = 6;
+  CHECK_FALSE(group_refusal(ScheduleKind::interleaved, grouped));
+  CHECK(group_refusal(ScheduleKind::gpipe, grouped).value().find("schedule_group 0 would do") != std::string::npos);
+  CHECK(fitting_micro_batches(ScheduleKind::interleaved, grouped) == 16);  // 6, 6 and 4
+  grouped.micro_batches = 14;
+  CHECK(fitting_micro_batches(ScheduleKind::interleaved, grouped) == 12);  // 2 are fewer than the ranks
+  grouped.micro_batches = 5;
+  CHECK(fitting_micro_batches(ScheduleKind::interleaved, grouped) == 6);
   CHECK(fitting_micro_batches(ScheduleKind::interleaved, shape_of(4, 10, 2)) == 8);
   CHECK(fitting_micro_batches(ScheduleKind::interleaved, shape_of(4, 3, 2)) == 4);
   CHECK(fitting_micro_batches(ScheduleKind::interleaved, shape_of(4, 8, 2)) == 8);
   CHECK(fitting_micro_batches(ScheduleKind::one_f_one_b, shape_of(4, 3)) == 3);
   CHECK(fitting_micro_batches(ScheduleKind::dualpipe, shape_of(4, 9, 2)) == 8);
   CHECK(fitting_micro_batches(ScheduleKind::chimera, shape_of(4, 10, 2)) == 8);
+}
+
+TEST_CASE("larger groups keep more micro-batches, and the last may be smaller") {
+  // Megatron-LM: rank 0 warms up with (chunks - 1) group + 2 (ranks - 1) forward passes and begins one more.
+  for (const std::int64_t group : {4, 5, 8}) {
+    ScheduleShape shape = shape_of(4, 24, 2);
+    shape.group = group;
+    const Schedule schedule = build_schedule(ScheduleKind::interleaved, shape);
+    check_complete(schedule);
+    CHECK(timing_of(schedule, {}).peak[0] == static_cast<double>(group + 2 * 3 + 1));
+    // The first micro-batch of the second chunk comes once the group is through the first.
+    CHECK(schedule.ranks[0][static_cast<std::size_t>(group)] == Action{Pass::forward, 1, 0});
+  }
 }
 
 TEST_CASE("any schedule of 64 ranks and 1,000 micro-batches is there") {

@@ -157,12 +157,7 @@ TEST_CASE("the divided vocabulary's passes stand in the exported order") {
 
 TEST_CASE("every rank holds its share of the tables and runs it") {
   // 4 layers, hidden 64, vocabulary 128, untied: embedding and output projection of 8192 elements each.
-  TransformerSpec spec;
-  spec.layers = 4;
-  spec.hidden = 64;
-  spec.heads = 4;
-  spec.vocabulary = 128;
-  spec.positions = 32;
+  TransformerSpec spec = testing::gpt_shape(4, 64, 4, 128, 32);
   spec.tied_embeddings = false;
   const Model model = build_transformer(spec);
   const auto lowered = [&](VocabularyParallel method) {
