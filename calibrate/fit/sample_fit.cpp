@@ -75,17 +75,17 @@ void fit_weight_gradients(Device& device, const Device& base, const SampleSet& s
              report);
 }
 
-// Experts' products over a batch of as many.
+// Experts' products over as many one after another.
 void fit_grouped(Device& device, const Device& base, const SampleSet& set, ImportReport& report) {
   std::vector<double> ratios;
   for (const Sample& sample : set.samples) {
     if (sample.benchmark.family != "grouped") continue;
-    GemmShape shape = shape_of(sample.benchmark);
-    shape.batch = static_cast<double>(sample.benchmark.batch);
-    if (const double ratio = over_curve(device, sample, shape); ratio > 0) ratios.push_back(ratio);
+    const double products = static_cast<double>(sample.benchmark.batch);
+    if (const double ratio = over_curve(device, sample, shape_of(sample.benchmark)) / products; ratio > 0)
+      ratios.push_back(ratio);
   }
-  put_factor(device, base, {&GemmCurve::grouped_factor, "gemm of experts", "a batch of as many products"}, ratios,
-             report);
+  put_factor(device, base, {&GemmCurve::grouped_factor, "gemm of experts", "as many products one after another"},
+             ratios, report);
 }
 
 void fit_streaming(Device& device, const SampleSet& set, const std::string& source, ImportReport& report) {

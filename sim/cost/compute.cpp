@@ -163,6 +163,12 @@ double correction_factor(const GemmCorrection& correction, double m, double n, d
 }
 
 Seconds gemm_time_with(const GemmCurve& curve, const Device& device, DataType type, const GemmShape& shape) {
+  if (shape.batching == GemmBatch::grouped) {
+    GemmShape one = shape;
+    one.batching = GemmBatch::strided;
+    one.batch = 1;
+    return gemm_time_with(curve, device, type, one) * (shape.batch * curve.grouped_factor);
+  }
   const double products = shape.m * shape.n * shape.k * shape.batch;
   if (!(products > 0)) return Seconds(0);
   const double peak = effective_peak(device, type);
@@ -181,7 +187,6 @@ Seconds gemm_time_with(const GemmCurve& curve, const Device& device, DataType ty
   double time = curve.overhead.value() + std::max(compute, memory) + curve.unhidden_memory * std::min(compute, memory);
   time *= correction_factor(curve.correction, shape.m, shape.n, shape.k);
   if (shape.role == GemmRole::weight_gradient) time *= curve.weight_gradient_factor;
-  if (shape.batching == GemmBatch::grouped) time *= curve.grouped_factor;
   return Seconds(std::max(time, 2 * products / peak));
 }
 

@@ -67,7 +67,7 @@ struct GemmCurve {
   double weight_gradient_factor =
       1;  // time of a weight gradient (NT operands, fp32 accumulation) over that of a forward product
   double grouped_factor =
-      1;             // time of a group of experts' products over that which the curve says of as many in a batch
+      1;             // time of a group of experts' products over that which the curve says of one after another
   Seconds overhead;  // fixed time of a kernel
   GemmCorrection correction;
   Provenance provenance;
