@@ -11,10 +11,10 @@ namespace echelon {
 //             of 2, 4 and 8. There each tensor-parallel collective holds its host up by a time that grows with the
 //             ranks of its group and with nothing else (micro-batch, model, stages). Pipelines inside a node and runs
 //             without one do not show it. The cause is not known.
-// A cuBLAS call from C++ takes 8.8 us: what each of 160 experts' products of 154 rows took under Transformer Engine on a
-// B200, whose multiprocessors they leave idle (8.6 to 9.3 us forward and backward; MooreThreads/SimuMax @4dcaae513ba7,
-// configs/system/b200_bf16_ceperm.json, group_matmul, N 5120, K 1536). The rest is assumed, not measured and not tuned:
-// 5-10 us of dispatch and launch for a PyTorch operator.
+// A cuBLAS call from C++ takes 8.8 us: what each of 160 experts' products of 154 rows took under Transformer Engine on
+// a B200, whose multiprocessors they leave idle (8.6 to 9.3 us forward and backward; MooreThreads/SimuMax
+// @4dcaae513ba7, configs/system/b200_bf16_ceperm.json, group_matmul, N 5120, K 1536). The rest is assumed, not measured
+// and not tuned: 5-10 us of dispatch and launch for a PyTorch operator.
 bool collectives_hold_up_hosts(const Scenario& scenario) {
   const Mesh& mesh = scenario.strategy.mesh;
   return scenario.strategy.framework == FrameworkKind::nanotron && mesh.pipeline > 1 && mesh.tensor > 1 &&
