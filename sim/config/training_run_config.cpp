@@ -1,5 +1,7 @@
 #include "sim/config/training_run_config.h"
 
+#include <algorithm>
+
 namespace echelon {
 
 namespace {
@@ -16,6 +18,29 @@ Key<TrainingRun> plain_key(std::string name, double least, double TrainingRun::*
   return number_key<TrainingRun>(std::move(name), least, most, member, std::move(meaning));
 }
 
+const std::vector<Key<FailureCause>>& failure_keys() {
+  static const std::vector<Key<FailureCause>> keys = {
+      text_key<FailureCause>("cause", &FailureCause::cause, "its name, for the report", Presence::required),
+      enum_key<FailureScope, FailureCause>("per", &FailureCause::per, "what it strikes; as many as the job has fail"),
+      number_key<FailureCause>("per_1000_days", 0, most, &FailureCause::per_1000_days,
+                               "failures that stop the job, for 1000 days of one GPU, node or job", Presence::required),
+  };
+  return keys;
+}
+
+void read_failures(const Value& value, TrainingRun& run) {
+  for (const Value& item : value.items()) {
+    run.failures.emplace_back();
+    read_keys(item, failure_keys(), run.failures.back());
+  }
+}
+
+bool fails(const TrainingRun& run) {
+  return run.failures_per_1000_node_days > 0 ||
+         std::any_of(run.failures.begin(), run.failures.end(),
+                     [](const FailureCause& cause) { return cause.per_1000_days > 0; });
+}
+
 }  // namespace
 
 const std::vector<Key<TrainingRun>>& training_run_keys() {
@@ -24,6 +49,11 @@ const std::vector<Key<TrainingRun>>& training_run_keys() {
       number_key<Run>("tokens", 1, most, &Run::tokens, "tokens of the whole run", Presence::required),
       plain_key("failures_per_1000_node_days", 0, &Run::failures_per_1000_node_days,
                 "failures that stop the job, for 1000 days of one node"),
+      {{"failures", list_type(object_type_of(failure_keys())), "causes of more of them, each with a rate of its own"},
+       read_failures},
+      integer_key<Run>("spare_nodes", 0, 1'000'000, &Run::spare_nodes, "nodes that stand by for those in repair"),
+      {{"repair_hours", number_type(0, most_seconds), "of a failed node; without it a node is always at hand"},
+       [](const Value& value, Run& run) { run.repair = Seconds(value.number(0, most_seconds) * 3600); }},
       plain_key("checkpoint_bytes_per_parameter", 0, &Run::checkpoint_bytes_per_parameter,
                 "14 by default: 16-bit weights, fp32 masters and Adam's two moments"),
       {{"storage_gb_s", number_type(0, most), "10^9 bytes a second in which the cluster writes and reads checkpoints"},
@@ -51,9 +81,12 @@ const std::vector<Key<TrainingRun>>& training_run_keys() {
 TrainingRun training_run_from_yaml(const Value& value) {
   TrainingRun run;
   read_keys(value, training_run_keys(), run);
-  if (run.failures_per_1000_node_days > 0 && run.storage == ByteRate(0) && run.checkpoint_blocking == Seconds(0))
+  if (fails(run) && run.storage == ByteRate(0) && run.checkpoint_blocking == Seconds(0))
     value.fail("training_run has failures, and nothing says what a checkpoint costs",
                "expected storage_gb_s or checkpoint_blocking_s");
+  if (run.spare_nodes > 0 && run.repair == Seconds(0))
+    value.fail("training_run has spare_nodes, and nothing says how long a repair takes",
+               "expected repair_hours, such as 24");
   if (run.usd_per_gpu > 0 && run.years == 0)
     value.fail("training_run has usd_per_gpu without years", "expected the years that the GPUs are used, such as 4");
   return run;

@@ -33,6 +33,13 @@ Seconds best_period(const FailureModel& model) {
   return model.mtbf * u;
 }
 
+double waiting_share(double in_repair, std::int64_t spare_nodes) {
+  double blocked = 1;  // by the recursion over servers, which neither overflows nor cancels
+  for (std::int64_t servers = 1; servers <= spare_nodes + 1; ++servers)
+    blocked = in_repair * blocked / (static_cast<double>(servers) + in_repair * blocked);
+  return blocked;
+}
+
 double training_share(const FailureModel& model, Seconds period) {
   if (model.mtbf == Seconds(0)) return (period - model.write) / period;
   const Seconds taken =

@@ -7,6 +7,8 @@
 // arXiv:1207.6936).
 #pragma once
 
+#include <cstdint>
+
 #include "sim/base/units.h"
 
 namespace echelon {
@@ -26,6 +28,11 @@ Seconds first_order_period(const FailureModel& model);
 
 // The best period of the exact model: T = C + mu (1 - e^(-T/mu)), which does not depend on D and R.
 Seconds best_period(const FailureModel& model);
+
+// Share of the time in which more nodes are in repair than stand by: Erlang's loss formula with spares + 1 servers and
+// `in_repair` = failures a second times the seconds of a repair. While the job waits nothing fails, so that the nodes
+// in repair are such a system; how repair times are distributed does not matter (A. K. Erlang, 1917).
+double waiting_share(double in_repair, std::int64_t spare_nodes);
 
 // Share of the time that goes into training, from 0 to 1. A period must be longer than the write.
 double training_share(const FailureModel& model, Seconds period);

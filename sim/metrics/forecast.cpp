@@ -8,10 +8,28 @@ constexpr double seconds_per_day = 86400;
 constexpr double hours_per_year = 8766;
 constexpr double joules_per_kwh = 3.6e6;
 
-FailureModel failure_model(const TrainingRun& run, Bytes checkpoint, double nodes) {
+// Failures of the whole job in 1000 days.
+struct FailureRates {
+  double all = 0;
+  double of_nodes = 0;  // that need a repair
+  std::vector<double> by_cause;
+};
+
+FailureRates failure_rates(const TrainingRun& run, double nodes, double gpus) {
+  FailureRates rates;
+  rates.all = rates.of_nodes = run.failures_per_1000_node_days * nodes;
+  for (const FailureCause& cause : run.failures) {
+    const double struck = cause.per == FailureScope::gpu ? gpus : cause.per == FailureScope::node ? nodes : 1;
+    rates.by_cause.push_back(cause.per_1000_days * struck);
+    rates.all += rates.by_cause.back();
+    if (cause.per != FailureScope::job) rates.of_nodes += rates.by_cause.back();
+  }
+  return rates;
+}
+
+FailureModel failure_model(const TrainingRun& run, Bytes checkpoint, const FailureRates& rates) {
   FailureModel model;
-  if (run.failures_per_1000_node_days > 0)
-    model.mtbf = Seconds(1000 * seconds_per_day / (run.failures_per_1000_node_days * nodes));
+  if (rates.all > 0) model.mtbf = Seconds(1000 * seconds_per_day / rates.all);
   const Seconds transfer = run.storage > ByteRate(0) ? checkpoint / run.storage : Seconds(0);
   model.write = run.checkpoint_blocking > Seconds(0) ? run.checkpoint_blocking : transfer;
   model.recovery = transfer;
@@ -37,18 +55,29 @@ Forecast forecast(const TrainingRun& run, const Result& result, const RunMachine
   Forecast forecast;
   forecast.tokens = run.tokens;
   forecast.checkpoint = Bytes(run.checkpoint_bytes_per_parameter * machine.parameters);
-  forecast.failures = failure_model(run, forecast.checkpoint, machine.nodes);
+  const double gpus = static_cast<double>(result.gpus);
+  const FailureRates rates = failure_rates(run, machine.nodes, gpus);
+  forecast.failures = failure_model(run, forecast.checkpoint, rates);
   if (forecast.failures.mtbf > Seconds(0)) {
     forecast.period = run.checkpoint_interval > Seconds(0) ? run.checkpoint_interval + forecast.failures.write
                                                            : best_period(forecast.failures);
     forecast.training_share = training_share(forecast.failures, forecast.period);
   }
+  if (run.repair > Seconds(0))
+    forecast.waiting_share =
+        waiting_share(rates.of_nodes * run.repair.value() / (1000 * seconds_per_day), run.spare_nodes);
+  forecast.training_share *= 1 - forecast.waiting_share;
   forecast.tokens_per_second = result.tokens_per_second() * forecast.training_share;
   forecast.wall = Seconds(run.tokens / forecast.tokens_per_second);
-  if (forecast.failures.mtbf > Seconds(0)) forecast.interruptions = forecast.wall / forecast.failures.mtbf;
-  const double gpus = static_cast<double>(result.gpus);
-  forecast.gpu_hours = gpus * forecast.wall.value() / 3600;
-  const Watts power = (run.watts_per_gpu > Watts(0) ? run.watts_per_gpu : machine.tdp) * gpus * run.pue;
+  // While the job waits nothing fails.
+  const Seconds running = forecast.wall * (1 - forecast.waiting_share);
+  if (forecast.failures.mtbf > Seconds(0)) forecast.interruptions = running / forecast.failures.mtbf;
+  for (std::size_t i = 0; i < run.failures.size(); ++i)
+    forecast.causes.push_back({run.failures[i].cause, running.value() * rates.by_cause[i] / (1000 * seconds_per_day)});
+  forecast.spare_nodes = run.spare_nodes;
+  const double paid = gpus * (1 + static_cast<double>(run.spare_nodes) / machine.nodes);
+  forecast.gpu_hours = paid * forecast.wall.value() / 3600;
+  const Watts power = (run.watts_per_gpu > Watts(0) ? run.watts_per_gpu : machine.tdp) * paid * run.pue;
   forecast.energy_kwh = (power * forecast.wall).value() / joules_per_kwh;
   add_money(run, machine, forecast);
   return forecast;

@@ -1,7 +1,10 @@
 // What a whole training run takes: days, failures, GPU-hours, money, energy, carbon.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "sim/base/units.h"
 #include "sim/metrics/checkpointing.h"
@@ -18,16 +21,24 @@ struct RunMachine {
   double usd_per_gpu_hour = 0;  // the profile's; 0 = not known
 };
 
+struct CauseShare {
+  std::string cause;
+  double interruptions = 0;
+};
+
 struct Forecast {
   double tokens = 0;
-  double training_share = 1;     // goodput over throughput
+  double training_share = 1;     // goodput over throughput, of all the time
   double tokens_per_second = 0;  // goodput
   Seconds wall;
   FailureModel failures;  // mtbf 0 where none are given
   Bytes checkpoint;
   Seconds period;  // of checkpoints, their writing included; 0 = none are needed
   double interruptions = 0;
-  double gpu_hours = 0;
+  std::vector<CauseShare> causes;  // of those that the run lists
+  double waiting_share = 0;        // of the time, for a node in repair where no spare was left
+  std::int64_t spare_nodes = 0;
+  double gpu_hours = 0;   // of spare nodes too
   double energy_kwh = 0;  // of the facility
   std::optional<double> rented_usd;
   std::optional<double> bought_usd;  // the hardware's share of its life, and electricity where it has a price

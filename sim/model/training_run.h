@@ -1,15 +1,41 @@
 // A whole run of many iterations, as its owner describes it: tokens, failures, checkpoints, prices. 0 = not given.
 #pragma once
 
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sim/base/enum_names.h"
 #include "sim/base/units.h"
 
 namespace echelon {
+
+// What a cause of failures strikes: how often depends on how many of them the job has.
+enum class FailureScope { gpu, node, job };
+
+template <>
+inline constexpr auto enum_names<FailureScope> = std::to_array<EnumName<FailureScope>>({
+    {FailureScope::gpu, "gpu"},
+    {FailureScope::node, "node"},
+    {FailureScope::job, "job"},
+});
+
+// A cause of failures that stop the job.
+struct FailureCause {
+  std::string cause;  // "HBM3"
+  FailureScope per = FailureScope::node;
+  double per_1000_days = 0;  // of one GPU, node or job
+};
 
 struct TrainingRun {
   double tokens = 0;
 
   // Failures and checkpoints.
-  double failures_per_1000_node_days = 0;
+  double failures_per_1000_node_days = 0;  // of causes that `failures` does not list
+  std::vector<FailureCause> failures;
+  std::int64_t spare_nodes = 0;  // that stand by for failed ones, paid for like the others
+  Seconds repair;                // of a node; failures of the job itself need none. 0 = a node is always at hand
   double checkpoint_bytes_per_parameter = 14;  // 16-bit weights, fp32 masters and Adam's two moments
   ByteRate storage;                            // of the whole cluster, to write and to read a checkpoint
   Seconds checkpoint_blocking;                 // training stands still for; 0 = as long as writing takes

@@ -29,10 +29,15 @@ std::string failure_lines(const Forecast& forecast) {
   if (forecast.failures.mtbf == Seconds(0)) return "";
   std::string text = line("interruptions", fmt::format("{}, one every {}", grouped(forecast.interruptions),
                                                        long_duration(forecast.failures.mtbf)));
+  for (const CauseShare& cause : forecast.causes)
+    text += line("", fmt::format("{} of {}", grouped(cause.interruptions), cause.cause));
   text += line(
       "checkpoints",
       fmt::format("{:.3g} TB every {} of training, {} standing still for each", forecast.checkpoint.value() / 1e12,
                   long_duration(forecast.period - forecast.failures.write), long_duration(forecast.failures.write)));
+  if (forecast.waiting_share > 0)
+    text += line("spare nodes", fmt::format("{}; {:.3g} % of the time waiting for a node in repair",
+                                            forecast.spare_nodes, 100 * forecast.waiting_share));
   return text;
 }
 
@@ -65,12 +70,17 @@ nlohmann::ordered_json forecast_to_json(const Forecast& forecast) {
   const auto known = [](const std::optional<double>& amount) { return amount ? Json(*amount) : Json(nullptr); };
   const bool fails = forecast.failures.mtbf > Seconds(0);
   const auto if_fails = [&](double value) { return fails ? Json(value) : Json(nullptr); };
+  Json causes = Json::object();
+  for (const CauseShare& cause : forecast.causes) causes[cause.cause] = cause.interruptions;
   return {{"tokens", forecast.tokens},
           {"days", forecast.wall.value() / seconds_per_day},
           {"goodput", forecast.training_share},
           {"goodput_tokens_per_s", forecast.tokens_per_second},
           {"mtbf_s", if_fails(forecast.failures.mtbf.value())},
           {"interruptions", if_fails(forecast.interruptions)},
+          {"interruptions_by_cause", causes},
+          {"spare_nodes", forecast.spare_nodes},
+          {"waiting_share", forecast.waiting_share},
           {"checkpoint_bytes", forecast.checkpoint.value()},
           {"checkpoint_period_s", if_fails(forecast.period.value())},
           {"gpu_hours", forecast.gpu_hours},

@@ -38,6 +38,32 @@ TEST_CASE("Llama 3 405B's interruptions: one every 3.1 hours, and Young's interv
   CHECK(made.training_share == Approx(1 - std::sqrt(120 / made.failures.mtbf.value())).epsilon(0.01));
 }
 
+TEST_CASE("causes fail as often as the job has what they strike") {
+  // arXiv:2407.21783, table 5, summed: 268 of GPUs, 53 of nodes and 98 of the job in 54 days.
+  TrainingRun run;
+  run.tokens = 1e6 * 54 * 86400;
+  run.failures = {{"GPU", FailureScope::gpu, 268 / (16.384 * 54)},
+                  {"node", FailureScope::node, 53 / (2.048 * 54)},
+                  {"software", FailureScope::job, 98 / 0.054}};
+  run.checkpoint_blocking = Seconds(60);
+  const RunMachine machine{405e9, 2048, Watts(700), 0};
+  const Forecast made = forecast(run, result_on(16384), machine);
+  CHECK(made.failures.mtbf.value() / 3600 == Approx(54 * 24.0 / 419));
+  REQUIRE(made.causes.size() == 3);
+  CHECK(made.causes[0].interruptions == Approx(268 / made.training_share));
+  CHECK(made.causes[2].interruptions / made.causes[1].interruptions == Approx(98 / 53.0));
+  const Forecast half = forecast(run, result_on(8192), {405e9, 1024, Watts(700), 0});
+  CHECK(half.failures.mtbf / made.failures.mtbf == Approx(419 / (98 + 160.5)));
+
+  run.repair = Seconds(86400);  // 321 / 54 nodes in repair
+  run.spare_nodes = 8;
+  const Forecast spared = forecast(run, result_on(16384), machine);
+  CHECK(spared.waiting_share == Approx(waiting_share(321 / 54.0, 8)));
+  CHECK(spared.training_share == Approx(made.training_share * (1 - spared.waiting_share)));
+  CHECK(spared.interruptions == Approx(made.interruptions));  // of as much training
+  CHECK(spared.gpu_hours / spared.wall.value() == Approx(16384.0 / 3600 * (1 + 8 / 2048.0)));
+}
+
 TEST_CASE("storage and its speed make the checkpoint's cost") {
   TrainingRun run;
   run.tokens = 1e12;
