@@ -51,7 +51,8 @@ NumberRows<GemmCurve> gemm_rows() {
       plain_row("bandwidth_fraction", 0.01, 10, &GemmCurve::bandwidth_fraction, "of the datasheet bandwidth"),
       plain_row("unhidden_memory", 0, 1, &GemmCurve::unhidden_memory, "share of the shorter part that stays visible"),
       plain_row("weight_gradient_factor", 0.1, 10, &GemmCurve::weight_gradient_factor, "time over a forward product's"),
-      plain_row("grouped_factor", 0.1, 10, &GemmCurve::grouped_factor, "time of experts' products over one after another"),
+      plain_row("grouped_factor", 0.1, 10, &GemmCurve::grouped_factor,
+                "time of experts' products over one after another"),
       quantity_row("overhead_us", 0, 1000, &GemmCurve::overhead, 1e-6, "fixed time of a kernel")};
 }
 
