@@ -71,13 +71,16 @@ class StepPricer {
     const Bytes bytes =
         element * (context_.tokens * communication.row_share * sent * communication.width * communication.busiest +
                    communication.weight_elements);
+    const bool on_links = context_.on_links[static_cast<std::size_t>(communication.axis)];
     if (kind == CollectiveKind::send_receive) {
       ground = Ground::measured;
       const double sharers = static_cast<double>(network.gpus_per_node);
       const auto message = [&](Bytes length) {
         return point_to_point_time(network, layout.ranks_per_node >= layout.ranks, length, sharers) * stretch;
       };
-      return {message(bytes), one_call(communication, kind, bytes, (message(bytes) - message(bytes / 2)) * 2)};
+      const Seconds time = message(bytes);
+      const Seconds transfer = on_links ? (time - message(bytes / 2)) * 2 : Seconds(0);
+      return {time, one_call(communication, kind, bytes, transfer)};
     }
     const CollectiveCall call{kind, shape_of(layout), bytes};
     const CollectivePrice price = collective_time(network, call);
@@ -86,7 +89,6 @@ class StepPricer {
         context_.reorders_sequence_shards && communication.axis == Axis::tensor && kind != CollectiveKind::all_reduce;
     const Seconds time = price.time * stretch;
     const Seconds copies = reorders ? memory_bound_time(*context_.device, bytes * 2, 1).time : Seconds(0);
-    const bool on_links = context_.on_links[static_cast<std::size_t>(communication.axis)];
     const Seconds transfer = on_links ? std::min(time, transfer_part(network, call) * stretch) : Seconds(0);
     return {time + copies, one_call(communication, kind, bytes, transfer)};
   }

@@ -126,6 +126,15 @@ TEST_CASE("key-value heads that a framework cannot share are refused") {
   CHECK(reason(FrameworkKind::megatron, 6).find("tensor_parallel 4 would do") != std::string::npos);  // neither way
 }
 
+TEST_CASE("modules that the model has not cannot run again") {
+  Strategy strategy;
+  strategy.recompute = Recompute::operators;
+  strategy.recompute_operators.modules = {RecomputeModule::layernorm};
+  CHECK(refusal(strategy, 1).empty());
+  strategy.recompute_operators.modules.push_back(RecomputeModule::mla_up_proj);
+  CHECK(refusal(strategy, 1).find("has a mla_up_proj to run again") != std::string::npos);
+}
+
 TEST_CASE("what cannot be is refused with the number that would do") {
   Strategy strategy;
   strategy.mesh.tensor = 8;
