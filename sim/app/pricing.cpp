@@ -24,25 +24,30 @@ Bytes sharding_copies(const Scenario& scenario) {
   return compute * (2 * gathers) + compute + reduced;
 }
 
-// Bytes moved for each weight element to add a micro-batch's gradient to its buffer. Fused products accumulate into the
-// buffer in place (apex wgrad_gemm_accum_fp32 and _fp16): one more read, and what the write is wider. Elsewhere a
-// kernel of its own reads the product's result and the buffer and writes the buffer. FSDP reduces and frees gradients
-// each micro-batch.
+bool frees_gradients(const Strategy& strategy) {
+  const Sharding sharding = state_sharding(strategy);
+  return (sharding == Sharding::zero3 || sharding == Sharding::hybrid) && strategy.mesh.pipeline == 1;
+}
+
+// Bytes that a kernel of its own moves for each element of a weight to add a micro-batch's gradient to its buffer: it
+// reads the product's result and the buffer and writes the buffer. FSDP reduces and frees gradients each micro-batch.
 Bytes accumulation_bytes(const Scenario& scenario) {
   const Strategy& strategy = scenario.strategy;
-  const Sharding sharding = state_sharding(strategy);
-  const bool by_layer = sharding == Sharding::zero3 || sharding == Sharding::hybrid;
-  if (by_layer && strategy.mesh.pipeline == 1) {
+  if (frees_gradients(strategy)) {
     // Unreduced gradients are added to a buffer in the format of the reduction (PyTorch _fsdp_param.py,
     // accumulate_unsharded_grad_if_needed).
     const Bytes reduced = element_size(scenario.workload.precision.gradient_reduce);
     return sharding_copies(scenario) + (strategy.accumulates_unsharded ? reduced * 2 : Bytes(0));
   }
-  const Bytes buffer = state_bytes(scenario.workload).gradient;
-  const Bytes written = element_size(scenario.workload.precision.compute);
-  const GradientFusion fusion = strategy.fused_gradient_accumulation;
-  const bool fused = fusion == GradientFusion::any || (fusion == GradientFusion::fp32 && buffer >= Bytes(4));
-  return fused ? buffer * 2 - written : buffer * 2 + written;
+  return state_bytes(scenario.workload).gradient * 2 + element_size(scenario.workload.precision.compute);
+}
+
+// Fused products accumulate into the buffer in place (apex wgrad_gemm_accum_fp32 and _fp16).
+bool accumulates_in_products(const Scenario& scenario) {
+  if (frees_gradients(scenario.strategy)) return false;
+  const GradientFusion fusion = scenario.strategy.fused_gradient_accumulation;
+  return fusion == GradientFusion::any ||
+         (fusion == GradientFusion::fp32 && state_bytes(scenario.workload).gradient >= Bytes(4));
 }
 
 CostContext cost_context(const Scenario& scenario, const Lowering& lowering, const RankKind& kind,
@@ -65,6 +70,7 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering, con
   context.reorders_sequence_shards = scenario.strategy.reorders_sequence_shards && scenario.strategy.micro_batch > 1;
   context.recomputed = scenario.strategy.recompute_operators;
   context.accumulation = accumulation_bytes(scenario);
+  context.fused_accumulation = accumulates_in_products(scenario);
   // Transformer Engine quantises weights for the first micro-batch and keeps them for the others (its modules'
   // is_first_microbatch, which Megatron-Core sets).
   if (scenario.strategy.kernels == KernelStyle::transformer_engine)

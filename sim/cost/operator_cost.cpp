@@ -26,6 +26,11 @@ Seconds add(Seconds& sum, const Priced& priced, Ground& ground) {
   return priced.time;
 }
 
+void add_accumulation(double weights, const CostContext& context, OperatorCost& cost) {
+  if (context.fused_accumulation) return;
+  add(cost.weight_gradient, memory_bound_time(*context.device, context.accumulation * weights, 0), cost.ground);
+}
+
 void cost_linear(const Operator& op, const CostContext& context, OperatorCost& cost) {
   const double experts = static_cast<double>(std::max<std::int64_t>(1, op.experts));
   const double rows = context.tokens * op.row_share / experts;
@@ -44,7 +49,7 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   if (!op.reads_data) product(cost.input_gradient, {rows, in, op.out_features, experts, GemmRole::input_gradient});
   product(cost.weight_gradient, {in, op.out_features, rows, experts, GemmRole::weight_gradient});
   const double weights = in * op.out_features * experts;
-  add(cost.weight_gradient, memory_bound_time(device, context.accumulation * weights, 0), cost.ground);
+  add_accumulation(weights, context, cost);
   cost.forward_kernels += steps - 1;
   cost.backward_kernels += 2 * (steps - 1);
   if (type == context.precision.compute) return;
@@ -100,7 +105,7 @@ void cost_convolution(const Operator& op, const CostContext& context, OperatorCo
                 {in * shape.taps, out, rows / parts, shape.groups * parts, GemmRole::weight_gradient,
                  (input_rows * in + rows * out) / parts}),
       cost.ground);
-  add(cost.weight_gradient, memory_bound_time(device, context.accumulation * (weights * shape.groups), 0), cost.ground);
+  add_accumulation(weights * shape.groups, context, cost);
 }
 
 // The inputs' products run for all steps at once, the states' step by step; backward the same, but for the weights'
@@ -124,7 +129,7 @@ void cost_recurrent(const Operator& op, const CostContext& context, OperatorCost
   both(cost.input_gradient, {batch, op.out_features, gates, 1, GemmRole::input_gradient}, cell.steps);
   both(cost.weight_gradient, {op.in_features + op.out_features, gates, rows, 1, GemmRole::weight_gradient}, 1);
   const double weights = cell.directions * gates * (op.in_features + op.out_features);
-  add(cost.weight_gradient, memory_bound_time(device, context.accumulation * weights, 0), cost.ground);
+  add_accumulation(weights, context, cost);
 }
 
 // Time over FlashAttention-2's: around 2 for the first version; 1.3 to 1.5 forward and around 2 backward for the first

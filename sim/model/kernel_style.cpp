@@ -133,6 +133,23 @@ void add_gradient_concatenation(const Operator& op, double rows, Bytes element, 
   moved.backward.kernels += 1;
 }
 
+// Megatron-LM's own layers hold queries, keys and values side by side for each head, with the sequence in front
+// (megatron/legacy/model/transformer.py): flash attention gets contiguous copies of them, the batched products write
+// heads in front and the context is copied back. The gradients of the three are copied into one tensor.
+void add_layout_copies(const Operator& op, double rows, const Execution& execution, OperatorTraffic& moved) {
+  const AttentionShape& shape = op.attention;
+  const double context = static_cast<double>(shape.heads * shape.v_head_dim);
+  const double inputs =
+      static_cast<double>((shape.heads + shape.kv_heads) * shape.qk_head_dim + shape.kv_heads * shape.v_head_dim);
+  const bool unfused = execution.attention == AttentionKernel::unfused;
+  const Bytes element = execution.activation_element;
+  moved.forward.moved += element * (2 * rows * (unfused ? context : inputs));
+  moved.backward.moved += element * (2 * rows * (unfused ? context + inputs : inputs));
+  if (unfused) return;  // whose kernels are counted with the scores'
+  moved.forward.kernels += 6;
+  moved.backward.kernels += 6;
+}
+
 // A step of ring attention merges its output into the running one in fp32 (cast, two differences, a product: 38 bytes
 // an element) and adds its gradients of queries, keys and values to fp32 ones (cast and sum: 18 bytes each; PyTorch
 // torch/distributed/tensor/experimental/_attention.py). Causal balance halves what a step touches of keys or queries,
@@ -176,9 +193,6 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
       if (execution.attention == AttentionKernel::unfused) {
         passes = unfused_scores(execution.style, execution.dropout);
         elements = rows * static_cast<double>(op.attention.heads) * key_count(op.attention, sequence);
-      } else if (execution.style == KernelStyle::megatron_fused) {
-        passes.forward_kernels += 6;  // layout changes around the fused kernel
-        passes.backward_kernels += 6;
       }
       break;
     case OperatorKind::norm:
@@ -194,6 +208,8 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
       break;
   }
   OperatorTraffic moved = from_passes(passes, elements, execution.activation_element);
+  if (op.kind == OperatorKind::attention && execution.style == KernelStyle::megatron_fused)
+    add_layout_copies(op, rows, execution, moved);
   if (op.kind == OperatorKind::attention && execution.repeats_kv_heads)
     add_repeated_heads(op, rows, execution.activation_element, moved);
   if (op.kind == OperatorKind::attention && execution.attention == AttentionKernel::flash_triton)

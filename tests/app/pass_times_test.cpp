@@ -45,7 +45,7 @@ TEST_CASE("passes of a layer are predicted one by one") {
   // Table 9 has 29.7, 29.4 and 19.9 ms for a stage of four layers, and 0.53 ms for a message.
   CHECK(layer.input > layer.weight);
   CHECK(layer.input == Approx(0.0294 / 4).epsilon(0.15));
-  CHECK(layer.weight == Approx(0.0199 / 4).epsilon(0.15));
+  CHECK(layer.weight == Approx(0.0199 / 4).epsilon(0.05));  // fused accumulation adds nothing to the product
   CHECK(times.message > 0);
 }
 

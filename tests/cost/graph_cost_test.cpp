@@ -51,6 +51,20 @@ TEST_CASE("a 1 x 1 convolution costs what its matrix product does") {
   CHECK(as_convolution.ground == Ground::scaled);  // no convolution was measured
 }
 
+TEST_CASE("a product that accumulates in place costs nothing beside the product") {
+  GraphOperator dense;
+  dense.features = 500;
+  dense.bias = false;
+  const auto output = output_shape(dense, {{200, 500}});
+  const Operator op = operator_of(dense, {{200, 500}}, std::get<Shape>(output));
+  CostContext context = context_of(50);
+  const Seconds alone = operator_cost(op, context).weight_gradient;
+  context.accumulation = Bytes(10);  // 250,000 weights: 2.5 us at 1 TB/s
+  CHECK(us(operator_cost(op, context).weight_gradient - alone) == Approx(2.5));
+  context.fused_accumulation = true;
+  CHECK(us(operator_cost(op, context).weight_gradient - alone) == Approx(0).margin(1e-9));
+}
+
 TEST_CASE("windows that overlap are read once") {
   // 3 x 3 over 10 channels, 100 positions, 1000 samples: 2 * 1e5 * 90 * 10 operations in tiles of 100 columns,
   // 1000 blocks on 100 multiprocessors: 10 waves * 2e4 * 90 operations at 1 TFLOPS each = 18 us.

@@ -48,4 +48,18 @@ TEST_CASE("llm-foundry's attention copies its three gradients into one") {
   CHECK((with.backward.moved - without.backward.moved).value() == Approx(tokens * 3 * 8192 * 2 * 2));
 }
 
+TEST_CASE("Megatron-LM's own layers copy what lies side by side") {
+  Execution execution;
+  execution.style = KernelStyle::megatron_fused;
+  const double row = 8192 * 2;  // bytes of queries, keys, values or context of one token
+  const OperatorTraffic flash = traffic(attention(), tokens, sequence, execution);
+  CHECK(flash.forward.moved.value() == Approx(tokens * 6 * row));   // the three, read and written
+  CHECK(flash.backward.moved.value() == Approx(tokens * 6 * row));  // their gradients into one tensor
+  execution.attention = AttentionKernel::unfused;
+  const double scores = tokens * 64 * sequence * 2;
+  const OperatorTraffic unfused = traffic(attention(), tokens, sequence, execution);
+  CHECK(unfused.forward.moved.value() == Approx(2 * scores + tokens * 2 * row));
+  CHECK(unfused.backward.moved.value() == Approx(3 * scores + tokens * 8 * row));
+}
+
 }  // namespace echelon
