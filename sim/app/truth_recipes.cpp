@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <optional>
 
 #include "sim/app/truth_words.h"
 
@@ -62,6 +64,44 @@ constexpr auto recipes = std::to_array<ExpertRecipe>({
     {"qwen3-30b", "", "", 2604, once, false, none},
 });
 
+using Modules = std::array<std::optional<RecomputeModule>, 2>;
+
+struct MemoryRecipe {
+  std::string_view model;
+  std::string_view gpu;
+  std::string_view precision;
+  int since;
+  std::int64_t pipeline;       // stages; 0 = any
+  bool sharded;                // Megatron-FSDP alone
+  Modules again;               // recompute_modules
+  std::int64_t offloaded = 0;  // cpu_offloading_num_layers
+};
+
+constexpr Modules nothing{};
+constexpr Modules up_projections{RecomputeModule::mla_up_proj};
+constexpr Modules up_projections_and_mlp{RecomputeModule::mla_up_proj, RecomputeModule::mlp};
+constexpr Modules norms_and_activation{RecomputeModule::layernorm, RecomputeModule::moe_act};
+
+// The same files (llama's @00919dcf1fe1 and @0013c9a8ed4d, deepseek's of 2025 @0fa501acee1e). Qwen3's and the dense
+// models' without FSDP recompute nothing.
+constexpr auto memory_recipes = std::to_array<MemoryRecipe>({
+    {"llama3-70b", "gb300", "fp8", 0, 0, true, nothing, 20},
+    {"llama3-70b", "gb200", "fp8", 0, 0, true, nothing, 40},
+    {"llama3-70b", "b200", "fp8", 0, 0, true, nothing, 5},
+    {"llama3.1-405b", "gb300", "fp8", 0, 0, true, nothing, 10},
+    {"llama3.1-405b", "gb200", "fp8", 0, 0, true, nothing, 92},
+    {"llama3", "", "", 0, 0, false, nothing},
+    {"deepseek", "gb300", "mxfp8", 2606, 0, false, nothing},
+    {"deepseek", "b200", "mxfp8", 2604, 8, false, up_projections_and_mlp},
+    {"deepseek", "", "fp8", 0, 0, false, up_projections},
+    {"kimi", "", "", 0, 0, false, up_projections},
+    {"gpt-oss", "gb300", "", 0, 0, false, nothing},
+    {"gpt-oss", "b300", "", 0, 0, false, nothing},
+    {"gpt-oss", "gb200", "mxfp8", 2606, 0, false, nothing},
+    {"gpt-oss", "", "", 0, 0, false, norms_and_activation},
+    {"qwen3", "", "", 0, 0, false, nothing},
+});
+
 // "container 26.06.01 NeMo Container" -> 2606; 0 where the notes name none.
 int container_of(const std::string& notes) {
   constexpr std::string_view word = "container ";
@@ -72,12 +112,37 @@ int container_of(const std::string& notes) {
   return std::atoi(version.substr(0, 2).c_str()) * 100 + std::atoi(version.substr(3).c_str());
 }
 
-bool applies(const ExpertRecipe& recipe, const TruthRow& row, int container) {
+template <class Recipe>
+bool applies(const Recipe& recipe, const TruthRow& row, int container) {
   return mentions(row.model, recipe.model) && lower_case(row.gpu).starts_with(recipe.gpu) &&
          mentions(row.precision, recipe.precision) && container >= recipe.since;
 }
 
+std::string described(const MemoryRecipe& recipe) {
+  std::string text;
+  for (const auto& module : recipe.again)
+    if (module) text += fmt::format("{}{}", text.empty() ? "computes again " : ", ", name_of(*module));
+  if (recipe.offloaded > 0) text += fmt::format("keeps activations of {} layers on the host", recipe.offloaded);
+  return text.empty() ? "computes nothing again" : text;
+}
+
 }  // namespace
+
+bool apply_memory_recipe(const TruthRow& row, Strategy& strategy, std::vector<std::string>& assumptions) {
+  if (!mentions(row.source, "megatron-bridge")) return false;
+  const int container = container_of(lower_case(row.notes));
+  const auto found = std::find_if(memory_recipes.begin(), memory_recipes.end(), [&](const MemoryRecipe& recipe) {
+    return applies(recipe, row, container) && (recipe.pipeline == 0 || recipe.pipeline == strategy.mesh.pipeline) &&
+           (!recipe.sharded || strategy.sharding == Sharding::zero3);
+  });
+  if (found == memory_recipes.end()) return false;
+  for (const auto& module : found->again)
+    if (module) strategy.recompute_operators.modules.push_back(*module);
+  strategy.recompute = strategy.recompute_operators.empty() ? Recompute::none : Recompute::operators;
+  strategy.offload.activation_layers = found->offloaded;
+  assumptions.push_back("Megatron-Bridge's recipe: " + described(*found));
+  return true;
+}
 
 void apply_recipe(const TruthRow& row, Strategy& strategy, std::vector<std::string>& assumptions) {
   if (!mentions(row.source, "megatron-bridge") || strategy.mesh.expert <= 1) return;

@@ -13,4 +13,8 @@ namespace echelon {
 // are; `assumptions` gains what was set.
 void apply_recipe(const TruthRow& row, Strategy& strategy, std::vector<std::string>& assumptions);
 
+// What they compute again and keep on the host; false where the row is not theirs or of a recipe that was not found.
+// Reads the sharding and the stages of `strategy`.
+bool apply_memory_recipe(const TruthRow& row, Strategy& strategy, std::vector<std::string>& assumptions);
+
 }  // namespace echelon

@@ -170,6 +170,7 @@ Refusal set_recompute(Translation& t) {
   std::optional<Recompute> recompute;
   if (auto refusal = take(parse_recompute(t.row.recompute), recompute)) return refusal;
   if (!recompute) {
+    if (apply_memory_recipe(t.row, strategy, t.out.assumptions)) return std::nullopt;
     strategy.recompute_least = t.convention->recompute_least;
     t.assume(fmt::format("recompute is not stated: {}",
                          strategy.recompute_least ? "the least that fits" : name_of(strategy.recompute)));

@@ -267,9 +267,29 @@ TEST_CASE("Megatron-Bridge's recipes say what its table leaves out") {
   CHECK_FALSE(strategy_in("container 26.02.01 NeMo Container").overlap_expert);
   CHECK(strategy_in("container 26.04 NeMo Container").overlap_expert);
   CHECK_FALSE(strategy_in("no version").overlap_expert);
+  CHECK_FALSE(strategy_in("").recompute_least);
+  CHECK(strategy_in("").recompute_operators.modules == std::vector{RecomputeModule::mla_up_proj});
+  row.precision = "BF16";  // whose recipe was not found
   CHECK(strategy_in("").recompute_least);
+  row.precision = "MXFP8";
   row.source = "NeMo 25.07 docs";
   CHECK(strategy_in("container 26.04 NeMo Container").expert_dispatch == ExpertDispatch::all_to_all);
+}
+
+TEST_CASE("Megatron-Bridge's recipes with FSDP keep activations on the host") {
+  TruthRow row = gpt_row();
+  row.source = "NVIDIA Megatron-Bridge performance summary";
+  row.model = "llama3-70b";
+  row.gpu = "B200";
+  row.precision = "FP8";
+  row.recompute = "";
+  row.zero_or_fsdp = "MCore-FSDP";
+  const TruthScenario sharded = translate(row);
+  CHECK(sharded.scenario.strategy.offload.activation_layers == 5);
+  CHECK(sharded.scenario.strategy.recompute == Recompute::none);
+  CHECK(assumed(sharded, "keeps activations of 5 layers on the host"));
+  row.zero_or_fsdp = "";
+  CHECK(translate(row).scenario.strategy.offload.activation_layers == 0);
 }
 
 TEST_CASE("layers that Megatron's stages do not divide are laid by predicted time") {
