@@ -12,11 +12,27 @@ bool quantised(const Operator& op, const Precision& precision) {
 
 namespace {
 
-// Bytes moved to quantise one element with one scale for its tensor: 16 bits read for the maximum, 16 read and 8
-// written for the cast. A second cast for the other operand layout of the weight gradient knows the maximum already.
-// (torchao's dynamically scaled float8 linear keeps the 16-bit input; Transformer Engine casts and transposes.)
-constexpr double quantise_bytes = 2 + 2 + 1;
-constexpr double requantise_bytes = 2 + 1;
+// Bytes moved to quantise one element of a product's operands: of what it reads forward, of the gradient that it reads
+// backward, and of what it read forward once more, for the weight gradient.
+struct QuantiseBytes {
+  double input;
+  double gradient;
+  double again;
+};
+
+// With one scale for its tensor: 16 bits read for the maximum, 16 read and 8 written for the cast. Where 8-bit products
+// want both operands along the sum, the weight gradient takes second casts, which know the maximum already (torchao's
+// dynamically scaled float8 linear keeps the 16-bit input; Transformer Engine casts and transposes). Blackwell's take
+// any layout (Transformer Engine, is_non_tn_fp8_gemm_supported: compute capability 10.0). MXFP8 has no maximum of the
+// tensor: 16 bits read, two layouts of 8 bits and a scale for 32 of them written at once.
+QuantiseBytes quantise_bytes(DataType type, const Device& device) {
+  constexpr double scaled = 1 + 1.0 / 32;
+  if (type == DataType::mxfp8) return {2 + 2 * scaled, 2 + 2 * scaled, 0};
+  const bool any_layout = type == DataType::fp8 && device.peak_of(DataType::mxfp8).value() > 0;
+  if (any_layout) return {2 + 2 + 1, 2 + 2 + 1, 0};
+  return {2 + 2 + 1, 2 + 2 + 1 + 1, 2 + 1};
+}
+
 // Row-wise scales need an fp32 maximum for each row and column: one more read of the tensor each way.
 constexpr double rowwise_extra_bytes = 4;
 
@@ -60,9 +76,10 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   const double inputs = rows * experts * in;
   const double outputs = rows * experts * op.out_features;
   const double cast_weights = weights * context.weight_cast_share;
-  const Bytes forward = Bytes(quantise_bytes + extra) * (inputs * cast_share + cast_weights);
-  const Bytes backward =
-      Bytes(quantise_bytes + 1 + extra) * outputs + Bytes(requantise_bytes) * (inputs * cast_share + cast_weights);
+  const QuantiseBytes bytes = quantise_bytes(type, device);
+  const double read = inputs * cast_share + cast_weights;
+  const Bytes forward = Bytes(bytes.input + extra) * read;
+  const Bytes backward = Bytes(bytes.gradient + extra) * outputs + Bytes(bytes.again) * read;
   add(cost.forward, memory_bound_time(device, forward, 4), cost.ground);
   add(cost.input_gradient, memory_bound_time(device, backward, 2), cost.ground);
   cost.forward_kernels += 4;

@@ -65,6 +65,34 @@ TEST_CASE("a product that accumulates in place costs nothing beside the product"
   CHECK(us(operator_cost(op, context).weight_gradient - alone) == Approx(0).margin(1e-9));
 }
 
+TEST_CASE("8-bit operands are quantised as the format and the device want") {
+  GraphOperator dense;
+  dense.features = 500;
+  dense.bias = false;
+  const auto output = output_shape(dense, {{200, 500}});
+  const Operator op = operator_of(dense, {{200, 500}}, std::get<Shape>(output));
+  Device eight_bit = device;  // 1 TB/s; 10,000 rows of 500 in and out: 5e6 elements, 5 us a byte; kernels 1 us each
+  eight_bit.peak[static_cast<std::size_t>(DataType::fp8)] = teraflops(200);
+  CostContext context = context_of(50);
+  context.device = &eight_bit;
+  context.weight_cast_share = 0;
+  const auto casts = [&](DataType type) {
+    context.precision.matrix = type;
+    const OperatorCost cost = operator_cost(op, context);
+    const GemmShape forward{10000, 500, 500};
+    const GemmShape backward{10000, 500, 500, 1, GemmRole::input_gradient};
+    return std::pair{us(cost.forward - gemm_time(eight_bit, type, forward).time) - 4,
+                     us(cost.input_gradient - gemm_time(eight_bit, type, backward).time) - 2};
+  };
+  const auto [input, gradient] = casts(DataType::fp8);  // a maximum, a cast; a second cast of what was read
+  CHECK(input == Approx(5 * 5));
+  CHECK(gradient == Approx(5 * (6 + 3)));
+  eight_bit.peak[static_cast<std::size_t>(DataType::mxfp8)] = teraflops(200);  // and so operands of any layout
+  CHECK(casts(DataType::fp8).second == Approx(5 * 5));
+  CHECK(casts(DataType::mxfp8).first == Approx(5 * (4 + 2.0 / 32)));  // both layouts in one pass
+  CHECK(casts(DataType::mxfp8).second == Approx(5 * (4 + 2.0 / 32)));
+}
+
 TEST_CASE("windows that overlap are read once") {
   // 3 x 3 over 10 channels, 100 positions, 1000 samples: 2 * 1e5 * 90 * 10 operations in tiles of 100 columns,
   // 1000 blocks on 100 multiprocessors: 10 waves * 2e4 * 90 operations at 1 TFLOPS each = 18 us.
