@@ -102,9 +102,13 @@ std::int64_t axis_stride(const Mesh& mesh, Axis axis) {
 
 GroupLayout axis_layout(const Mesh& mesh, Axis axis, std::int64_t gpus_per_node) {
   if (axis == Axis::expert) {
-    // Expert groups take the first ranks of the data * context group.
+    // Expert groups take the first ranks of the data * context group, or of the stage where experts are divided over
+    // fewer ranks than the other layers: those of the expert's own tensor parallelism then stand next to each other
+    // (Megatron-Core's parallel_state.py, the rank generator of experts).
+    const bool as_others = expert_tensor_degree(mesh) == mesh.tensor;
     const std::int64_t stride = std::min(axis_stride(mesh, Axis::data), axis_stride(mesh, Axis::context));
-    return strided(mesh.expert, stride, gpus_per_node);
+    return strided(mesh.expert, as_others ? stride : axis_stride(mesh, Axis::tensor) * expert_tensor_degree(mesh),
+                   gpus_per_node);
   }
   return strided(degree(mesh, axis), axis_stride(mesh, axis), gpus_per_node);
 }
@@ -161,6 +165,8 @@ std::vector<std::vector<std::int64_t>> axis_groups(const Mesh& mesh, Axis axis, 
     return moved(axis_groups(alone(mesh, pipeline_rank), axis, 0), first_rank(mesh, pipeline_rank));
   const std::vector<std::int64_t> ranks = stage_ranks(mesh, pipeline_rank);
   if (axis == Axis::expert) {
+    const std::int64_t apart = expert_tensor_degree(mesh);
+    if (apart != mesh.tensor) return cut(across({ranks}, apart), mesh.expert);
     const GroupLayout whole{mesh.data * mesh.context, 1, Communicator::data};
     return cut(communicator_groups(mesh, whole, pipeline_rank), mesh.expert);
   }

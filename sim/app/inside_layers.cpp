@@ -8,6 +8,7 @@
 
 #include "sim/app/rank_order.h"
 #include "sim/cost/collective.h"
+#include "sim/cost/dispatch.h"
 #include "sim/engine/collective_flows.h"
 #include "sim/hardware/rings.h"
 
@@ -208,9 +209,9 @@ class LayerFlowBuilder {
   Groups groups_of(std::size_t program, const LayerTraffic& sent) const {
     const Groups groups = axis_groups(mesh_, sent.axis, static_cast<std::int64_t>(program));
     const GroupLayout& layout = lowering_.kinds.front().groups[static_cast<std::size_t>(sent.axis)];
-    if (sent.part == GroupPart::inside_node) return lines_of(groups, layout.ranks_per_node, 1);
-    if (sent.part == GroupPart::across_nodes)
-      return lines_of(groups, layout.ranks / layout.ranks_per_node, layout.ranks_per_node);
+    const std::int64_t near = ranks_within_reach(layout, network_);
+    if (sent.part == GroupPart::inside_node) return lines_of(groups, near, 1);
+    if (sent.part == GroupPart::across_nodes) return lines_of(groups, layout.ranks / near, near);
     return sent.ranks > 0 ? lines_of(groups, sent.ranks, sent.stride) : groups;
   }
 

@@ -14,4 +14,11 @@ double share_sent(const SentOnce& once, std::int64_t places) {
   return (once.most_places > 0 ? std::min(reached, once.most_places) : reached) / once.copies;
 }
 
+std::int64_t ranks_within_reach(const GroupLayout& group, const Network& network) {
+  const std::int64_t nodes = std::max<std::int64_t>(1, network.scale_up_gpus() / network.gpus_per_node);
+  std::int64_t ranks = std::min(group.ranks, group.ranks_per_node * nodes);
+  while (ranks > group.ranks_per_node && (group.ranks % ranks != 0 || ranks % group.ranks_per_node != 0)) --ranks;
+  return ranks;
+}
+
 }  // namespace echelon

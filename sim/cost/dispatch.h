@@ -4,6 +4,8 @@
 #include <cstdint>
 
 #include "sim/graph/layer_program.h"
+#include "sim/graph/work.h"
+#include "sim/hardware/network.h"
 
 namespace echelon {
 
@@ -11,5 +13,9 @@ namespace echelon {
 // `places` and every choice of experts as likely: a place of E experts is spared by all k copies with probability
 // C(E - E / places, k) / C(E, k). 1 where every copy is sent.
 double share_sent(const SentOnce& once, std::int64_t places);
+
+// Ranks of a group among which a row goes straight to each that wants it: as many of a scale-up domain as divide the
+// group, of a node where there is no domain. Beyond them it is sent once to each such set.
+std::int64_t ranks_within_reach(const GroupLayout& group, const Network& network);
 
 }  // namespace echelon

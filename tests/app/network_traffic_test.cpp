@@ -72,12 +72,13 @@ TEST_CASE("collectives inside layers that leave a node share links, and alone ta
 
 TEST_CASE("expert all-to-alls between nodes meet the messages and the data-parallel traffic of all stages") {
   const std::string experts = "published/mixtral-8x22b.yaml";
-  const Result shared = result_of(experts, {flow});
-  const Result fixed = result_of(experts, {});
+  const std::string divided = "strategy.expert_tensor_parallel=2";  // eight experts on 16 ranks, so on two nodes
+  const Result shared = result_of(experts, {flow, divided});
+  const Result fixed = result_of(experts, {divided});
   CHECK(shared.breakdown.exposed_ep > fixed.breakdown.exposed_ep);
   CHECK(shared.iteration.value() == Approx(fixed.iteration.value()).epsilon(0.05));
-  CHECK(result_of(experts, {flow}, ReplayKind::full).iteration == shared.iteration);
-  const Result slow = result_of(experts, {flow, "faults=[{rank: 9, link_factor: 3}]"}, ReplayKind::full);
+  CHECK(result_of(experts, {flow, divided}, ReplayKind::full).iteration == shared.iteration);
+  const Result slow = result_of(experts, {flow, divided, "faults=[{rank: 9, link_factor: 3}]"}, ReplayKind::full);
   CHECK(slow.iteration > shared.iteration);
   REQUIRE(slow.ranks->pace);
   CHECK(slow.ranks->pace->place.rank == 9);

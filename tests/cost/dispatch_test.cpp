@@ -36,3 +36,14 @@ TEST_CASE("A row is sent once to each place that holds any of its experts") {
       CHECK(share_sent({static_cast<double>(copies), 12, 0}, places) ==
             Approx(places_by_hand(12, copies, places) / copies));
 }
+
+TEST_CASE("A row goes straight to the ranks of a scale-up domain") {
+  Network network;
+  network.gpus_per_node = 4;
+  CHECK(ranks_within_reach({64, 4}, network) == 4);
+  network.domain_gpus = 72;
+  CHECK(ranks_within_reach({64, 4}, network) == 64);
+  CHECK(ranks_within_reach({32, 4}, network) == 32);
+  CHECK(ranks_within_reach({128, 4}, network) == 64);  // two domains, as jobs are laid
+  CHECK(ranks_within_reach({16, 1}, network) == 16);   // one rank on each of 16 trays
+}

@@ -78,9 +78,13 @@ TEST_CASE("groups hold the ranks that their layouts count") {
   CHECK(communicator_groups(mesh, {2, 1, Communicator::replica}, 0)[1] == std::vector<std::int64_t>{2, 10});
   CHECK(communicator_groups(mesh, {2, 1, Communicator::tied_ends}, 1)[5] == std::vector<std::int64_t>{5, 21});
   mesh.expert = 4;
-  // Expert parallelism over neighbours of data and context; what is left of the stage's 16 ranks replicates an expert.
-  CHECK(axis_groups(mesh, Axis::expert, 0).front() == std::vector<std::int64_t>{0, 2, 4, 6});
+  // Experts, whole on a rank, over neighbours; what is left of the stage's 16 ranks replicates an expert.
+  CHECK(axis_groups(mesh, Axis::expert, 0).front() == std::vector<std::int64_t>{0, 1, 2, 3});
+  CHECK(axis_layout(mesh, Axis::expert, 4).ranks_per_node == 4);
   CHECK(communicator_groups(mesh, {4, 1, Communicator::expert_data}, 0)[1] == std::vector<std::int64_t>{1, 5, 9, 13});
+  mesh.expert_tensor = 2;  // divided as the other layers: over neighbours of data and context
+  CHECK(axis_groups(mesh, Axis::expert, 0).front() == std::vector<std::int64_t>{0, 2, 4, 6});
+  CHECK(axis_layout(mesh, Axis::expert, 4).ranks_per_node == 2);
 }
 
 TEST_CASE("ranks and coordinates are each other's inverse in any order of axes") {
