@@ -35,8 +35,31 @@ std::variant<Result, Infeasible> PointEvaluator::evaluate(const std::vector<std:
 }
 
 void PointEvaluator::check_values() {
-  for (const SpaceAxis& axis : space_.axes())
-    for (const AxisValue& value : axis.values) reader_.check(value.assignments);
+  for (const SpaceAxis& axis : space_.axes()) check_axis(axis);
+  for (const VainComparison& vain : space_.vain_comparisons()) check_word(vain);
+  space_.check_not_empty();
+}
+
+void PointEvaluator::check_axis(const SpaceAxis& axis) {
+  for (const AxisValue& value : axis.values) {
+    try {
+      reader_.check(value.assignments);
+    } catch (const InputError& error) {
+      if (axis.written_out) throw;
+      throw InputError(axis.where, error.problem(), "");  // its values stand nowhere
+    }
+  }
+}
+
+// Words of keys inside of a key are left alone: the document may have another kind of value there.
+void PointEvaluator::check_word(const VainComparison& vain) {
+  const std::string& key = vain.compared.key;
+  if (key.find('.') != key.rfind('.')) return;
+  try {
+    reader_.check({{key, parse_text(vain.compared.word, document_.where().file)}});
+  } catch (const InputError& error) {
+    vain.condition.fail(error.problem(), "");
+  }
 }
 
 }  // namespace echelon
