@@ -18,7 +18,14 @@ SpaceDocument load_space_document(const std::filesystem::path& file, std::vector
 PointEvaluator::PointEvaluator(const SpaceDocument& document)
     : document_(with_overrides(parse_text(document.text, document.file.string()), document.overrides)),
       space_(document_),
-      reader_(document_, document.file, document.hf_reader) {}
+      reader_(document_, document.file, document.hf_reader) {
+  for (const std::string& set : document.overrides) {
+    const SpaceAxis* axis = space_.axis_that_sets(set.substr(0, set.find('=')));
+    if (axis != nullptr)
+      throw InputError({"--set " + set, 0, 0}, fmt::format("every point has its own from the axis {}", axis->key),
+                       "expected other values of the axis, in the scenario's sweep section");
+  }
+}
 
 std::variant<const Scenario*, Infeasible> PointEvaluator::scenario(const std::vector<std::size_t>& digits) {
   try {
@@ -45,8 +52,8 @@ void PointEvaluator::check_axis(const SpaceAxis& axis) {
     try {
       reader_.check(value.assignments);
     } catch (const InputError& error) {
-      if (axis.written_out) throw;
-      throw InputError(axis.where, error.problem(), "");  // its values stand nowhere
+      if (!error.where().file.empty()) throw;
+      throw InputError(axis.where, error.problem(), "");
     }
   }
 }
@@ -56,8 +63,9 @@ void PointEvaluator::check_word(const VainComparison& vain) {
   const std::string& key = vain.compared.key;
   if (key.find('.') != key.rfind('.')) return;
   try {
-    reader_.check({{key, parse_text(vain.compared.word, document_.where().file)}});
+    reader_.check({{key, parse_text(vain.compared.word, "")}});
   } catch (const InputError& error) {
+    if (!error.where().file.empty()) throw;
     vain.condition.fail(error.problem(), "");
   }
 }

@@ -29,7 +29,7 @@ SpaceDocument load_space_document(const std::filesystem::path& file, std::vector
 
 class PointEvaluator {
  public:
-  // Throws InputError for what is wrong with the document.
+  // Throws InputError for what is wrong with the document, and for an override that no point would see.
   explicit PointEvaluator(const SpaceDocument& document);
 
   const Space& space() const { return space_; }

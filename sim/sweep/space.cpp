@@ -14,11 +14,11 @@ constexpr std::size_t most_values = 100'000;
 constexpr std::int64_t most_number = 1'000'000'000'000;
 constexpr auto sections = std::to_array<std::string_view>({"model", "cluster", "strategy", "workload"});
 
-// A list of numbers as a value of the document, so that it is read like one that was written out.
+// A list of numbers as a value of the document, so that it is read like one that was written out; in no file.
 Value number_list(const Value& place, const std::vector<std::int64_t>& numbers) {
   std::string text;
   for (const std::int64_t number : numbers) text += fmt::format("{}{}", text.empty() ? "[" : ", ", number);
-  return parse_text(text + "]", place.where().file).at_path(place.path());
+  return parse_text(text + "]", "").at_path(place.path());
 }
 
 Value powers_of_two(const Value& bounds) {
@@ -139,7 +139,9 @@ void Space::read_axes(const Value& axes) {
   for (const std::string& key : axes.keys()) {
     const Value value = axes.at(key);
     check_key(axes, value, key);
-    SpaceAxis axis{key, {}, value.where(), !value.is_mapping()};
+    if (is_section(key) && value.is_mapping())
+      value.fail(fmt::format("the axis of the section {} is a mapping", key), "expected [{KEY: VALUE, ...}, ...]");
+    SpaceAxis axis{key, {}, value.where()};
     for (const Value& item : written_out(value).items()) axis.values.push_back(axis_value(key, item));
     for (const AxisValue& item : axis.values)
       for (const Assignment& set : item.assignments)
@@ -263,6 +265,17 @@ void Space::check_not_empty() const {
   refuses->source().fail(
       fmt::format("no point meets this condition{}", refuses == conditions_.begin() ? "" : " and those before it"),
       "expected conditions that leave some of the axes' values");
+}
+
+const SpaceAxis* Space::axis_that_sets(const std::string& key) const {
+  const auto sets = [&](const AxisValue& value) {
+    return std::any_of(value.assignments.begin(), value.assignments.end(),
+                       [&](const Assignment& set) { return set.path == key; });
+  };
+  const auto found = std::find_if(axes_.begin(), axes_.end(), [&](const SpaceAxis& axis) {
+    return std::all_of(axis.values.begin(), axis.values.end(), sets);
+  });
+  return found == axes_.end() ? nullptr : &*found;
 }
 
 std::vector<Assignment> Space::assignments(const std::vector<std::size_t>& digits) const {

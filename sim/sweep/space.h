@@ -33,8 +33,7 @@ struct AxisValue {
 struct SpaceAxis {
   std::string key;  // "strategy.tensor_parallel", or a section's name
   std::vector<AxisValue> values;
-  SourceLocation where;
-  bool written_out = true;  // its values stand in the document, not a range of them
+  SourceLocation where;  // of the numbers of a range, which stand in no file themselves
 };
 
 struct VainComparison {
@@ -57,6 +56,8 @@ class Space {
   std::int64_t point_of(const std::vector<std::size_t>& digits) const;
   bool includes(const std::vector<std::size_t>& digits) const;
   std::vector<Assignment> assignments(const std::vector<std::size_t>& digits) const;
+  // The axis whose every value sets the key; null where there is none.
+  const SpaceAxis* axis_that_sets(const std::string& key) const;
   // What conditions compare keys with that no value of theirs is, in vain or by a slip of the hand.
   std::vector<VainComparison> vain_comparisons() const;
   // Throws InputError where the conditions leave nothing: looks at all combinations of the axes that they name.

@@ -99,6 +99,8 @@ TEST_CASE("conditions that leave nothing are refused at the one that takes the l
 TEST_CASE("what is no space is refused") {
   CHECK(space_error("    strategy.micro_batch: {power_of_two: [1, 4]}\n").find("did you mean 'powers_of_two'?") !=
         std::string::npos);
+  CHECK(space_error("    strategy: {powers_of_two: [1, 4]}\n")
+            .find("small.yaml:8:15: the axis of the section strategy") == 0);
   CHECK(space_error("    cluster: [{gpus: 8}]\n    cluster.gpus: [16]\n")
             .find("cluster.gpus is set by the axes cluster and cluster.gpus") != std::string::npos);
   CHECK(space_error(test::small_axes + "  where: [strategy.micro_bach == 1]\n")

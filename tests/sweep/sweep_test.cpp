@@ -191,6 +191,27 @@ TEST_CASE("a value that no point could have stops a sweep before it begins") {
         0);
 }
 
+TEST_CASE("what is wrong beside the axes is named where it stands, whatever axis is looked at") {
+  SpaceDocument wrong = document;
+  wrong.text.replace(wrong.text.find("dgx-h100"), 8, "dgx-h10");
+  PointEvaluator reader(wrong);
+  CHECK(test::error_of([&] {
+          reader.check_values();
+        }).find("small.yaml:3:20: there is no hardware profile 'dgx-h10'") == 0);
+}
+
+TEST_CASE("an override of what an axis sets is refused: no point would see it") {
+  const auto error = [](const std::string& axes, const std::string& set) {
+    return test::error_of([&] { PointEvaluator(test::document_of(axes, {set})); });
+  };
+  CHECK(error(test::small_axes, "strategy.micro_batch=4")
+            .find("--set strategy.micro_batch=4: every point has its own from the axis strategy.micro_batch") == 0);
+  CHECK(error(test::small_axes, "workload.global_batch=64").empty());
+  CHECK(error("    cluster: [{gpus: 8}, {gpus: 16}]\n", "cluster.gpus=32").find("from the axis cluster") !=
+        std::string::npos);
+  CHECK(error("    cluster: [{gpus: 8}, {profile: dgx-b200}]\n", "cluster.gpus=32").empty());  // the second's
+}
+
 TEST_CASE("a word that a condition's key could not have stops a sweep before it begins") {
   const ScratchFile file("words.csv");
   const auto error = [&](const std::string& condition) {
