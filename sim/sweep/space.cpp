@@ -5,6 +5,10 @@
 #include <map>
 #include <set>
 
+#include "sim/config/scenario_keys.h"
+#include "sim/config/strategy_config.h"
+#include "sim/config/workload_config.h"
+
 namespace echelon {
 
 namespace {
@@ -83,10 +87,29 @@ AxisValue axis_value(const std::string& key, const Value& value) {
   return result;
 }
 
-void check_key(const Value& axes, const Value& value, const std::string& key) {
+// What stands before a dot, or the whole key where its section was left out.
+std::optional<std::string> meant_key(const std::string& key) {
   const std::string section = key.substr(0, key.find('.'));
-  if (is_section(section)) return;
-  const auto near = nearest(section, {sections.begin(), sections.end()});
+  if (section != key) return nearest(section, {sections.begin(), sections.end()});
+  std::vector<std::string> names(sections.begin(), sections.end());
+  std::vector<std::string> keys = names;
+  const auto add = [&](std::string_view of, const auto& rows) {
+    for (const auto& row : rows) {
+      names.push_back(row.name);
+      keys.push_back(fmt::format("{}.{}", of, row.name));
+    }
+  };
+  add("strategy", strategy_keys());
+  add("workload", workload_keys());
+  add("cluster", cluster_keys());
+  const auto near = nearest(key, names);
+  if (!near) return std::nullopt;
+  return keys[static_cast<std::size_t>(std::find(names.begin(), names.end(), *near) - names.begin())];
+}
+
+void check_key(const Value& axes, const Value& value, const std::string& key) {
+  if (is_section(key.substr(0, key.find('.')))) return;
+  const auto near = meant_key(key);
   value.fail(fmt::format("'{:.60}' in {} is no key of a scenario's sections", key, axes.path()),
              near ? fmt::format("did you mean '{}'?", *near)
                   : "expected such as strategy.tensor_parallel, workload.global_batch, cluster.nodes");

@@ -106,6 +106,8 @@ TEST_CASE("what is no space is refused") {
   CHECK(space_error(test::small_axes + "  where: [strategy.micro_bach == 1]\n")
             .find("did you mean 'strategy.micro_batch'?") != std::string::npos);
   CHECK(space_error("    stratgy.micro_batch: [1]\n").find("did you mean 'strategy'?") != std::string::npos);
+  CHECK(space_error("    tensor_paralel: [1]\n").find("did you mean 'strategy.tensor_parallel'?") != std::string::npos);
+  CHECK(space_error("    startegy: [{micro_batch: 1}]\n").find("did you mean 'strategy'?") != std::string::npos);
   CHECK(space_error("    strategy.micro_batch: []\n").find("has no values") != std::string::npos);
   CHECK(space_error("    strategy.micro_batch: 3\n").find("expected a sequence") != std::string::npos);
   CHECK(space_error("    strategy.micro_batch: {from: 1, to: 4, steps: 2}\n").find("did you mean 'step'") !=
