@@ -166,6 +166,19 @@ void scale_overhead(Scenario& scenario, double factor) {
   pue = 1 + (pue - 1) * factor;
 }
 
+// Of whatever causes: only whether there are any counts.
+double failures(const Scenario& scenario) {
+  double rate = of_run<&TrainingRun::failures_per_1000_node_days>(scenario);
+  if (scenario.training_run)
+    for (const FailureCause& cause : scenario.training_run->failures) rate += cause.per_1000_days;
+  return rate;
+}
+
+void scale_failures(Scenario& scenario, double factor) {
+  scale_of_run<&TrainingRun::failures_per_1000_node_days>(scenario, factor);
+  for (FailureCause& cause : scenario.training_run->failures) cause.per_1000_days *= factor;
+}
+
 double overhead(const Scenario& scenario) {
   return of_purchase<&TrainingRun::usd_per_kwh>(scenario) > 0 ? of_run<&TrainingRun::pue>(scenario) - 1 : 0;
 }
@@ -195,8 +208,7 @@ std::span<const PriceNumber> price_numbers() {
       {"years", "that bought GPUs are used", of_purchase<&Run::years>, scale_of_run<&Run::years>},
       {"usd_per_kwh", "electricity", of_purchase<&Run::usd_per_kwh>, scale_of_run<&Run::usd_per_kwh>},
       {"pue - 1", "power of the facility beside its computers", overhead, scale_overhead},
-      {"failures", "that stop the job", of_run<&Run::failures_per_1000_node_days>,
-       scale_of_run<&Run::failures_per_1000_node_days>},
+      {"failures", "that stop the job", failures, scale_failures},
   });
   return numbers;
 }

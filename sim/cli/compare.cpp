@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "sim/cli/choice.h"
 #include "sim/cli/command.h"
 #include "sim/cli/limit_options.h"
 #include "sim/report/comparison_html.h"
@@ -14,8 +15,7 @@ namespace echelon {
 
 const ResultColumn& metric_of(const std::string& name) {
   const ResultColumn* column = result_column(name);
-  if (column == nullptr || column->better == Better::neither)
-    throw InputError({"--metric " + name, 0, 0}, "there is no such metric", "expected one of: " + metric_names());
+  if (column == nullptr || column->better == Better::neither) refuse_choice("--metric", name, "metric", metric_names());
   return *column;
 }
 

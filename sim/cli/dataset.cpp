@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 
+#include "sim/cli/choice.h"
 #include "sim/cli/command.h"
 #include "sim/cli/progress.h"
 #include "sim/dataset/build.h"
@@ -177,8 +178,7 @@ std::vector<const SearchMethod*> methods_of(const std::vector<std::string>& name
     for (const SearchMethod& method : search_methods()) methods.push_back(&method);
   for (const std::string& name : names) {
     methods.push_back(search_method(name));
-    if (methods.back() == nullptr)
-      throw InputError({name, 0, 0}, "there is no such search method", "expected one of: " + search_method_names());
+    if (methods.back() == nullptr) refuse_choice("", name, "search method", search_method_names());
   }
   return methods;
 }
@@ -186,8 +186,7 @@ std::vector<const SearchMethod*> methods_of(const std::vector<std::string>& name
 Objective one_score(const std::string& name) {
   const auto objective = from_name<Objective>(name);
   if (!objective || *objective == Objective::pareto)
-    throw InputError({"--objective " + name, 0, 0}, "is no objective with one score",
-                     "expected one of: time, cost, energy, memory");
+    refuse_choice("--objective", name, "objective with one score", "time, cost, energy, memory");
   return *objective;
 }
 

@@ -5,9 +5,11 @@
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <thread>
 
 #include "sim/app/sensitivity.h"
+#include "sim/cli/choice.h"
 #include "sim/cli/command.h"
 #include "sim/cli/limit_options.h"
 #include "sim/report/forecast_output.h"
@@ -129,21 +131,32 @@ nlohmann::ordered_json to_json(SearchProblem& problem, const SearchCommand& comm
   return json;
 }
 
+// Throws InputError at the cluster where money was asked for and nothing that runs has a price.
+void check_prices(const SearchProblem& problem) {
+  const auto& limited = problem.counts().limited;
+  const std::int64_t unpriced = limited[static_cast<std::size_t>(Limit::price)].points;
+  const auto points = [](std::int64_t sum, const LimitTally& tally) { return sum + tally.points; };
+  const std::int64_t all = std::accumulate(limited.begin(), limited.end(), std::int64_t{0}, points);
+  if (!problem.found().empty() || unpriced == 0 || unpriced < all) return;
+  const SpaceDocument& document = problem.document();
+  with_overrides(parse_text(document.text, document.file.string()), document.overrides)
+      .at("cluster")
+      .fail("nothing says what the GPUs cost, and money is asked for",
+            "expected cluster.usd_per_gpu_hour, or another objective than cost and no budget");
+}
+
 int run_search(const SearchCommand& command) {
   const SearchMethod* method = search_method(command.method);
-  if (method == nullptr)
-    throw InputError({"--method " + command.method, 0, 0}, "there is no such method",
-                     "expected one of: " + search_method_names());
+  if (method == nullptr) refuse_choice("--method", command.method, "method", search_method_names());
   const auto objective = from_name<Objective>(command.objective);
-  if (!objective)
-    throw InputError({"--objective " + command.objective, 0, 0}, "there is no such objective",
-                     "expected one of: " + all_names<Objective>());
+  if (!objective) refuse_choice("--objective", command.objective, "objective", all_names<Objective>());
   const auto begin = std::chrono::steady_clock::now();
   std::vector<std::string> overrides = command.overrides;
   for (const std::string& limit : overrides_of(command.limits)) overrides.push_back(limit);
   SearchProblem problem(load_space_document(command.file, overrides, huggingface_reader()), *objective,
                         command.evaluations);
   method->run(problem, {command.seed, command.threads});
+  check_prices(problem);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
   if (command.json) {
     fmt::print("{}\n", to_json(problem, command).dump(2));
@@ -183,7 +196,8 @@ void add_search_command(CLI::App& app, CommandBody& body) {
       ->capture_default_str();
   command->add_option("--method", options->method, method_help())->capture_default_str();
   add_limit_options(*command, options->limits);
-  command->add_option("--evaluations", options->evaluations, "Full evaluations at most")->check(CLI::PositiveNumber);
+  command->add_option("--evaluations", options->evaluations, "Full evaluations at most")
+      ->check(CLI::Range(1, 1'000'000'000));
   command->add_option("--seed", options->seed, "Of methods that draw points")->capture_default_str();
   command->add_option("--threads", options->threads, "Threads for bounds; what is found does not depend on it")
       ->check(CLI::Range(1, 1024))

@@ -75,11 +75,11 @@ std::unique_ptr<RowSink> open_sink(const SweepCommand& command, const SpaceDocum
 }
 
 void run_and_show(const SweepCommand& command, const SpaceDocument& document, ProcessGroup* group) {
+  Tally tally(metric_of(command.metric));
   PointEvaluator reader(document);
   reader.check_values();
   const auto sink = open_sink(command, document, reader.space());
   const auto begin = std::chrono::steady_clock::now();
-  Tally tally(metric_of(command.metric));
   const bool continues = sink->next_point() > 0;
   {
     Progress progress(reader.space().size(), sink->next_point());

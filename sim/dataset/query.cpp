@@ -3,11 +3,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "sim/base/error.h"
 #include "sim/config/document.h"
 #include "sim/dataset/point_table.h"
+#include "sim/sweep/row.h"
 
 namespace echelon {
 
@@ -17,21 +19,36 @@ std::string last_part(const std::string& name) {
   return name.substr(name.rfind('.') + 1);  // npos + 1 is 0
 }
 
-std::size_t column_of(const std::string& key, const std::string& text, const std::vector<std::string>& columns) {
-  std::vector<std::size_t> matches;
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    if (columns[i] == key) return i;
-    if (last_part(columns[i]) == key) matches.push_back(i);
-  }
-  if (matches.size() == 1) return matches.front();
+std::vector<std::string> ending_with(const std::string& key, const std::vector<std::string>& names) {
+  std::vector<std::string> matches;
+  std::copy_if(names.begin(), names.end(), std::back_inserter(matches),
+               [&](const std::string& name) { return last_part(name) == key; });
+  return matches;
+}
+
+[[noreturn]] void fail_column(const std::string& key, const std::string& text,
+                              const std::vector<std::string>& columns) {
+  if (const auto several = ending_with(key, columns); !several.empty())
+    throw InputError({text, 0, 0}, fmt::format("several columns end with '{:.60}'", key),
+                     fmt::format("expected one of: {}", fmt::join(several, ", ")));
   std::vector<std::string> known = columns;
   for (const std::string& column : columns) known.push_back(last_part(column));
   const auto near = nearest(key, known);
-  throw InputError({text, 0, 0},
-                   matches.empty() ? fmt::format("there is no column '{:.60}'", key)
-                                   : fmt::format("several columns end with '{:.60}'", key),
-                   near && matches.empty() ? fmt::format("did you mean '{}'?", *near)
-                                           : fmt::format("expected one of: {}", fmt::join(columns, ", ")));
+  throw InputError(
+      {text, 0, 0}, fmt::format("there is no column '{:.60}'", key),
+      near ? fmt::format("did you mean '{}'?", *near) : fmt::format("expected one of: {}", fmt::join(columns, ", ")));
+}
+
+std::size_t column_of(const std::string& key, const std::string& text, const std::vector<std::string>& columns,
+                      const Space& space) {
+  std::vector<std::string> axes;
+  for (const SpaceAxis& axis : space.axes()) axes.push_back(axis.key);
+  std::vector<std::string> matches = ending_with(key, axes);
+  if (matches.size() != 1) matches = ending_with(key, columns);
+  const bool whole = std::find(columns.begin(), columns.end(), key) != columns.end();
+  if (!whole && matches.size() != 1) fail_column(key, text, columns);
+  return static_cast<std::size_t>(std::find(columns.begin(), columns.end(), whole ? key : matches.front()) -
+                                  columns.begin());
 }
 
 bool is_value(const std::string& cell, const std::string& text, const std::optional<double>& number) {
@@ -50,6 +67,11 @@ void check_axis_value(const SpaceAxis& axis, const std::string& value, const std
   throw InputError({text, 0, 0}, fmt::format("{} has no such value", axis.key), "expected one of: " + all);
 }
 
+void check_status(const std::string& value, const std::string& text) {
+  if (from_name<PointStatus>(value)) return;
+  throw InputError({text, 0, 0}, "there is no such status", "expected one of: " + all_names<PointStatus>());
+}
+
 }  // namespace
 
 PointFilter::PointFilter(const std::vector<std::string>& texts, const std::vector<std::string>& columns,
@@ -59,7 +81,8 @@ PointFilter::PointFilter(const std::vector<std::string>& texts, const std::vecto
     if (sign == std::string::npos || sign == 0)
       throw InputError({text, 0, 0}, "is no condition", "expected KEY=VALUE, such as micro_batch=2");
     const std::string value = text.substr(sign + 1);
-    const std::size_t column = column_of(text.substr(0, sign), text, columns);
+    const std::size_t column = column_of(text.substr(0, sign), text, columns, space);
+    if (columns[column] == "status") check_status(value, text);
     for (const SpaceAxis& axis : space.axes())
       if (axis.key == columns[column]) check_axis_value(axis, value, text);
     wanted_.push_back({column, value, cell_number(value)});
@@ -75,8 +98,10 @@ std::string row_as_json(const std::vector<std::string>& columns, const std::vect
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const auto number = cell_number(cells[i]);
-    if (cells[i].empty())
+    if (cells[i].empty() || cells[i] == "null")
       json[columns[i]] = nullptr;
+    else if (const ConditionValue value = condition_value(cells[i]); std::holds_alternative<bool>(value))
+      json[columns[i]] = std::get<bool>(value);
     else if (number && *number == static_cast<double>(static_cast<std::int64_t>(*number)))
       json[columns[i]] = static_cast<std::int64_t>(*number);
     else if (number)

@@ -10,10 +10,10 @@
 namespace echelon {
 
 // "key=value" of each text: an axis or another column by its name, or by what follows its last dot where that is the
-// name of one column alone ("micro_batch=2").
+// name of one axis, or of one column, alone ("micro_batch=2").
 class PointFilter {
  public:
-  // Throws InputError for a key that names no column, and for a value that the axis does not have.
+  // Throws InputError for a key that names no column, for a value that the axis does not have, and for no status.
   PointFilter(const std::vector<std::string>& texts, const std::vector<std::string>& columns, const Space& space);
 
   // Whether a row has all the values: numbers as numbers, words as words.
@@ -28,7 +28,7 @@ class PointFilter {
   std::vector<Wanted> wanted_;
 };
 
-// One row as a JSON object in one line: numbers where cells are numbers, null where they are empty.
+// One row as a JSON object in one line: numbers, true and false where cells are such, null where they are empty.
 std::string row_as_json(const std::vector<std::string>& columns, const std::vector<std::string>& cells);
 
 }  // namespace echelon

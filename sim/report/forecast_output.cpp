@@ -28,7 +28,7 @@ std::string line(const std::string& label, const std::string& text) {
 std::string failure_lines(const Forecast& forecast) {
   if (forecast.failures.mtbf == Seconds(0)) return "";
   std::string text = line("interruptions", fmt::format("{}, one every {}", grouped(forecast.interruptions),
-                                                       long_duration(forecast.failures.mtbf)));
+                                                       long_duration(forecast.wall / forecast.interruptions)));
   for (const CauseShare& cause : forecast.causes)
     text += line("", fmt::format("{} of {}", grouped(cause.interruptions), cause.cause));
   text += line(

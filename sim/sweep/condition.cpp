@@ -1,6 +1,8 @@
 #include "sim/sweep/condition.h"
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <string_view>
@@ -10,8 +12,9 @@ namespace echelon {
 struct Condition::Node {
   enum class Kind { value, key, operation };
   Kind kind = Kind::value;
-  ConditionValue value;        // kind value
-  std::size_t slot = 0;        // kind key
+  ConditionValue value;
+  std::string text;  // of a value or a key
+  std::size_t slot = 0;
   std::string_view operation;  // of `operations`
   std::shared_ptr<const Node> left;
   std::shared_ptr<const Node> right;  // null for `not`
@@ -96,7 +99,7 @@ class Parser {
 
   static NodePointer operation_node(std::string_view operation, NodePointer left, NodePointer right) {
     return std::make_shared<Condition::Node>(
-        Condition::Node{Condition::Node::Kind::operation, {}, 0, operation, std::move(left), std::move(right)});
+        Condition::Node{Condition::Node::Kind::operation, {}, {}, 0, operation, std::move(left), std::move(right)});
   }
 
   NodePointer atom(int depth) {
@@ -114,8 +117,9 @@ class Parser {
     const ConditionValue value = condition_value(word);
     using Kind = Condition::Node::Kind;
     if (std::holds_alternative<std::string>(value) && word.find('.') != std::string::npos)
-      return std::make_shared<Condition::Node>(Condition::Node{Kind::key, {}, slot_of_(word), {}, nullptr, nullptr});
-    return std::make_shared<Condition::Node>(Condition::Node{Kind::value, value, 0, {}, nullptr, nullptr});
+      return std::make_shared<Condition::Node>(
+          Condition::Node{Kind::key, {}, word, slot_of_(word), {}, nullptr, nullptr});
+    return std::make_shared<Condition::Node>(Condition::Node{Kind::value, value, word, 0, {}, nullptr, nullptr});
   }
 
   const Value& source_;
@@ -140,9 +144,8 @@ class Evaluation {
     if (operation == "<=") return number(*node.left) <= number(*node.right);
     if (operation == ">") return number(*node.left) > number(*node.right);
     if (operation == ">=") return number(*node.left) >= number(*node.right);
-    const ConditionValue word = value(node);
-    if (word == ConditionValue("true")) return true;
-    if (word == ConditionValue("false")) return false;
+    const ConditionValue result = value(node);
+    if (const auto* truth = std::get_if<bool>(&result)) return *truth;
     source_.fail("the condition is neither true nor false", "expected a comparison, such as strategy.micro_batch <= 4");
   }
 
@@ -169,13 +172,26 @@ class Evaluation {
   double number(const Condition::Node& node) const {
     const ConditionValue result = value(node);
     if (const auto* number = std::get_if<double>(&result)) return *number;
-    source_.fail(fmt::format("the condition takes '{}' for a number", std::get<std::string>(result)),
-                 "expected words in == and != alone");
+    const auto* word = std::get_if<std::string>(&result);
+    source_.fail(
+        fmt::format("the condition takes '{}' for a number", word ? *word : fmt::to_string(std::get<bool>(result))),
+        "expected words in == and != alone");
   }
 
   const Value& source_;
   const std::vector<const ConditionValue*>& values_;
 };
+
+void add_word_comparisons(const Condition::Node& node, std::vector<WordComparison>& all) {
+  using Kind = Condition::Node::Kind;
+  if (node.kind != Kind::operation) return;
+  if (node.operation == "==" || node.operation == "!=")
+    for (const auto& [key, word] : {std::pair(node.left, node.right), std::pair(node.right, node.left)})
+      if (key->kind == Kind::key && word->kind == Kind::value && !std::holds_alternative<double>(word->value))
+        all.push_back({key->text, word->text});
+  add_word_comparisons(*node.left, all);
+  if (node.right) add_word_comparisons(*node.right, all);
+}
 
 }  // namespace
 
@@ -184,10 +200,20 @@ ConditionValue condition_value(const std::string& text) {
   const char* end = text.data() + text.size();
   const auto result = std::from_chars(text.data(), end, number);
   if (result.ec == std::errc() && result.ptr == end && std::isfinite(number)) return number;
+  std::string word = text;
+  std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (word == "true" || word == "yes") return true;
+  if (word == "false" || word == "no") return false;
   return text;
 }
 
 Condition::Condition(const Value& text, const SlotOf& slot_of) : root_(Parser(text, slot_of).parse()), text_(text) {}
+
+std::vector<WordComparison> Condition::word_comparisons() const {
+  std::vector<WordComparison> all;
+  add_word_comparisons(*root_, all);
+  return all;
+}
 
 bool Condition::holds(const std::vector<const ConditionValue*>& values) const {
   return Evaluation(text_, values).truth(*root_);

@@ -19,10 +19,16 @@
 
 namespace echelon {
 
-using ConditionValue = std::variant<double, std::string>;
+using ConditionValue = std::variant<double, bool, std::string>;
 
-// A number where the text is one, a word otherwise; `true` and `false` are words.
+// A number where the text is one, true or false where a document would read it as such (yes and no, too), else a word.
 ConditionValue condition_value(const std::string& text);
+
+// A key that a condition compares with a word.
+struct WordComparison {
+  std::string key;
+  std::string word;
+};
 
 class Condition {
  public:
@@ -35,6 +41,10 @@ class Condition {
 
   // Throws InputError where a word is computed with or compared by size.
   bool holds(const std::vector<const ConditionValue*>& values) const;
+
+  std::vector<WordComparison> word_comparisons() const;
+  // The text that it was parsed from, for messages.
+  const Value& source() const { return text_; }
 
  private:
   std::shared_ptr<const Node> root_;

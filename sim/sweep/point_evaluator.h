@@ -29,7 +29,7 @@ SpaceDocument load_space_document(const std::filesystem::path& file, std::vector
 
 class PointEvaluator {
  public:
-  // Throws InputError for what is wrong with the document.
+  // Throws InputError for what is wrong with the document, and for an override that no point would see.
   explicit PointEvaluator(const SpaceDocument& document);
 
   const Space& space() const { return space_; }
@@ -41,10 +41,14 @@ class PointEvaluator {
   // The scenario of a point, valid until the next call, or why there is none.
   std::variant<const Scenario*, Infeasible> scenario(const std::vector<std::size_t>& digits);
 
-  // Throws the InputError of a value that no point could have: each value is read once, alone in the document.
+  // Throws the InputError of a value that no point could have (each value is read once, alone in the document), of a
+  // word in a condition that its key could not have, and of conditions that leave no point.
   void check_values();
 
  private:
+  void check_axis(const SpaceAxis& axis);
+  void check_word(const VainComparison& vain);
+
   Value document_;
   Space space_;
   ScenarioReader reader_;

@@ -29,6 +29,13 @@ std::string json_text(const std::string& text) {
   return nlohmann::json(text).dump();
 }
 
+// Lists and mappings stay the text that `--set` takes.
+std::string json_value(const AxisValue& value) {
+  if (const auto* number = std::get_if<double>(&value.value)) return fmt::format("{}", *number);
+  if (const auto* truth = std::get_if<bool>(&value.value)) return *truth ? "true" : "false";
+  return value.text == "null" ? value.text : json_text(value.text);
+}
+
 }  // namespace
 
 Row row_of(std::int64_t point, std::vector<std::size_t> digits, const std::variant<Result, Infeasible>& outcome) {
@@ -93,14 +100,12 @@ std::string csv_line(const Space& space, const Row& row) {
 std::string json_line(const Space& space, const Row& row) {
   std::string line = fmt::format(R"({{"point":{})", row.point);
   for (std::size_t i = 0; i < row.digits.size(); ++i) {
-    const AxisValue& value = space.axes()[i].values[row.digits[i]];
-    const bool is_number = std::holds_alternative<double>(value.value);
-    const std::string shown = is_number ? fmt::format("{}", std::get<double>(value.value)) : json_text(value.text);
-    line += fmt::format(",{}:{}", json_text(space.axes()[i].key), shown);
+    const SpaceAxis& axis = space.axes()[i];
+    line += fmt::format(",{}:{}", json_text(axis.key), json_value(axis.values[row.digits[i]]));
   }
   line += fmt::format(R"(,"status":"{}","reason":{})", name_of(row.status), json_text(row.reason));
   for (std::size_t i = 0; i < row.values.size(); ++i) {
-    const std::string shown = std::isnan(row.values[i]) ? "null" : fmt::format("{}", row.values[i]);
+    const std::string shown = std::isfinite(row.values[i]) ? fmt::format("{}", row.values[i]) : "null";
     fmt::format_to(std::back_inserter(line), R"(,"{}":{})", value_columns()[i], shown);
   }
   return line + "}";

@@ -26,6 +26,8 @@ class RowSink {
   // The last row that is in the file, as a CSV or JSON line, to check that the program still says the same; empty for
   // none.
   virtual std::string last_line() const = 0;
+  // Where it stands: its file, and its line where there are lines.
+  virtual SourceLocation last_place() const = 0;
   // How a row would stand there, for the same check.
   virtual std::string line(const Row& row) const = 0;
   // Appends rows; they are with the operating system when it returns. Throws InputError where they cannot be written.

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,12 +33,18 @@ struct AxisValue {
 struct SpaceAxis {
   std::string key;  // "strategy.tensor_parallel", or a section's name
   std::vector<AxisValue> values;
+  SourceLocation where;  // of the numbers of a range, which stand in no file themselves
+};
+
+struct VainComparison {
+  WordComparison compared;
+  Value condition;
 };
 
 class Space {
  public:
   // From the `sweep` mapping of a scenario document. Throws InputError for what is no axis or condition, for an axis
-  // without values, and for more than 10^15 points.
+  // without values, for a key that two axes set, and for more than 10^15 points.
   explicit Space(const Value& document);
 
   const std::vector<SpaceAxis>& axes() const { return axes_; }
@@ -49,13 +56,30 @@ class Space {
   std::int64_t point_of(const std::vector<std::size_t>& digits) const;
   bool includes(const std::vector<std::size_t>& digits) const;
   std::vector<Assignment> assignments(const std::vector<std::size_t>& digits) const;
+  // The axis whose every value sets the key; null where there is none.
+  const SpaceAxis* axis_that_sets(const std::string& key) const;
+  // What conditions compare keys with that no value of theirs is, in vain or by a slip of the hand.
+  std::vector<VainComparison> vain_comparisons() const;
+  // Throws InputError where the conditions leave nothing: looks at all combinations of the axes that they name.
+  void check_not_empty() const;
 
  private:
+  // A key of the conditions: what it is for each value of the axis that sets it, or always.
+  struct Slot {
+    std::string key;
+    std::optional<std::size_t> axis;
+    std::vector<ConditionValue> values;
+  };
+
   void read_axes(const Value& axes);
   void read_conditions(const Value& conditions, const Value& document);
+  Slot slot_of(const std::string& key, const Value& condition, const Value& document) const;
+  [[noreturn]] void fail_unknown(const std::string& key, const Value& condition, const Value& document) const;
+  std::size_t place_of(const std::string& key) const;  // slots_.size() where it has none
+  std::vector<const ConditionValue*> slot_values(const std::vector<std::size_t>& digits) const;
 
   std::vector<SpaceAxis> axes_;
-  std::vector<ConditionValue> constants_;  // keys of conditions that no axis has: slots from axes_.size() on
+  std::vector<Slot> slots_;
   std::vector<Condition> conditions_;
   std::int64_t size_ = 1;
 };

@@ -40,6 +40,7 @@ class SqliteSink : public RowSink {
 
   std::int64_t next_point() const override { return next_; }
   std::string last_line() const override { return last_line_; }
+  SourceLocation last_place() const override { return {file_.string(), 0, 0}; }
   std::string line(const Row& row) const override {
     std::string text = fmt::format("{} {} {}", row.point, name_of(row.status), row.reason);
     for (const double value : row.values)

@@ -36,10 +36,12 @@ void check_last_row(PointEvaluator& evaluator, const RowSink& sink) {
   const Space& space = evaluator.space();
   if (point < space.size()) {
     const auto digits = space.digits(point);
-    if (sink.line(row_of(point, digits, evaluator.evaluate(digits))) == sink.last_line()) return;
+    if (space.includes(digits) && sink.line(row_of(point, digits, evaluator.evaluate(digits))) == sink.last_line())
+      return;
   }
-  throw InputError({"point " + std::to_string(point), 0, 0}, "the row that was written is not what comes out now",
-                   "expected the profiles and models that the sweep began with, or --restart");
+  throw InputError(sink.last_place(), fmt::format("the row of point {} is not what comes out now", point),
+                   "expected the profiles, the models and the version that the sweep began with; --restart discards "
+                   "what is there, another name keeps it");
 }
 
 std::string sweep_identity(const SpaceDocument& document) {

@@ -40,17 +40,17 @@ class TextSink : public RowSink {
 
   // Reads the end of what is there, cuts a torn line off and writes the header of an empty file.
   void resume() {
-    const std::int64_t length = whole_length();
-    if (ftruncate(descriptor_.number(), length) != 0) fail(file_, "cut off a torn line");
-    if (lseek(descriptor_.number(), length, SEEK_SET) < 0) fail(file_, "go to the end");
+    const std::int64_t whole = behind_line_end(length());
+    if (ftruncate(descriptor_.number(), whole) != 0) fail(file_, "cut off a torn line");
+    if (lseek(descriptor_.number(), whole, SEEK_SET) < 0) fail(file_, "go to the end");
     const std::int64_t header =
         format_ == RowFormat::csv ? static_cast<std::int64_t>(csv_header(space_).size()) + 1 : 0;
-    if (length < header || length == 0) {
+    if (whole < header || whole == 0) {
       if (ftruncate(descriptor_.number(), 0) != 0) fail(file_, "cut off a torn line");
       lseek(descriptor_.number(), 0, SEEK_SET);
       write_header();
-    } else if (length > header) {
-      last_line_ = line_before(length);
+    } else if (whole > header) {
+      last_line_ = line_before(whole);
       next_ = point_of_line(last_line_) + 1;
     }
   }
@@ -61,6 +61,7 @@ class TextSink : public RowSink {
 
   std::int64_t next_point() const override { return next_; }
   std::string last_line() const override { return last_line_; }
+  SourceLocation last_place() const override { return {file_.string(), lines(), 1}; }
   std::string line(const Row& row) const override {
     return format_ == RowFormat::csv ? csv_line(space_, row) : json_line(space_, row);
   }
@@ -71,6 +72,8 @@ class TextSink : public RowSink {
   }
 
  private:
+  static constexpr std::int64_t block = 65536;  // that is read at a time
+
   void put(const std::string& text) const {
     for (std::size_t done = 0; done < text.size();) {
       const ssize_t written = ::write(descriptor_.number(), text.data() + done, text.size() - done);
@@ -88,7 +91,6 @@ class TextSink : public RowSink {
 
   // Where the last line end before `end` stands, plus one; 0 where there is none.
   std::int64_t behind_line_end(std::int64_t end) const {
-    constexpr std::int64_t block = 65536;
     while (end > 0) {
       const std::int64_t from = std::max<std::int64_t>(0, end - block);
       const std::size_t found = read_at(from, end).rfind('\n');
@@ -98,10 +100,20 @@ class TextSink : public RowSink {
     return 0;
   }
 
-  std::int64_t whole_length() const {
+  std::int64_t length() const {
     struct stat status {};
     if (fstat(descriptor_.number(), &status) != 0) fail(file_, "read");
-    return behind_line_end(status.st_size);
+    return status.st_size;
+  }
+
+  int lines() const {
+    std::ptrdiff_t count = 0;
+    const std::int64_t end = length();
+    for (std::int64_t from = 0; from < end; from += block) {
+      const std::string text = read_at(from, std::min(end, from + block));
+      count += std::count(text.begin(), text.end(), '\n');
+    }
+    return static_cast<int>(count);
   }
 
   std::string line_before(std::int64_t end) const { return read_at(behind_line_end(end - 1), end - 1); }
@@ -111,8 +123,7 @@ class TextSink : public RowSink {
     std::int64_t point = -1;
     const char* end = text.data() + text.size();
     if (first >= text.size() || std::from_chars(text.data() + first, end, point).ec != std::errc())
-      throw InputError({file_.string(), 0, 0}, "the last line is no row of a sweep",
-                       "expected --restart, or another file");
+      throw InputError(last_place(), "the last line is no row of a sweep", "expected --restart, or another file");
     return point;
   }
 

@@ -100,6 +100,22 @@ TEST_CASE("bought hardware and its electricity share the money of a run") {
   for (const Sensitivity& entry : money) CHECK(entry.name != "usd_per_gpu_hour");
 }
 
+TEST_CASE("money hangs on failures however they are given") {
+  Scenario scenario = scenario_of("{profile: dgx-a100-80g, nodes: 1}", "{tensor_parallel: 4}");
+  TrainingRun run;
+  run.tokens = 1e12;
+  run.checkpoint_blocking = Seconds(600);
+  run.failures_per_1000_node_days = 500;
+  scenario.training_run = run;
+  const double by_rate = elasticity(std::get<Sensitivities>(sensitivities(scenario)).money, "failures");
+  CHECK(by_rate > 0);
+  run.failures_per_1000_node_days = 0;
+  run.failures = {{"GPU", FailureScope::gpu, 300 / 8.0}, {"node", FailureScope::node, 200}};  // on 8 GPUs
+  scenario.training_run = run;
+  const double by_cause = elasticity(std::get<Sensitivities>(sensitivities(scenario)).money, "failures");
+  CHECK(by_cause == Approx(by_rate));
+}
+
 TEST_CASE("a tornado has its widest bar first, and the numbers beside it") {
   const Sensitivities all = {
       {{"peak", "rate", -0.75, 10, 12, 8.4}, {"latency", "of messages", 0.1, 10, 9.8, 10.25}}, {}, 1e9};

@@ -31,12 +31,29 @@ TEST_CASE("search refuses methods and objectives that are none, and tells where 
   CHECK(run_program({"search", scenario, "--method", "luck"}).output.find("expected one of: bounded, exhaustive,") !=
         std::string::npos);
   CHECK(run_program({"search", scenario, "--objective", "fame"}).exit_code == 2);
+  CHECK(run_program({"search", scenario, "--method", "anealing"}).output.find("did you mean 'annealing'?") !=
+        std::string::npos);
+  CHECK(run_program({"search", scenario, "--objective", "tme"}).output.find("did you mean 'time'?") !=
+        std::string::npos);
+  CHECK(run_program({"search", scenario, "--evaluations", "0"}).output.find("Value 0 not in range 1 to 1000000000") !=
+        std::string::npos);
   const ProgramRun none = run_program({"search", scenario, "--set", "cluster.gpus=8"});
   CAPTURE(none.output);
   CHECK(none.exit_code == 1);
   CHECK(none.output.find("No point") != std::string::npos);
   CHECK(run_program({"search", std::string(ECHELON_SOURCE_DIR) + "/scenarios/published/bloom-176b.yaml"}).exit_code ==
         2);
+}
+
+TEST_CASE("search asked for money refuses GPUs without a price where they stand") {
+  const std::string unpriced = "cluster.usd_per_gpu_hour=0";
+  const ProgramRun run = run_program({"search", scenario, "--objective", "cost", "--set", unpriced});
+  CAPTURE(run.output);
+  CHECK(run.exit_code == 2);
+  CHECK(run.output.find("gpt3-175b-1024-a100.yaml:10:3: nothing says what the GPUs cost") != std::string::npos);
+  const ProgramRun budget = run_program({"search", scenario, "--budget", "1e6", "--tokens", "1e9", "--set", unpriced});
+  CHECK(budget.exit_code == 2);
+  CHECK(run_program({"search", scenario, "--set", unpriced}).exit_code == 0);
 }
 
 TEST_CASE("search finds the cluster that keeps a deadline and a budget, and run agrees on days and money") {

@@ -77,6 +77,23 @@ sweep: {axes: {strategy.micro_batch: [1, 2, 3]}}
   CHECK(run_program({"run", file}).exit_code == 0);  // the scenario itself, without its space
 }
 
+TEST_CASE("sweep refuses conditions that contradict each other, and a metric that is none, and leaves no file") {
+  const ScratchFolder folder;
+  const std::filesystem::path rows = folder.path() / "rows.csv";
+  const auto refused = [&](const std::vector<std::string>& arguments, const std::string& words) {
+    const ProgramRun run = run_program(arguments);
+    CAPTURE(run.output);
+    CHECK(run.exit_code == 2);
+    CHECK(run.output.find(words) != std::string::npos);
+    CHECK(!std::filesystem::exists(rows));
+  };
+  const std::string where = "sweep.where=[strategy.micro_batch > 2, strategy.micro_batch < 2]";
+  refused({"sweep", scenario, "-o", rows.string(), "--set", where},
+          "no point meets this condition and those before it");
+  refused({"search", scenario, "--set", where}, "no point meets this condition and those before it");
+  refused({"sweep", scenario, "-o", rows.string(), "--metric", "mfuu"}, "did you mean 'mfu'?");
+}
+
 TEST_CASE("a sweep that goes on says that what was best is so of the rest alone") {
   const ScratchFolder folder;
   const std::string file = folder.file("tiny.yaml", R"(echelon: 1

@@ -123,12 +123,26 @@ TEST_CASE("points are looked up by axes and columns") {
   CHECK(error_of([&] { found(folder, {"tensor_paralel=2"}); }).find("did you mean 'tensor_parallel'?") !=
         std::string::npos);
   CHECK(error_of([&] { found(folder, {"micro_batch=3"}); }).find("expected one of: 1, 2") != std::string::npos);
+  CHECK(error_of([&] { found(folder, {"status=fine"}); }) ==
+        "status=fine: there is no such status; expected one of: ok, does_not_fit, infeasible");
   CHECK(error_of([&] { found(folder, {"micro_batch"}); }).find("expected KEY=VALUE") != std::string::npos);
 }
 
-TEST_CASE("rows are JSON with numbers as numbers") {
-  const auto json = nlohmann::json::parse(
-      row_as_json({"point", "status", "reason", "mfu", "cost"}, {"7", "ok", "", "0.25", "a \"b\", c"}));
+TEST_CASE("an axis goes before columns whose names end alike") {
+  const std::vector<std::string> columns = {"point", "strategy.recompute", "time_breakdown_s.recompute", "a.x", "b.x"};
+  const Space space(test::parsed(test::document_of("    strategy.recompute: [none, full]\n")));
+  const PointFilter filter({"recompute=full"}, columns, space);
+  CHECK(filter.holds({"0", "full", "0.1", "", ""}));
+  CHECK(!filter.holds({"0", "none", "full", "", ""}));
+  CHECK(error_of([&] { PointFilter({"x=1"}, columns, space); }) ==
+        "x=1: several columns end with 'x'; expected one of: a.x, b.x");
+}
+
+TEST_CASE("rows are JSON with numbers and booleans as such") {
+  const auto json =
+      nlohmann::json::parse(row_as_json({"point", "status", "reason", "mfu", "cost", "strategy.sequence_parallel"},
+                                        {"7", "ok", "", "0.25", "a \"b\", c", "true"}));
+  CHECK(json["strategy.sequence_parallel"] == true);
   CHECK(json["point"] == 7);
   CHECK(json["point"].is_number_integer());
   CHECK(json["reason"].is_null());

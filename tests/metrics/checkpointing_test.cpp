@@ -1,8 +1,6 @@
 #include "sim/metrics/checkpointing.h"
 
 #include <cmath>
-#include <random>
-#include <set>
 
 #include "tests/catch.h"
 
@@ -66,33 +64,6 @@ TEST_CASE("for rare failures the waste is Young's: C/T + (D + R + T/2)/mu") {
   CHECK(1 - training_share(model, period) == Approx(waste).epsilon(0.01));
 }
 
-TEST_CASE("what fails at random on average trains the share of the closed form") {
-  // A run of 20,000 periods, failure by failure; failures may strike while a checkpoint is loaded, not while the job is
-  // down.
-  const FailureModel model = model_of(7519);
-  const double period = best_period(model).value();
-  std::mt19937_64 engine(7);
-  const auto until_failure = [&] {
-    return -model.mtbf.value() * std::log1p(-static_cast<double>(engine() >> 11U) * 0x1p-53);
-  };
-  double time = 0;
-  double failure = until_failure();
-  const auto survives = [&](double length) {
-    const bool lives = failure >= length;
-    time += lives ? length : failure + model.down.value();
-    failure = lives ? failure - length : until_failure();
-    return lives;
-  };
-  constexpr int periods = 20000;
-  for (int i = 0; i < periods; ++i) {
-    while (!survives(period))
-      while (!survives(model.recovery.value())) {
-      }
-  }
-  const double share = periods * (period - model.write.value()) / time;
-  CHECK(share == Approx(training_share(model, Seconds(period))).epsilon(0.01));
-}
-
 TEST_CASE("nothing fails: what is lost is the writing") {
   CHECK(training_share({Seconds(0), Seconds(1), Seconds(60), Seconds(60)}, Seconds(10)) == 0.9);
 }
@@ -102,24 +73,4 @@ TEST_CASE("waiting for spare nodes is Erlang's loss") {
   CHECK(waiting_share(0.5, 0) == Approx(0.5 / 1.5));                  // a / (1 + a)
   CHECK(waiting_share(0.5, 1) == Approx(0.125 / (1 + 0.5 + 0.125)));  // a^2/2 / (1 + a + a^2/2)
   CHECK(waiting_share(20, 9) == Approx(0.538).epsilon(0.001));        // Erlang's tables: 10 servers, 20 erlangs
-}
-
-TEST_CASE("a job with spare nodes waits as long as Erlang says, whatever the repairs are like") {
-  // Failures at random while the job runs, every repair of the same length: 2 spares, 1.5 nodes in repair were none
-  // ever waited for.
-  constexpr double repair = 1.5;
-  std::mt19937_64 engine(11);
-  std::multiset<double> back;  // when the nodes in repair return
-  double time = 0;
-  double waited = 0;
-  for (int failure = 0; failure < 200000; ++failure) {
-    time -= std::log1p(-static_cast<double>(engine() >> 11U) * 0x1p-53);
-    back.erase(back.begin(), back.upper_bound(time));
-    back.insert(time + repair);
-    if (back.size() <= 2) continue;
-    waited += *back.begin() - time;
-    time = *back.begin();
-    back.erase(back.begin());
-  }
-  CHECK(waited / time == Approx(waiting_share(repair, 2)).epsilon(0.01));
 }

@@ -1,6 +1,7 @@
 #include "sim/sweep/space.h"
 
 #include "tests/catch.h"
+#include "tests/error_of.h"
 #include "tests/sweep/small_space.h"
 
 using namespace echelon;
@@ -8,12 +9,7 @@ using namespace echelon;
 namespace {
 
 std::string space_error(const std::string& axes) {
-  try {
-    const Space space(test::parsed(test::document_of(axes)));
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "";
+  return test::error_of([&] { const Space space(test::parsed(test::document_of(axes))); });
 }
 
 std::vector<std::string> texts(const SpaceAxis& axis) {
@@ -64,8 +60,54 @@ TEST_CASE("conditions leave points out, by axes and by what the scenario says") 
   CHECK(included == 12);
 }
 
+TEST_CASE("conditions see the keys that each value of a section's axis sets, and the scenario's where one sets none") {
+  const auto included = [](const std::string& condition) {
+    const Space space(test::parsed(test::document_of(
+        "    cluster: [{profile: dgx-a100-80g, gpus: 8}, {gpus: 16}, {profile: dgx-b200, gpus: 8}]\n  where: [" +
+        condition + "]\n")));
+    std::vector<std::int64_t> points;
+    for (std::int64_t point = 0; point < space.size(); ++point)
+      if (space.includes(space.digits(point))) points.push_back(point);
+    return points;
+  };
+  CHECK(included("cluster.profile == dgx-h100") == std::vector<std::int64_t>{1});  // the scenario's
+  CHECK(included("cluster.profile == dgx-b200") == std::vector<std::int64_t>{2});
+  CHECK(included("cluster.gpus == 8") == std::vector<std::int64_t>{0, 2});
+}
+
+TEST_CASE("conditions see keys inside of an axis's values") {
+  const Space space(test::parsed(test::document_of(
+      "    strategy.recompute: [{kind: full}, {kind: none}]\n  where: [strategy.recompute.kind == full]\n")));
+  CHECK(space.includes({0}));
+  CHECK(!space.includes({1}));
+  CHECK(space_error("    strategy.recompute: [{kind: full}, none]\n  where: [strategy.recompute.kind == full]\n")
+            .find("'strategy.recompute.kind' is not given by none of strategy.recompute") != std::string::npos);
+}
+
+TEST_CASE("conditions that leave nothing are refused at the one that takes the last points away") {
+  const auto error = [](const std::string& conditions) {
+    const Space space(test::parsed(test::document_of(test::small_axes + "  where:\n" + conditions)));
+    return test::error_of([&] { space.check_not_empty(); });
+  };
+  CHECK(error("    - strategy.micro_batch > 1\n").empty());
+  CHECK(error("    - strategy.micro_batch > 2\n").find("small.yaml:12:7: no point meets this condition; ") == 0);
+  CHECK(error("    - strategy.micro_batch > 1\n    - strategy.micro_batch < 2\n")
+            .find("small.yaml:13:7: no point meets this condition and those before it") == 0);
+  CHECK(error("    - cluster.gpus == 8\n").find("small.yaml:12:7:") == 0);  // which no axis has
+}
+
 TEST_CASE("what is no space is refused") {
+  CHECK(space_error("    strategy.micro_batch: {power_of_two: [1, 4]}\n").find("did you mean 'powers_of_two'?") !=
+        std::string::npos);
+  CHECK(space_error("    strategy: {powers_of_two: [1, 4]}\n")
+            .find("small.yaml:8:15: the axis of the section strategy") == 0);
+  CHECK(space_error("    cluster: [{gpus: 8}]\n    cluster.gpus: [16]\n")
+            .find("cluster.gpus is set by the axes cluster and cluster.gpus") != std::string::npos);
+  CHECK(space_error(test::small_axes + "  where: [strategy.micro_bach == 1]\n")
+            .find("did you mean 'strategy.micro_batch'?") != std::string::npos);
   CHECK(space_error("    stratgy.micro_batch: [1]\n").find("did you mean 'strategy'?") != std::string::npos);
+  CHECK(space_error("    tensor_paralel: [1]\n").find("did you mean 'strategy.tensor_parallel'?") != std::string::npos);
+  CHECK(space_error("    startegy: [{micro_batch: 1}]\n").find("did you mean 'strategy'?") != std::string::npos);
   CHECK(space_error("    strategy.micro_batch: []\n").find("has no values") != std::string::npos);
   CHECK(space_error("    strategy.micro_batch: 3\n").find("expected a sequence") != std::string::npos);
   CHECK(space_error("    strategy.micro_batch: {from: 1, to: 4, steps: 2}\n").find("did you mean 'step'") !=

@@ -104,6 +104,41 @@ TEST_CASE("JSON lines hold what CSV holds") {
   CHECK(points == 24);
 }
 
+TEST_CASE("JSON lines have booleans, nulls and numbers as such, lists and mappings as --set takes them") {
+  PointEvaluator evaluator(
+      test::document_of("    strategy.sequence_parallel: [false, yes]\n    strategy.stage_layers: [null, [4, 4]]\n"
+                        "    strategy.recompute: [{kind: full}]\n    strategy.pipeline_parallel: [2]\n"));
+  const Space& space = evaluator.space();
+  const auto json = [&](const std::vector<std::size_t>& digits) {
+    return nlohmann::json::parse(json_line(space, row_of(space.point_of(digits), digits, evaluator.evaluate(digits))));
+  };
+  const auto first = json({0, 0, 0, 0});
+  CHECK(first["strategy.sequence_parallel"] == false);
+  CHECK(first["strategy.stage_layers"].is_null());
+  CHECK(first["strategy.recompute"] == "{kind: full}");
+  CHECK(first["strategy.pipeline_parallel"] == 2);
+  const auto last = json({1, 1, 0, 0});
+  CHECK(last["strategy.sequence_parallel"] == true);
+  CHECK(last["strategy.stage_layers"] == "[4, 4]");
+}
+
+TEST_CASE("a file whose booleans are texts, as they once were, is refused at its last line, with what to do") {
+  const SpaceDocument booleans =
+      test::document_of("    strategy.sequence_parallel: [false, true]\n    strategy.micro_batch: [1, 2]\n");
+  const ScratchFile file("older.jsonl");
+  sweep_into(file, booleans, 1);
+  std::string text = file.text();
+  text.resize(text.rfind('\n', text.size() - 2) + 1);  // as if killed before the last row
+  for (const char* word : {"false", "true"})
+    for (std::size_t at = 0; (at = text.find(std::string(":") + word, at)) != std::string::npos;)
+      text.replace(at, 1 + std::string(word).size(), fmt::format(":\"{}\"", word));
+  std::ofstream(file.path(), std::ios::binary) << text;
+  const std::string error = test::error_of([&] { sweep_into(file, booleans, 1); });
+  CHECK(error.find(file.path().string() + ":3:1: the row of point 2 is not what comes out now") == 0);
+  CHECK(error.find("--restart discards") != std::string::npos);
+  CHECK(file.text() == text);
+}
+
 TEST_CASE("a sweep goes on wherever its file was cut") {
   for (const char* name : {"cut.csv", "cut.jsonl"}) {
     const ScratchFile whole(std::string("whole-") + name);
@@ -151,6 +186,43 @@ TEST_CASE("a value that no point could have stops a sweep before it begins") {
   CHECK(error("    strategy.recompute: [none, ful]\n").find("ful") != std::string::npos);
   CHECK(error("    cluster.profile: [dgx-h1000]\n").find("did you mean") != std::string::npos);
   CHECK(error("    workload.global_batch: [0]\n").find("global_batch") != std::string::npos);
+  // At the range where one is wrong: its values stand nowhere.
+  CHECK(error("    strategy.micro_bach: {powers_of_two: [1, 4]}\n").find("small.yaml:8:26: unknown key 'micro_bach'") ==
+        0);
+}
+
+TEST_CASE("what is wrong beside the axes is named where it stands, whatever axis is looked at") {
+  SpaceDocument wrong = document;
+  wrong.text.replace(wrong.text.find("dgx-h100"), 8, "dgx-h10");
+  PointEvaluator reader(wrong);
+  CHECK(test::error_of([&] {
+          reader.check_values();
+        }).find("small.yaml:3:20: there is no hardware profile 'dgx-h10'") == 0);
+}
+
+TEST_CASE("an override of what an axis sets is refused: no point would see it") {
+  const auto error = [](const std::string& axes, const std::string& set) {
+    return test::error_of([&] { PointEvaluator(test::document_of(axes, {set})); });
+  };
+  CHECK(error(test::small_axes, "strategy.micro_batch=4")
+            .find("--set strategy.micro_batch=4: every point has its own from the axis strategy.micro_batch") == 0);
+  CHECK(error(test::small_axes, "workload.global_batch=64").empty());
+  CHECK(error("    cluster: [{gpus: 8}, {gpus: 16}]\n", "cluster.gpus=32").find("from the axis cluster") !=
+        std::string::npos);
+  CHECK(error("    cluster: [{gpus: 8}, {profile: dgx-b200}]\n", "cluster.gpus=32").empty());  // the second's
+}
+
+TEST_CASE("a word that a condition's key could not have stops a sweep before it begins") {
+  const ScratchFile file("words.csv");
+  const auto error = [&](const std::string& condition) {
+    return test::error_of(
+        [&] { sweep_into(file, test::document_of(test::small_axes + "  where: [" + condition + "]\n"), 2); });
+  };
+  CHECK(error("strategy.framework != megatrom")
+            .find("small.yaml:11:11: strategy.framework is 'megatrom'; did you mean 'megatron'?") == 0);
+  CHECK(error("strategy.micro_batch != fals").find("small.yaml:11:11: strategy.micro_batch is 'fals'") == 0);
+  CHECK(error("strategy.framework != fsdp").empty());  // which it could be
+  CHECK(error("strategy.micro_batch > 2").find("small.yaml:11:11: no point meets this condition") == 0);
 }
 
 TEST_CASE("texts with commas and quotes survive in CSV") {
