@@ -37,7 +37,7 @@ AttentionPassCurve curve_of(std::span<const double> parameters, const std::vecto
   curve.tail = std::exp(std::clamp(parameters[2], -7.0, 1.0));
   curve.overhead = microseconds(std::exp(std::clamp(parameters[3], -2.0, 4.0)));
   for (std::size_t i = 0; i < sizes.size(); ++i)
-    curve.heads.push_back({sizes[i], 1 / (1 + std::exp(-parameters[shared_parameters + i]))});
+    curve.heads.push_back({sizes[i], std::max(1 / (1 + std::exp(-parameters[shared_parameters + i])), 1e-3)});
   return curve;
 }
 

@@ -17,6 +17,7 @@ constexpr std::array<std::array<double, 2>, 3> tile_sizes{{{256, 128}, {128, 128
 constexpr std::size_t parameter_count = tile_sizes.size() + 5;
 constexpr std::size_t most_samples_in_search = 2500;
 constexpr int search_evaluations = 3000;
+constexpr double least_efficiency = 1e-3;  // of a tile that no sample calls for; a profile takes no less than 1e-6
 // A cast with a scale known beforehand reads two bytes and writes one. Fitted freely the figure comes to 6-7 and the
 // products that remain beat the best known rates (stas00's MAMF table); with 3 they agree with cuBLASLt's own fp8
 // products in Azure's AI-benchmarking-guide (H100) within 5 % from 4096 to 32768 cubed and 13 % at 2048.
@@ -38,7 +39,7 @@ GemmCurve curve_of(std::span<const double> parameters, DataType type) {
   GemmCurve curve;
   curve.type = type;
   for (std::size_t i = 0; i < tile_sizes.size(); ++i)
-    curve.tiles.push_back({tile_sizes[i][0], tile_sizes[i][1], logistic(parameters[i])});
+    curve.tiles.push_back({tile_sizes[i][0], tile_sizes[i][1], std::max(logistic(parameters[i]), least_efficiency)});
   const auto rest = parameters.subspan(tile_sizes.size());
   curve.extra_k = clamped_exp(rest[0], 1, 2000);
   curve.wave_quantisation = logistic(rest[1]);

@@ -21,7 +21,7 @@ Seconds predicted(const MemoryCurve& curve, const Device& device, const MemorySa
 MemoryCurve fitted(const Device& device, const std::vector<MemorySample>& samples) {
   const auto curve_of = [](std::span<const double> parameters) {
     MemoryCurve curve;
-    curve.bandwidth_fraction = std::exp(std::clamp(parameters[0], -5.0, 0.0));
+    curve.bandwidth_fraction = std::exp(std::clamp(parameters[0], -4.6, 0.0));
     curve.overhead = microseconds(std::exp(std::clamp(parameters[1], -4.0, 5.0)));
     return curve;
   };

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "calibrate/fit/grouped_fit.h"
 #include "calibrate/fit/held_out.h"
 #include "sim/hardware/profile.h"
 #include "sim/interop/kernel_tables.h"
@@ -35,6 +36,11 @@ struct ImportReport {
   std::vector<HeldOutShape> held_out;           // of products and attention
   std::map<std::string, std::int64_t> skipped;  // reason -> rows of the tables that took no part
 };
+
+constexpr std::size_t fewest_of_a_factor = 5;  // measured ratios, of which a factor is the median
+
+// Sets the factor of experts' products in every format's curve, with where it is from, and reports it.
+void put_grouped(Device& device, GroupedFit fit, const std::string& source, ImportReport& report);
 
 // Throws InputError for files that are no kernel tables, and where no row speaks of the profile's accelerator.
 Profile refit(const Profile& base, const std::vector<std::filesystem::path>& tables, ImportReport& report);

@@ -17,6 +17,7 @@ namespace echelon {
 namespace {
 
 constexpr double training_side = 1024;  // sides from which on a product counts as one of training
+constexpr double fp32_buffer = 8;       // bytes read and written for each element of a weight gradient, in every format
 
 std::string source_of(const SweepOrigin& origin) {
   std::string text = fmt::format("echelon calibrate on {}", origin.host.empty() ? "an unnamed host" : origin.host);
@@ -31,61 +32,67 @@ GemmShape shape_of(const Benchmark& benchmark) {
   return {static_cast<double>(benchmark.m), static_cast<double>(benchmark.n), static_cast<double>(benchmark.k)};
 }
 
-// Time of a measured product over what the curve of its format says of `shape`; 0 without a time or a curve.
-double over_curve(const Device& device, const Sample& sample, const GemmShape& shape) {
-  const auto type = from_name<DataType>(sample.benchmark.type);
-  if (sample.outcome != Outcome::measured || !type) return 0;
-  const auto has_type = [&](const GemmCurve& curve) { return curve.type == *type; };
-  const auto curve = std::find_if(device.gemm.begin(), device.gemm.end(), has_type);
-  return curve == device.gemm.end() ? 0 : sample.time / gemm_time_with(*curve, device, *type, shape);
-}
-
-// A factor on a curve's time: the median of measured ratios, in every format, those included that were not measured so.
-// With fewer than five the base's stays.
-struct CurveFactor {
-  double GemmCurve::*member;
-  const char* name;
-  const char* meaning;
-};
-
-void put_factor(Device& device, const Device& base, const CurveFactor& factor, const std::vector<double>& ratios,
-                ImportReport& report) {
-  const bool enough = ratios.size() >= 5;
-  const double before = base.gemm.empty() ? 1 : base.gemm.front().*factor.member;
-  const double found = enough ? std::round(median_of(ratios) * 1000) / 1000 : before;
-  for (GemmCurve& curve : device.gemm) curve.*factor.member = found;
-  if (enough)
-    report.curves.push_back({factor.name, static_cast<std::int64_t>(ratios.size()), 0, 0, 0,
-                             fmt::format("takes {:.3f} times {}", found, factor.meaning)});
-}
-
 bool is_of_training(const GemmShape& shape) {
   return std::min({shape.m, shape.n, shape.k}) >= training_side;
 }
 
-// The curve sees the same shape as a forward product.
-void fit_weight_gradients(Device& device, const Device& base, const SampleSet& set, ImportReport& report) {
-  std::vector<double> ratios;
-  for (const Sample& sample : set.samples)
-    if (sample.benchmark.family == "gemm" && sample.benchmark.batch <= 1 &&
-        sample.benchmark.variant == "weight_gradient" && is_of_training(shape_of(sample.benchmark)))
-      if (const double ratio = over_curve(device, sample, shape_of(sample.benchmark)); ratio > 0)
-        ratios.push_back(ratio);
-  put_factor(device, base, {&GemmCurve::weight_gradient_factor, "gemm weight gradient", "the forward product"}, ratios,
-             report);
+// Times of single products in one layout over what the curve of their format says of a forward product of that size, or
+// for a weight gradient of one that reads and writes an fp32 buffer.
+std::map<DataType, std::vector<double>> over_forward(const Device& device, const SampleSet& set, const char* layout) {
+  std::map<DataType, std::vector<double>> ratios;
+  for (const Sample& sample : set.samples) {
+    const Benchmark& of = sample.benchmark;
+    if (of.family != "gemm" || of.variant != layout || of.batch > 1 || sample.outcome != Outcome::measured) continue;
+    GemmShape shape = shape_of(of);
+    if (of.variant == "weight_gradient") shape.buffer_bytes = fp32_buffer;
+    for (const GemmCurve& curve : device.gemm)
+      if (name_of(curve.type) == of.type && is_of_training(shape))
+        ratios[curve.type].push_back(sample.time / gemm_time_with(curve, device, curve.type, shape));
+  }
+  std::erase_if(ratios, [](const auto& of) { return of.second.size() < fewest_of_a_factor; });
+  return ratios;
 }
 
-// Experts' products over as many one after another.
-void fit_grouped(Device& device, const Device& base, const SampleSet& set, ImportReport& report) {
-  std::vector<double> ratios;
-  for (const Sample& sample : set.samples) {
-    if (sample.benchmark.family != "grouped") continue;
-    const double products = static_cast<double>(sample.benchmark.batch);
-    if (const double ratio = over_curve(device, sample, shape_of(sample.benchmark)) / products; ratio > 0)
-      ratios.push_back(ratio);
+double rounded_median(const std::vector<double>& ratios) {
+  return std::round(median_of(ratios) * 1000) / 1000;
+}
+
+// A format without figures of its own has those of bf16, which every sweep measures, or else keeps what it had.
+void fit_weight_gradients(Device& device, const SampleSet& set, ImportReport& report) {
+  const auto ratios = over_forward(device, set, "weight_gradient");
+  const auto most_used = ratios.find(DataType::bf16);
+  for (GemmCurve& curve : device.gemm) {
+    const auto own = ratios.find(curve.type);
+    const auto found = own != ratios.end() ? own : most_used;
+    if (found != ratios.end()) curve.weight_gradient_factor = rounded_median(found->second);
   }
-  put_factor(device, base, {&GemmCurve::grouped_factor, "gemm of experts", "as many products one after another"},
-             ratios, report);
+  for (const auto& [type, own] : ratios)
+    report.curves.push_back(
+        {fmt::format("gemm weight gradient {}", name_of(type)), static_cast<std::int64_t>(own.size()), 0, 0, 0,
+         fmt::format("takes {:.3f} times the forward product with its buffer", rounded_median(own))});
+}
+
+// What no key holds: they are priced as forward products.
+void note_input_gradients(const Device& device, const SampleSet& set, std::vector<std::string>& notes) {
+  for (const auto& [type, own] : over_forward(device, set, "input_gradient"))
+    notes.push_back(
+        fmt::format("Input gradients in {} take {:.3f} times the forward product, as which they are priced.",
+                    name_of(type), rounded_median(own)));
+}
+
+void fit_experts(Device& device, const SampleSet& set, const std::string& source, ImportReport& report) {
+  std::vector<GemmSample> grouped;
+  for (const Sample& sample : set.samples) {
+    const Benchmark& of = sample.benchmark;
+    if (of.family != "grouped" || of.type != name_of(DataType::bf16) || of.variant == "weight_gradient" ||
+        sample.outcome != Outcome::measured)
+      continue;
+    grouped.push_back({shape_of(of), sample.time});
+    grouped.back().shape.batch = static_cast<double>(of.batch);
+  }
+  for (const GemmCurve& curve : device.gemm)
+    if (curve.type == DataType::bf16 && grouped.size() >= fewest_of_a_factor)
+      return put_grouped(device, fit_grouped(device, curve, grouped, {}), source, report);
 }
 
 void fit_streaming(Device& device, const SampleSet& set, const std::string& source, ImportReport& report) {
@@ -219,8 +226,9 @@ SampleFit fit_samples(const Profile& base, const SampleSet& set, const std::stri
   fit.report.skipped = tables.skipped;
   if (!tables.products.empty() || !tables.attention.empty()) fit.profile = refit(fit.profile, tables, fit.report);
   device.sustained_clock = 1;  // the samples are of short runs
-  fit_weight_gradients(device, base.device, set, fit.report);
-  fit_grouped(device, base.device, set, fit.report);
+  fit_weight_gradients(device, set, fit.report);
+  fit_experts(device, set, source, fit.report);
+  note_input_gradients(device, set, fit.notes);
   fit_streaming(device, set, source, fit.report);
   device.sustained_clock = clock;
   if (fit.report.curves.empty())

@@ -156,12 +156,18 @@ void add_layers(Scope scope, const char* type, bool gradients, Plan& plan) {
       }
 }
 
+// The formats that training uses most first; nothing trains in int8.
+bool has_gradients(Scope scope, std::string_view type) {
+  if (type == "bf16") return true;
+  if (type == "fp8") return scope >= Scope::standard;
+  return scope == Scope::thorough && type != "int8";
+}
+
 void add_gemm(Scope scope, const DeviceFacts&, Plan& plan) {
   for (const char* type : {"bf16", "fp16", "fp8", "tf32", "fp32", "int8"}) {
-    const bool most_used = std::string_view(type) == "bf16";
     if (scope == Scope::quick && std::string_view(type) == "int8") continue;
     add_grid(scope, type, plan);
-    add_layers(scope, type, most_used || (scope == Scope::thorough && std::string_view(type) == "fp16"), plan);
+    add_layers(scope, type, has_gradients(scope, type), plan);
   }
   // Scores and mixtures of unfused attention.
   for (const std::int64_t size : scope == Scope::quick ? Sizes{1024, 4096} : Sizes{512, 1024, 2048, 4096, 8192})
@@ -309,7 +315,7 @@ const std::vector<PlanFamily>& plan_families() {
       {"allocator", "allocating and freeing", add_allocator},
       {"overlap", "a product beside copies and all-reduces", add_overlap},
       {"gemm", "matrix products by number format and layout", add_gemm},
-      {"grouped", "experts' products in one call of cuBLAS", add_grouped},
+      {"grouped", "experts' products, a call of cuBLAS each on four streams", add_grouped},
       {"attention", "attention as one kernel of cuDNN, and unfused", add_attention},
       {"sustained", "what clocks a long product keeps", add_sustained},
       {"collective", "NCCL over the GPUs of this node, and with --rendezvous of several", add_collective},

@@ -97,8 +97,8 @@ void read_tiles(const Value& value, GemmCurve& curve) {
 std::vector<Key<GemmCurve>> gemm_keys() {
   std::vector<Key<GemmCurve>> keys{
       enum_key<DataType, GemmCurve>("type", &GemmCurve::type, "number format of the operands", Presence::required),
-      {{"tiles", list_type(object_type_of(keys_of(tile_rows()))), "blocks that the library chooses from",
-        Presence::required},
+      {{"tiles", list_type(object_type_of(keys_of(tile_rows()))),
+        "blocks that the library chooses from; without them the base's curve, with what else stands here changed"},
        read_tiles}};
   append(keys, keys_of(gemm_rows()));
   append(keys, provenance_keys<GemmCurve>());
@@ -166,14 +166,29 @@ std::vector<Key<MemoryCurve>> memory_keys() {
   return keys;
 }
 
+// Products of one format. Without tiles: the curve that a base profile gave, with what the item says in its place.
+void read_curve(const Value& item, const std::vector<GemmCurve>& base, GemmCurve& curve) {
+  read_keys(item, gemm_keys(), curve);
+  if (item.find("tiles")) return;
+  const auto same = [&](const GemmCurve& other) { return other.type == curve.type; };
+  const auto found = std::find_if(base.begin(), base.end(), same);
+  if (found == base.end()) item.fail("a curve without tiles", "expected tiles: [...], or a base that has them");
+  curve = *found;
+  read_keys(item, gemm_keys(), curve);
+}
+
+void read_curve(const Value& item, const std::vector<AttentionCurve>&, AttentionCurve& curve) {
+  read_keys(item, attention_keys(), curve);
+}
+
 // Reads a list of curves over those that a base profile gave: a curve of the same format or implementation replaces it
 // in its place, others follow.
 template <class Curve, class Member>
-void read_curves(const Value& value, const std::vector<Key<Curve>>& keys, Member same_key, std::vector<Curve>& curves) {
+void read_curves(const Value& value, Member same_key, std::vector<Curve>& curves) {
   std::vector<Curve> read;
   for (const Value& item : value.items()) {
     Curve curve;
-    read_keys(item, keys, curve);
+    read_curve(item, curves, curve);
     const auto same = [&](const Curve& other) { return other.*same_key == curve.*same_key; };
     if (std::any_of(read.begin(), read.end(), same))
       item.fail("a second curve of the same kind", "expected at most one");
@@ -246,10 +261,10 @@ void write_attention(std::string& out, const AttentionCurve& curve, const std::s
 
 std::vector<Key<Device>> curve_keys() {
   return {{{"gemm", list_type(object_type_of(gemm_keys())), "matrix products"},
-           [](const Value& value, Device& device) { read_curves(value, gemm_keys(), &GemmCurve::type, device.gemm); }},
+           [](const Value& value, Device& device) { read_curves(value, &GemmCurve::type, device.gemm); }},
           {{"attention", list_type(object_type_of(attention_keys())), "fused attention"},
            [](const Value& value, Device& device) {
-             read_curves(value, attention_keys(), &AttentionCurve::implementation, device.attention);
+             read_curves(value, &AttentionCurve::implementation, device.attention);
            }},
           {{"memory_kernels", object_type_of(memory_keys()), "memory-bound kernels"},
            [](const Value& value, Device& device) { read_keys(value, memory_keys(), device.memory_curve.emplace()); }}};

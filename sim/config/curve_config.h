@@ -10,7 +10,7 @@
 namespace echelon {
 
 // Keys `gemm`, `attention` and `memory_kernels`. A curve of a format or implementation that the device holds already
-// replaces that one; others follow.
+// replaces that one, or changes it where it is of products and gives no tiles; others follow.
 std::vector<Key<Device>> curve_keys();
 
 // YAML of the same keys, each line led by `indent`.

@@ -100,7 +100,9 @@ std::vector<Key<ScenarioReading>> section_rows() {
 std::filesystem::path path_in(const std::string& path, const std::filesystem::path& folder, const Value& value) {
   if (path.find('\n') != std::string::npos || path.empty())
     value.fail(value.path() + " is no path", "expected the path of a file");
-  return folder / path;
+  std::error_code error;  // whoever types one means the folder that he is in
+  const bool typed = value.where().file.starts_with("--set ") && std::filesystem::is_regular_file(path, error);
+  return typed ? std::filesystem::path(path) : folder / path;
 }
 
 SampleTokens tokens_of(const Model& model) {

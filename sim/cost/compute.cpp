@@ -182,7 +182,8 @@ Seconds gemm_time_with(const GemmCurve& curve, const Device& device, DataType ty
   }
   compute *= 2 * (shape.k + curve.extra_k) / peak;
   const double operands = shape.operands > 0 ? shape.operands : shape.k * (shape.m + shape.n);
-  const double bytes = shape.batch * (element_size(type).value() * operands + result_bytes(type) * shape.m * shape.n);
+  const double result = shape.buffer_bytes > 0 ? shape.buffer_bytes : result_bytes(type);
+  const double bytes = shape.batch * (element_size(type).value() * operands + result * shape.m * shape.n);
   const double memory = bytes / (device.memory_bandwidth.value() * curve.bandwidth_fraction);
   double time = curve.overhead.value() + std::max(compute, memory) + curve.unhidden_memory * std::min(compute, memory);
   time *= correction_factor(curve.correction, shape.m, shape.n, shape.k);

@@ -4,7 +4,7 @@
 //   blocks(tile)  = batch ceil(m / rows) ceil(n / columns)
 //   waves(tile)   = max(1, (1 - q) blocks / S + q ceil(blocks / S)),  q = wave_quantisation
 //   compute       = min over tiles of  waves 2 rows columns (k + extra_k) S / (P efficiency)
-//   memory        = bytes of A, B, C / (bandwidth bandwidth_fraction)
+//   memory        = bytes of A, B, C (or of the buffer to which C is added) / (bandwidth bandwidth_fraction)
 //   time          = (overhead + max(compute, memory) + unhidden_memory min(compute, memory)) correction(m, n, k)
 // Wave quantisation as in NVIDIA's "Matrix Multiplication Background User's Guide".
 //
@@ -53,6 +53,7 @@ struct GemmShape {
   double operands = 0;  // elements of A and B in memory, where they are not m k + k n (a convolution's overlapping
                         // windows); 0 = they are
   GemmBatch batching = GemmBatch::strided;
+  double buffer_bytes = 0;  // moved for each element of C by a product that adds to a buffer; 0 = C is stored
 };
 
 // Time of one matrix product with operands of `type`; the result is stored in 2 bytes, or 4 for fp32 and tf32.

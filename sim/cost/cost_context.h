@@ -58,7 +58,7 @@ struct CostContext {
   RerunList recomputed;                   // what Rerun::listed_operators runs again
   double weight_cast_share = 1;           // of micro-batches, those that quantise the weights
   Bytes accumulation;                     // moved for each element to add a micro-batch's weight gradient to its buffer
-  bool fused_accumulation = false;        // products do that themselves: a curve's weight_gradient_factor has it
+  bool fused_accumulation = false;        // by the products themselves
 };
 
 }  // namespace echelon

@@ -55,8 +55,12 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   const DataType type = quantised(op, context.precision) ? context.precision.matrix : context.precision.compute;
   const Device& device = *context.device;
   cost.ground = Ground::measured;
+  // What a kernel of its own would move, less its reading of the product's result.
+  const Bytes buffer = context.accumulation - element_size(context.precision.compute);
   const auto product = [&](Seconds& sum, GemmShape shape) {
     shape.batching = op.experts > 1 ? GemmBatch::grouped : GemmBatch::strided;
+    const bool fused = shape.role == GemmRole::weight_gradient && context.fused_accumulation;
+    if (fused) shape.buffer_bytes = buffer.value();
     const Priced one = gemm_time(device, type, shape);
     sum += one.time * steps;
     cost.ground = std::max(cost.ground, one.ground);

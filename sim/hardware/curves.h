@@ -65,7 +65,7 @@ struct GemmCurve {
   double bandwidth_fraction = 0.8;  // of the datasheet bandwidth, when operands and result each move once
   double unhidden_memory = 0;       // share of the shorter of compute and memory time that the longer does not hide
   double weight_gradient_factor =
-      1;  // time of a weight gradient (NT operands, added to an fp32 buffer) over that of a forward product
+      1;  // time of a weight gradient over that of a forward product which moves the gradient's buffer for its result
   double grouped_factor =
       1;             // time of a group of experts' products over that which the curve says of one after another
   Seconds overhead;  // fixed time of a kernel

@@ -216,6 +216,32 @@ void read_layout(const Rows& rows, std::size_t row, KernelTables& tables) {
   tables.layouts.push_back(std::move(product));
 }
 
+// What Transformer Engine's GroupedLinear runs: M rows of each of ng experts, N features out and K in, whichever of the
+// three products it is.
+void read_experts(const Rows& rows, std::size_t row, KernelTables& tables) {
+  const std::string key = rows.text(row, "shape_key"), stage = shape_text(key, "stage").value_or("");
+  if (stage == "bwd_grad_w") {
+    ++tables.skipped["weight gradients of experts"];
+    return;
+  }
+  if (stage != "fwd" && stage != "bwd_grad_act")
+    rows.fail(row, "shape_key", "expected stage=fwd, bwd_grad_act or bwd_grad_w among its parts");
+  const auto type = data_type_of(shape_text(key, "dtype").value_or(""));
+  if (!type) rows.fail(row, "shape_key", "expected dtype=, one of " + all_names<DataType>() + ", among its parts");
+  GemmRow product;
+  product.gpu = rows.text(row, "system");
+  product.type = *type;
+  product.layout = stage == "fwd" ? GemmLayout::forward : GemmLayout::input_gradient;
+  product.source = rows.source(row);
+  product.m = shape_number(rows, row, "M");
+  product.n = shape_number(rows, row, stage == "fwd" ? "N" : "K");
+  product.k = shape_number(rows, row, stage == "fwd" ? "K" : "N");
+  product.experts = shape_number(rows, row, "ng");
+  const double rate = rows.positive(row, "tflops_peak") * rows.positive(row, "efficiency");
+  product.time = Flops(2 * product.m * product.n * product.k * product.experts) / teraflops(rate);
+  tables.experts.push_back(std::move(product));
+}
+
 // Transformer Engine takes FlashAttention-2 on Ampere and cuDNN on Blackwell. Rates count the unmasked operations.
 void read_fused_attention(const Rows& rows, std::size_t row, KernelTables& tables) {
   AttentionRow fused;
@@ -241,6 +267,8 @@ void read_efficiencies(const Rows& rows, KernelTables& tables) {
       read_layout(rows, row, tables);
     else if (operation == "sdp_fwd" || operation == "sdp_bwd")
       read_fused_attention(rows, row, tables);
+    else if (operation == "group_matmul")
+      read_experts(rows, row, tables);
     else
       ++tables.skipped["operators of kind " + operation];
   }

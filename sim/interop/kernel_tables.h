@@ -38,6 +38,7 @@ struct GemmRow {
   bool includes_cast = false;  // the measured call also casts the m x k operand from 16 bits
   GemmLayout layout = GemmLayout::forward;
   std::string source;
+  double experts = 1;  // products of this size, one an expert
 };
 
 struct AttentionRow {
@@ -67,6 +68,7 @@ struct SmallKernelRow {
 struct KernelTables {
   std::vector<GemmRow> products;
   std::vector<GemmRow> layouts;  // products measured in all three layouts, to compare layouts with; not for curves
+  std::vector<GemmRow> experts;  // experts' forward products and input gradients
   std::vector<AttentionRow> attention;
   std::vector<BandwidthRow> bandwidth;
   std::vector<SmallKernelRow> small_kernels;

@@ -54,6 +54,16 @@ TEST_CASE("A product's times are recovered within 2 % from noisy samples with ou
   CHECK(fit.curve.provenance.ground == Ground::measured);
 }
 
+TEST_CASE("A curve stays within what a profile takes, however far samples are from the datasheet") {
+  const Device device = synthetic_device();
+  std::vector<GemmSample> samples = samples_of(known_curve());
+  for (GemmSample& sample : samples) sample.time = sample.time / 20;
+  for (const GemmTile& tile : fit_gemm(device, DataType::bf16, samples, "synthetic").curve.tiles) {
+    CHECK(tile.efficiency >= 1e-3);
+    CHECK(tile.efficiency <= 1);
+  }
+}
+
 TEST_CASE("A cast that the samples include is taken off") {
   const Device device = synthetic_device();
   const GemmCurve known = known_curve();

@@ -32,7 +32,7 @@ const FittedCurve& find(const ImportReport& report, const std::string& name) {
 }
 
 std::filesystem::path written(const std::string& name, const std::string& text) {
-  const auto path = std::filesystem::temp_directory_path() / ("echelon_refit_test_" + name);
+  auto path = std::filesystem::temp_directory_path() / ("echelon_refit_test_" + name);
   std::ofstream(path) << text;
   return path;
 }
@@ -70,6 +70,9 @@ TEST_CASE("Published tables give curves that predict what was held out of them")
   // BabelStream's copy, add, mul and triad on H100: 2900 to 2970 of 3350 GB/s.
   CHECK(fitted.device.memory_curve->bandwidth_fraction == Approx(0.88).margin(0.01));
   CHECK(fitted.device.gemm.front().weight_gradient_factor == Approx(1.05).margin(0.01));
+  CHECK(fitted.device.gemm.front().grouped_factor == 1);
+  CHECK(report.skipped.count("attention with fewer than five samples of its kind") == 0);
+  CHECK(report.skipped.at("experts' products of another chip") == 8);
 }
 
 TEST_CASE("Attention on H100 meets the published rates of FlashAttention-2 and 3") {
@@ -87,6 +90,74 @@ TEST_CASE("Attention on H100 meets the published rates of FlashAttention-2 and 3
   CHECK(rate(AttentionPass::backward) == Approx(559).epsilon(0.03));  // figure 6
 }
 
+TEST_CASE("What a table does not tell of products keeps the base's factors") {
+  ImportReport report;
+  Profile base = h100();
+  GemmCurve before;
+  before.weight_gradient_factor = 1.07;
+  before.grouped_factor = 1.2;
+  base.device.gemm = {before};
+  const Device device = refit(base, {table("gemm_h100.csv")}, report).device;
+  REQUIRE(device.gemm.size() == 2);
+  for (const GemmCurve& curve : device.gemm) {
+    CHECK(curve.weight_gradient_factor == 1.07);
+    CHECK(curve.grouped_factor == 1.2);
+  }
+}
+
+TEST_CASE("SimuMax's experts become one product each with its own sizes") {
+  KernelTables tables;
+  read_kernel_table(table("op_efficiency_a100_pcie.csv"), tables);
+  REQUIRE(tables.experts.size() == 8);
+  CHECK(tables.skipped.at("weight gradients of experts") == 4);
+  // 40 products of 616 x 3072 x 5120 at 0.63134 of 312 TFLOPS: 3935.0 us; the input gradient has 5120 features out.
+  const GemmRow &forward = tables.experts[0], &backward = tables.experts[1];
+  CHECK(forward.time.value() * 1e6 == Approx(3935.0).epsilon(1e-4));
+  CHECK((forward.experts == 40 && forward.m == 616 && forward.n == 3072 && forward.k == 5120));
+  CHECK((backward.layout == GemmLayout::input_gradient && backward.n == 5120 && backward.k == 3072));
+  const std::string head = "system,op,tflops_peak,shape_key,efficiency\n";
+  CHECK(message_of(written("stage.csv", head + "H100,group_matmul,989,\"ng=2, M=8, N=8, K=8, dtype=bf16\",0.5\n"))
+            .find(":2:23: ") != std::string::npos);
+}
+
+TEST_CASE("The factor of experts is found whatever the clock of the machine that was measured") {
+  Profile base = h100();
+  GemmCurve known;
+  known.tiles = {{128, 128, 0.7}};
+  known.overhead = microseconds(3);
+  known.weight_gradient_factor = 1.04;
+  base.device.gemm = {known};
+  base.device.gemm.push_back(known);
+  base.device.gemm.back().type = DataType::fp8;
+  Device slow = base.device;
+  slow.sustained_clock = 0.8;
+  std::string text = "system,op,tflops_peak,shape_key,efficiency,source\n";
+  const auto add = [&](const std::string& operation, const std::string& key, const GemmShape& shape) {
+    const double seconds = gemm_time_with(known, slow, DataType::bf16, shape).value();
+    const double rate = 2 * shape.m * shape.n * shape.k * shape.batch / seconds;
+    text += fmt::format("h100_sxm,{},989,\"{}\",{},a table\n", operation, key, rate / 989e12);
+  };
+  known.grouped_factor = 1.25;
+  for (const double size : {1024, 2048, 4096, 8192}) {
+    add("matmul", fmt::format("b=1, m=4096, k=4096, n={}, layout=TN, out_dtype=bf16", size), {4096, size, 4096});
+    for (const double rows : {256, 1024}) {
+      GemmShape shape{rows, size, 2048, 16};
+      shape.batching = GemmBatch::grouped;
+      add("group_matmul", fmt::format("ng=16, M={}, N={}, K=2048, dtype=bf16, stage=fwd", rows, size), shape);
+    }
+  }
+  ImportReport report;
+  const Device device = refit(base, {written("experts.csv", text)}, report).device;
+  for (const GemmCurve& curve : device.gemm) {
+    CHECK(curve.grouped_factor == Approx(1.25).epsilon(0.005));
+    CHECK(curve.weight_gradient_factor == 1.04);  // the table has none to tell it from
+    CHECK(curve.provenance.source.find("; experts: a table") != std::string::npos);
+  }
+  CHECK(find(report, "gemm of experts").samples == 8);
+  CHECK(find(report, "gemm of experts").median_error < 0.005);
+  CHECK(find(report, "gemm of experts").note.find("at 0.800 of the clock") != std::string::npos);
+}
+
 TEST_CASE("Tables of another accelerator are refused") {
   ImportReport report;
   Profile profile = h100();
@@ -97,7 +168,7 @@ TEST_CASE("Tables of another accelerator are refused") {
 TEST_CASE("Names of one product match and those of siblings do not") {
   CHECK(chip_of("b200_bf16_ceperm") == "B200");
   CHECK(chip_of("GB200 186GB") == "GB200");
-  CHECK(chip_of("L40") == "");
+  CHECK(chip_of("L40").empty());
   CHECK(same_product("H100-SXM (ND H100 v5)", "H100 SXM5 80GB"));
   CHECK(same_product("a100_80", "A100 SXM4 80GB"));
   CHECK_FALSE(same_product("a100_40", "A100 SXM4 80GB"));

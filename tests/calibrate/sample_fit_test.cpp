@@ -141,6 +141,35 @@ TEST_CASE("What one GPU cannot show keeps the base's numbers, and is said") {
   CHECK_FALSE(says("No collectives"));
 }
 
+TEST_CASE("Weight gradients of fp8 have a factor of their own, formats that were not measured that of bf16") {
+  Profile base = known_machine();
+  base.device.peak[static_cast<std::size_t>(DataType::fp8)] = teraflops(1979);
+  base.device.peak[static_cast<std::size_t>(DataType::fp16)] = teraflops(989);
+  for (const DataType type : {DataType::fp8, DataType::fp16}) {
+    base.device.gemm.push_back(base.device.gemm.front());
+    base.device.gemm.back().type = type;
+  }
+  Device fresh = base.device;
+  fresh.sustained_clock = 1;
+  SampleSet set{known_origin(), {}};
+  for (const GemmCurve& curve : base.device.gemm)
+    for (const std::int64_t size : {1024, 2048, 3072, 4096, 6144}) {
+      if (curve.type == DataType::fp16) continue;
+      const double factor = curve.type == DataType::fp8 ? 1.4 : 1.1;
+      GemmShape shape{4096, 8192, static_cast<double>(size)};
+      shape.buffer_bytes = 8;
+      Benchmark benchmark{"gemm", "product", std::string(name_of(curve.type)), "weight_gradient", 4096, 8192, size, 1};
+      const Seconds time = gemm_time_with(curve, fresh, curve.type, shape) * factor;
+      set.samples.push_back(summarise(benchmark, {Outcome::measured, {1e6 * time.value()}, {}, ""}));
+    }
+  const SampleFit fit = fit_samples(base, set, "samples.csv");
+  REQUIRE(fit.profile.device.gemm.size() == 3);
+  CHECK(fit.profile.device.gemm[0].weight_gradient_factor == Approx(1.1).epsilon(0.001));
+  CHECK(fit.profile.device.gemm[1].weight_gradient_factor == Approx(1.4).epsilon(0.001));
+  CHECK(fit.profile.device.gemm[2].weight_gradient_factor == Approx(1.1).epsilon(0.001));
+  CHECK(fit.profile.device.gemm[0].grouped_factor == 1.3);  // none was measured
+}
+
 TEST_CASE("Attention that cuDNN refused is told, and the rest of the sweep fits") {
   SampleSet set = quick_sweep_of({"memory", "attention"});
   for (Sample& sample : set.samples)

@@ -272,3 +272,15 @@ TEST_CASE("A plan has fused attention by length, head size, heads and mask, and 
   CHECK(experts == std::set<std::int64_t>{8, 32});
   CHECK(layouts == std::set<std::string>{"forward", "input_gradient", "weight_gradient"});
 }
+
+TEST_CASE("Weight gradients are measured in every format that training uses, int8 in none") {
+  const auto formats = [](Scope scope) {
+    std::set<std::string> types;
+    for (const Benchmark& benchmark : make_plan(scope, {"gemm"}, known_origin().facts))
+      if (benchmark.variant == "weight_gradient") types.insert(benchmark.type);
+    return types;
+  };
+  CHECK(formats(Scope::quick) == std::set<std::string>{"bf16"});
+  CHECK(formats(Scope::standard) == std::set<std::string>{"bf16", "fp8"});
+  CHECK(formats(Scope::thorough) == std::set<std::string>{"bf16", "fp16", "fp32", "fp8", "tf32"});
+}

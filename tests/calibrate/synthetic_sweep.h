@@ -59,7 +59,10 @@ inline double size(std::int64_t value) {
 
 inline Seconds known_product_time(const Profile& machine, const Device& device, const Benchmark& of) {
   GemmShape shape{size(of.m), size(of.n), size(of.k)};
-  if (of.variant == "weight_gradient") shape.role = GemmRole::weight_gradient;
+  if (of.variant == "weight_gradient") {
+    shape.role = GemmRole::weight_gradient;
+    shape.buffer_bytes = 8;  // added to a buffer in fp32
+  }
   if (of.family == "grouped") {
     shape.batch = size(of.batch);
     shape.batching = GemmBatch::grouped;

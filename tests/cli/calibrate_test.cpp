@@ -57,6 +57,8 @@ TEST_CASE("calibrate --fit-only turns samples into a profile that runs, needing 
   const ProgramRun step = run_program({"run", scenario, "--set", "cluster.profile=" + yaml, "--json"});
   CAPTURE(step.output);
   CHECK(step.exit_code == 0);
+  // A path that is typed is seen from where one is, not from the scenario.
+  CHECK(run_program({"run", scenario, "--set", "cluster.profile=mine.yaml", "--json"}, folder.path()).exit_code == 0);
 }
 
 TEST_CASE("calibrate writes what was measured of attention, experts, overlap and the host into the profile") {

@@ -81,6 +81,23 @@ TEST_CASE("A profile based on another inherits, overrides and owns up to it") {
   CHECK(profile.device.gemm[0].provenance.source.find("carried over from dgx-h100") != std::string::npos);
 }
 
+TEST_CASE("A curve without tiles is the base's, but for what it gives") {
+  const Profile base = load_profile(shipped / "dgx-h100.yaml");
+  const std::string head = "echelon: 1\nbased_on: dgx-h100\ntitle: t\ndevice:\n  gemm:\n    - {type: ";
+  const Profile profile = load_profile(beside_h100("factor.yaml", head + "bf16, grouped_factor: 1.2, source: s}\n"));
+  REQUIRE(profile.device.gemm.size() == base.device.gemm.size());
+  const GemmCurve& curve = profile.device.gemm[0];
+  CHECK(curve.type == DataType::bf16);
+  CHECK(curve.grouped_factor == 1.2);
+  CHECK(curve.correction.factors == base.device.gemm[0].correction.factors);
+  CHECK(curve.provenance.source == "s");
+  CHECK(curve.provenance.ground == Ground::scaled);
+  CHECK(profile.device.gemm[1].grouped_factor == 1);
+  CHECK(
+      message_of(beside_h100("int8.yaml", head + "int8, grouped_factor: 1.2}\n")).find(":6:7: a curve without tiles") !=
+      std::string::npos);
+}
+
 TEST_CASE("A profile in a folder of its own is based on one that ships") {
   const auto folder = std::filesystem::temp_directory_path() / "echelon_profile_alone";
   std::filesystem::create_directories(folder);

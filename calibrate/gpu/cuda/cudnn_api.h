@@ -10,41 +10,26 @@
 
 namespace echelon {
 
-struct Cudnn {
-  decltype(&cudnnCreate) create = nullptr;
-  decltype(&cudnnDestroy) destroy = nullptr;
-  decltype(&cudnnSetStream) set_stream = nullptr;
-  decltype(&cudnnGetVersion) get_version = nullptr;
-  decltype(&cudnnGetErrorString) get_error_string = nullptr;
-  decltype(&cudnnGetLastErrorString) get_last_error_string = nullptr;
-  decltype(&cudnnBackendCreateDescriptor) create_descriptor = nullptr;
-  decltype(&cudnnBackendDestroyDescriptor) destroy_descriptor = nullptr;
-  decltype(&cudnnBackendSetAttribute) set_attribute = nullptr;
-  decltype(&cudnnBackendGetAttribute) get_attribute = nullptr;
-  decltype(&cudnnBackendFinalize) finalize = nullptr;
-  decltype(&cudnnBackendExecute) execute = nullptr;
+struct Cudnn : private SharedLibrary {
+  Cudnn() : SharedLibrary("libcudnn.so.9") {}
 
-  Cudnn() {
-    const SharedLibrary library("libcudnn.so.9");
-    library.find(create, "cudnnCreate");
-    library.find(destroy, "cudnnDestroy");
-    library.find(set_stream, "cudnnSetStream");
-    library.find(get_version, "cudnnGetVersion");
-    library.find(get_error_string, "cudnnGetErrorString");
-    library.find(get_last_error_string, "cudnnGetLastErrorString");
-    library.find(create_descriptor, "cudnnBackendCreateDescriptor");
-    library.find(destroy_descriptor, "cudnnBackendDestroyDescriptor");
-    library.find(set_attribute, "cudnnBackendSetAttribute");
-    library.find(get_attribute, "cudnnBackendGetAttribute");
-    library.find(finalize, "cudnnBackendFinalize");
-    library.find(execute, "cudnnBackendExecute");
-  }
+  decltype(&cudnnCreate) create = function("cudnnCreate");
+  decltype(&cudnnDestroy) destroy = function("cudnnDestroy");
+  decltype(&cudnnSetStream) set_stream = function("cudnnSetStream");
+  decltype(&cudnnGetVersion) get_version = function("cudnnGetVersion");
+  decltype(&cudnnGetErrorString) get_error_string = function("cudnnGetErrorString");
+  decltype(&cudnnGetLastErrorString) get_last_error_string = function("cudnnGetLastErrorString");
+  decltype(&cudnnBackendCreateDescriptor) create_descriptor = function("cudnnBackendCreateDescriptor");
+  decltype(&cudnnBackendDestroyDescriptor) destroy_descriptor = function("cudnnBackendDestroyDescriptor");
+  decltype(&cudnnBackendSetAttribute) set_attribute = function("cudnnBackendSetAttribute");
+  decltype(&cudnnBackendGetAttribute) get_attribute = function("cudnnBackendGetAttribute");
+  decltype(&cudnnBackendFinalize) finalize = function("cudnnBackendFinalize");
+  decltype(&cudnnBackendExecute) execute = function("cudnnBackendExecute");
 };
 
 // Throws Unsupported without the library.
 inline const Cudnn& cudnn() {
-  static const Cudnn loaded;
-  return loaded;
+  return loaded<Cudnn>();
 }
 
 // Throws where `status` is an error, with cuDNN's own account of it. Statuses of the 3000s say that no engine takes the

@@ -12,7 +12,7 @@ namespace echelon {
 Reading measure_attention(Context& context, const Benchmark& benchmark, const Effort& effort);
 Reading measure_fused_attention(Context& context, const Benchmark& benchmark, const Effort& effort);
 
-// `batch` experts' products of m x n x k in one call, each at an address of its own.
+// `batch` experts' products of m x n x k, a call each on four streams, as Transformer Engine's GroupedLinear runs them.
 Reading measure_grouped(Context& context, const Benchmark& benchmark, const Effort& effort);
 
 // Empty kernels: "stream" launch to launch, "graph" the same replayed, "host" what one launch takes the host.

@@ -7,12 +7,14 @@ namespace echelon {
 namespace {
 
 constexpr std::array<ProductType, 6> product_types{{
-    {"fp32", CUDA_R_32F, CUDA_R_32F, CUBLAS_COMPUTE_32F, CUDA_R_32F, 4, 4, 0, false},
-    {"tf32", CUDA_R_32F, CUDA_R_32F, CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F, 4, 4, 80, false},
-    {"fp16", CUDA_R_16F, CUDA_R_16F, CUBLAS_COMPUTE_32F, CUDA_R_32F, 2, 2, 70, false},
-    {"bf16", CUDA_R_16BF, CUDA_R_16BF, CUBLAS_COMPUTE_32F, CUDA_R_32F, 2, 2, 80, false},
-    {"fp8", CUDA_R_8F_E4M3, CUDA_R_16BF, CUBLAS_COMPUTE_32F, CUDA_R_32F, 1, 2, 89, true},
-    {"int8", CUDA_R_8I, CUDA_R_32I, CUBLAS_COMPUTE_32I, CUDA_R_32I, 1, 4, 75, true},
+    {"fp32", CUDA_R_32F, CUDA_R_32F, CUDA_R_32F, CUBLAS_COMPUTE_32F, CUDA_R_32F, 4, 4, 0, Backward::as_it_lies},
+    {"tf32", CUDA_R_32F, CUDA_R_32F, CUDA_R_32F, CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F, 4, 4, 80,
+     Backward::as_it_lies},
+    {"fp16", CUDA_R_16F, CUDA_R_16F, CUDA_R_16F, CUBLAS_COMPUTE_32F, CUDA_R_32F, 2, 2, 70, Backward::as_it_lies},
+    {"bf16", CUDA_R_16BF, CUDA_R_16BF, CUDA_R_16BF, CUBLAS_COMPUTE_32F, CUDA_R_32F, 2, 2, 80, Backward::as_it_lies},
+    {"fp8", CUDA_R_8F_E4M3, CUDA_R_8F_E5M2, CUDA_R_16BF, CUBLAS_COMPUTE_32F, CUDA_R_32F, 1, 2, 89,
+     Backward::transposed_copies},
+    {"int8", CUDA_R_8I, CUDA_R_8I, CUDA_R_32I, CUBLAS_COMPUTE_32I, CUDA_R_32I, 1, 4, 75, Backward::none},
 }};
 
 cublasLtMatrixLayout_t layout_of(cudaDataType_t type, std::int64_t rows, std::int64_t columns, std::int64_t batch) {
@@ -40,7 +42,7 @@ struct RotatedProduct {
                 {benchmark.m, benchmark.n, benchmark.k, benchmark.batch, benchmark.variant}) {
     const std::size_t inputs = product.a_bytes() + product.b_bytes();
     copies = context.copies_for(inputs + product.c_bytes());
-    char* const operands = context.operands.get(inputs * copies, benchmark.type);
+    char* const operands = context.operands.get(inputs * copies, benchmark.type);  // E4M3 bytes serve as E5M2 too
     char* const results = context.results.get(product.c_bytes() * copies, "bf16");
     launch = [this, operands, results, inputs](int copy, cudaStream_t stream) {
       const char* const a = operands + inputs * static_cast<std::size_t>(copy % copies);
@@ -65,9 +67,9 @@ const ProductType& product_type(const std::string& name, int capability) {
 }
 
 Product::Product(Context& context, const ProductType& type, const ProductShape& shape)
-    : context_(context), type_(type), accumulate_(shape.layout == "weight_gradient" && type.operand_bytes == 2) {
-  if (type.forward_only && shape.layout != "forward")
-    throw Unsupported(std::string("cuBLASLt takes ") + type.name + " in the forward layout alone");
+    : context_(context), type_(type), accumulate_(shape.layout == "weight_gradient") {
+  if (type.backward == Backward::none && shape.layout != "forward")
+    throw Unsupported(std::string("nothing trains in ") + type.name);
   check(cublasLtMatmulDescCreate(&operation_, type.compute, type.scale), "cublasLtMatmulDescCreate");
   try {
     set_layouts(shape);
@@ -90,21 +92,22 @@ void Product::release() {
 
 // cuBLAS counts column by column, so that it is given the transposed product: its first operand is B, its second A.
 void Product::set_layouts(const ProductShape& shape) {
-  const cublasOperation_t first = shape.layout == "forward" ? CUBLAS_OP_T : CUBLAS_OP_N;
-  const cublasOperation_t second = shape.layout == "weight_gradient" ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const bool forward = shape.layout == "forward", copied = type_.backward == Backward::transposed_copies;
+  const cublasOperation_t first = forward || copied ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasOperation_t second = accumulate_ && !copied ? CUBLAS_OP_T : CUBLAS_OP_N;
   check(cublasLtMatmulDescSetAttribute(operation_, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first), "TRANSA");
   check(cublasLtMatmulDescSetAttribute(operation_, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second), "TRANSB");
   if (type_.operand == CUDA_R_8F_E4M3) {
-    const std::int8_t fast = 1;  // as training does forward
+    const std::int8_t fast = forward ? 1 : 0;  // as Transformer Engine (pytorch/module/base.py, _2X_ACC_WGRAD)
     check(cublasLtMatmulDescSetAttribute(operation_, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &fast, sizeof fast),
           "FAST_ACCUM");
   }
-  const auto layout = [&](cublasOperation_t transposed, std::int64_t rows, std::int64_t columns) {
-    return transposed == CUBLAS_OP_T ? layout_of(type_.operand, columns, rows, shape.batch)
-                                     : layout_of(type_.operand, rows, columns, shape.batch);
+  const auto layout = [&](cudaDataType_t type, cublasOperation_t transposed, std::int64_t rows, std::int64_t columns) {
+    return transposed == CUBLAS_OP_T ? layout_of(type, columns, rows, shape.batch)
+                                     : layout_of(type, rows, columns, shape.batch);
   };
-  b_ = layout(first, shape.n, shape.k);
-  a_ = layout(second, shape.k, shape.m);
+  b_ = layout(type_.operand, first, shape.n, shape.k);
+  a_ = layout(forward ? type_.operand : type_.gradient, second, shape.k, shape.m);
   c_ = layout_of(accumulate_ ? CUDA_R_32F : type_.result, shape.n, shape.m, shape.batch);
   a_bytes_ = bytes_of(shape.m, shape.k, shape.batch, type_.operand_bytes);
   b_bytes_ = bytes_of(shape.k, shape.n, shape.batch, type_.operand_bytes);
@@ -126,6 +129,10 @@ void Product::choose_algorithm() {
 }
 
 void Product::run(const void* a, const void* b, void* c, cudaStream_t stream) const {
+  run(a, b, c, stream, context_.workspace);
+}
+
+void Product::run(const void* a, const void* b, void* c, cudaStream_t stream, const DeviceBuffer& workspace) const {
   // The scale type decides how the two factors are read: 1 and 0, or 1 and 1.
   const float one = 1, zero = 0;
   const std::int32_t whole_one = 1, whole_zero = 0;
@@ -133,7 +140,7 @@ void Product::run(const void* a, const void* b, void* c, cudaStream_t stream) co
   const void* const alpha = whole ? static_cast<const void*>(&whole_one) : &one;
   const void* const nothing = whole ? static_cast<const void*>(&whole_zero) : &zero;
   check(cublasLtMatmul(context_.cublas, operation_, alpha, b, b_, a, a_, accumulate_ ? alpha : nothing, c, c_, c, c_,
-                       &chosen_.algo, context_.workspace.data(), context_.workspace.bytes(), stream),
+                       &chosen_.algo, workspace.data(), workspace.bytes(), stream),
         "cublasLtMatmul");
 }
 

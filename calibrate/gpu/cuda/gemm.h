@@ -10,17 +10,25 @@
 
 namespace echelon {
 
+// How operands lie in the products of a backward pass.
+enum class Backward {
+  as_it_lies,         // as forward left them: the unit takes any layout
+  transposed_copies,  // as in a forward product, the one layout that the unit takes, of copies that frameworks keep
+  none
+};
+
 // A number format as cuBLAS takes it.
 struct ProductType {
   const char* name;
   cudaDataType_t operand;
+  cudaDataType_t gradient;  // of dY, in products of a backward pass
   cudaDataType_t result;
   cublasComputeType_t compute;
   cudaDataType_t scale;
   std::size_t operand_bytes;
   std::size_t result_bytes;
   int least_capability;
-  bool forward_only;  // the unit takes operands in one layout
+  Backward backward;
 };
 
 // The row of a format. Throws Unsupported where there is none or the device lacks it.
@@ -29,7 +37,8 @@ const ProductType& product_type(const std::string& name, int capability);
 // C[m,n] = A[m,k] B[k,n] in a linear layer's layouts, row by row in memory:
 //   forward          A = X[m,k], B = W[n,k] transposed     (cuBLAS: TN)
 //   input_gradient   A = dY[m,k], B = W[k,n]               (NN)
-//   weight_gradient  A = dY[k,m] transposed, B = X[k,n]    (NT), added to C in fp32 from 16-bit operands
+//   weight_gradient  A = dY[k,m] transposed, B = X[k,n]    (NT), added to C in fp32, as fused accumulation does
+// fp8 is TN in all three, and without fast accumulation backward.
 struct ProductShape {
   std::int64_t m = 0, n = 0, k = 0, batch = 1;
   std::string layout = "forward";
@@ -47,6 +56,8 @@ class Product {
   std::size_t b_bytes() const { return b_bytes_; }
   std::size_t c_bytes() const { return c_bytes_; }
   void run(const void* a, const void* b, void* c, cudaStream_t stream) const;
+  // With a workspace of its own: products that run at once must not share one.
+  void run(const void* a, const void* b, void* c, cudaStream_t stream, const DeviceBuffer& workspace) const;
 
  private:
   void set_layouts(const ProductShape& shape);

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "calibrate/gpu/cuda/context.h"
+#include "calibrate/gpu/cuda/event.h"
 
 namespace echelon {
 namespace {
@@ -16,26 +17,6 @@ constexpr int most_launches_a_run = 100;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-
-class Event {
- public:
-  Event() { check(cudaEventCreate(&event_), "cudaEventCreate"); }
-  Event(Event&& other) noexcept { std::swap(event_, other.event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  ~Event() {
-    if (event_ != nullptr) cudaEventDestroy(event_);
-  }
-  void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "cudaEventRecord"); }
-  double microseconds_since(const Event& earlier) const {
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "cudaEventElapsedTime");
-    return 1000.0 * milliseconds;
-  }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 // A graph of some launches, ready to replay.
 class Graph {
