@@ -179,14 +179,15 @@ bool has_unlike_stages(const Strategy& strategy, const Placement& placement) {
 // Every rank holds its share of the tables all the time: their parameters are neither gathered by layer nor offloaded.
 Refusal check_vocabulary(const Model& model, const Strategy& strategy, const Placement& placement) {
   const VocabularyParallel method = strategy.vocabulary_parallel;
+  if (strategy.given_schedule && strategy.given_schedule->vocabulary != method)
+    return refuse("vocabulary_parallel {} with {}, which orders passes of vocabulary_parallel {}; that would do",
+                  name_of(method), strategy.schedule_file, name_of(strategy.given_schedule->vocabulary));
   if (method == VocabularyParallel::none) return std::nullopt;
   if (model.graph)
     return refuse("vocabulary_parallel {} for a graph of operators, which has none; vocabulary_parallel none would do",
                   name_of(method));
-  if (strategy.given_schedule)
-    return refuse("vocabulary_parallel {} plans passes itself, not as {}; vocabulary_parallel none would do",
-                  name_of(method), strategy.schedule_file);
-  if (auto reason = vocabulary_refusal(method, strategy.schedule, strategy.mesh.pipeline)) return Infeasible{*reason};
+  const ScheduleKind kind = strategy.given_schedule ? ScheduleKind::one_f_one_b : strategy.schedule;
+  if (auto reason = vocabulary_refusal(method, kind, strategy.mesh.pipeline)) return Infeasible{*reason};
   if (has_unlike_stages(strategy, placement))
     return refuse(
         "vocabulary_parallel {} divides evenly over stages, which are not alike; vocabulary_parallel none would do",
