@@ -242,14 +242,15 @@ std::variant<Lowering, Infeasible> lower(const Model& model, const Workload& wor
   return lowering;
 }
 
-Flops model_flops(const Model& model, const Workload& workload) {
+Flops model_flops(const Model& model, const Workload& workload, const Strategy& strategy) {
   const double tokens = static_cast<double>(workload.global_batch * workload.sequence_length);
   const double sequence = static_cast<double>(workload.sequence_length);
+  const double kept = kept_copies(strategy, model.experts);
   const auto block_flops = [&](std::int32_t index) {
     Flops sum;
     const OperatorGraph& graph = model.blocks[static_cast<std::size_t>(index)].graph;
     for (const auto vertex : boost::make_iterator_range(vertices(graph)))
-      sum += model_forward_flops(graph[vertex], tokens, sequence);
+      sum += model_forward_flops(graph[vertex], tokens, sequence) * (graph[vertex].routed ? kept : 1);
     return sum;
   };
   std::vector<Flops> by_block;

@@ -289,9 +289,9 @@ struct Strategy {
 
   // Experts: how tokens spread over them. Routing decides it, so these are the run's, not the model's.
   double expert_capacity_factor = 0;  // each expert takes this times its mean of tokens, padded; 0 = dropless
-  double expert_imbalance = 1;        // dropless: tokens of the busiest expert-parallel rank over the mean
-  double expert_concentration = 0;    // dropless: that ratio from expert shares drawn of a Dirichlet distribution with
-                                      // this parameter, instead; 0 = as expert_imbalance says
+  double expert_imbalance = 1;        // tokens of the busiest expert-parallel rank over the mean, before any capacity
+  double expert_concentration = 0;    // that ratio from expert shares drawn of a Dirichlet distribution with this
+                                      // parameter, instead; 0 = as expert_imbalance says
   std::int64_t expert_seed = 1;
   std::int64_t expert_nodes_per_token = 0;  // a token is sent once to each of at most so many nodes, and inside them to
                                             // its experts (arXiv:2412.19437, section 2.1.2); 0 = to each expert apart
