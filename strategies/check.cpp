@@ -353,6 +353,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   if (auto refusal = check_heads(model, strategy)) return refusal;
   if (auto refusal = check_graph_stages(model, strategy)) return refusal;
   if (auto refusal = check_stages(model, strategy)) return refusal;
+  if (auto refusal = check_graph_tables(model, strategy)) return refusal;
   if (auto refusal = check_offloaded_layers(model, strategy)) return refusal;
   if (auto refusal = check_context(model, strategy)) return refusal;
   if (auto refusal = check_mesh(strategy, placement)) return refusal;
