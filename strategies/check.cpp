@@ -196,7 +196,7 @@ Refusal check_vocabulary(const Model& model, const Strategy& strategy, const Pla
     return refuse(
         "vocabulary_parallel {} divides tables by rows, which a grid of ranks cuts; vocabulary_parallel none would do",
         name_of(method));
-  if (strategy.offload.any())
+  if (strategy.offload.of_steps())
     return refuse("vocabulary_parallel {} leaves nothing to offload; vocabulary_parallel none would do",
                   name_of(method));
   if (strategy.sharding == Sharding::none || strategy.sharding == Sharding::zero1) return std::nullopt;

@@ -230,11 +230,14 @@ struct Offload {
   OffloadTarget parameters = OffloadTarget::none;  // zero3, hybrid: the shards that gathers read
   std::int64_t activation_layers = 0;              // first layers of each chunk whose activations wait in host memory
                                                    // (Megatron-Core cpu_offloading_num_layers)
+  OffloadTarget outer = OffloadTarget::none;       // local_groups: what the outer optimizer keeps
 
-  bool any() const {
+  // What every iteration moves.
+  bool of_steps() const {
     return optimizer != OffloadTarget::none || parameters != OffloadTarget::none || activation_layers > 0;
   }
 };
+  bool any() const { return of_steps() || outer != OffloadTarget::none; }
 
 struct Strategy {
   FrameworkKind framework = FrameworkKind::megatron;

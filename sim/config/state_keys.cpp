@@ -57,6 +57,10 @@ const StrategyKeys& offload_keys() {
           "activation_layers", 0, most_placed_layers,
           [](Strategy& s) -> std::int64_t& { return s.offload.activation_layers; },
           "first layers of each chunk whose activations wait in host memory for their backward pass"),
+      enum_key<OffloadTarget, Strategy>(
+          "outer", [](Strategy& s) -> OffloadTarget& { return s.offload.outer; },
+          "local_groups, nesterov: where the outer momentum and the parameters of the last synchronisation lie "
+          "between synchronisations"),
   };
   return keys;
 }
