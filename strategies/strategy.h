@@ -236,8 +236,8 @@ struct Offload {
   bool of_steps() const {
     return optimizer != OffloadTarget::none || parameters != OffloadTarget::none || activation_layers > 0;
   }
-};
   bool any() const { return of_steps() || outer != OffloadTarget::none; }
+};
 
 struct Strategy {
   FrameworkKind framework = FrameworkKind::megatron;
@@ -300,6 +300,8 @@ struct Strategy {
                                             // its experts (arXiv:2412.19437, section 2.1.2); 0 = to each expert apart
   ExpertDispatch expert_dispatch = ExpertDispatch::all_to_all;
   bool overlap_expert = false;  // all-to-alls run beside another micro-batch's compute
+  bool fused_experts = false;   // biases, activation and both products as one operation of Transformer Engine
+                                // (Megatron-Core use_transformer_engine_op_fuser)
 
   // Data parallelism.
   Sharding sharding = Sharding::none;

@@ -53,6 +53,7 @@ Lowering describe_ranks(const LoweringInput& input) {
   execution.style = strategy.kernels;
   execution.attention = strategy.attention;
   execution.dropout = strategy.dropout;
+  execution.fused_experts = strategy.fused_experts;
   execution.repeats_kv_heads = strategy.repeats_kv_heads;
   execution.activation_element = element_size(precision.compute);
   execution.linear_input_element = std::min(execution.activation_element, element_size(precision.matrix));
@@ -184,7 +185,6 @@ void StageShare::copy_tied_table(const Lowering& described) {
   tied_table_ = std::max(table(first_rank()), table(last_rank()));
 }
 
-// The last stage of a pipeline needs a table of its own for a tied output projection, unless it lies on the first one's
 // At most one table is needed on two ranks: check_graph_tables() sees to it.
 void StageShare::copy_shared_table(const GraphFacts& graph) {
   for (const SharedTable& table : graph.shared) {
@@ -204,6 +204,7 @@ std::size_t StageShare::rank_of_layer(std::size_t layer) const {
   return rank_of(stage);
 }
 
+// The last stage of a pipeline needs a table of its own for a tied output projection, unless it lies on the first one's
 // rank, as in a V and in pipelines from both ends, or every rank has its share of both.
 bool StageShare::holds_table_twice() const {
   return schedule_.layout != StageLayout::bidirectional && first_rank() != last_rank() &&
