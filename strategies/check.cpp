@@ -180,7 +180,7 @@ bool has_unlike_stages(const Strategy& strategy, const Placement& placement) {
 Refusal check_vocabulary(const Model& model, const Strategy& strategy, const Placement& placement) {
   const VocabularyParallel method = strategy.vocabulary_parallel;
   if (strategy.given_schedule && strategy.given_schedule->vocabulary != method)
-    return refuse("vocabulary_parallel {} with {}, which orders passes of vocabulary_parallel {}; that would do",
+    return refuse("vocabulary_parallel {} with {}, which orders other passes; vocabulary_parallel {} would do",
                   name_of(method), strategy.schedule_file, name_of(strategy.given_schedule->vocabulary));
   if (method == VocabularyParallel::none) return std::nullopt;
   if (model.graph)
