@@ -95,6 +95,7 @@ Bytes held_bytes(const LayerProgram& program, const Strategy& strategy, const Ex
 struct LossCopies {
   double forward = 1;
   double backward = 1;
+  double stranded = 0;  // beside those, backward
 };
 
 // The 16-bit logits and their gradient; Megatron-LM's loss works in place. Eager PyTorch adds an fp32 copy forward, and
@@ -106,7 +107,7 @@ LossCopies loss_copies(KernelStyle style, bool divided, PeakKind peak) {
   if (style == KernelStyle::nanotron) return {3, 1};
   if (style != KernelStyle::eager) return {1, 1};
   LossCopies copies = divided ? LossCopies{5, 6} : LossCopies{3, 4};
-  if (peak != PeakKind::allocated) copies.backward += 1;
+  if (peak != PeakKind::allocated) copies.stranded = 1;
   return copies;
 }
 
@@ -122,7 +123,8 @@ BlockMemory block_memory(const LayerProgram& program, BlockRole role, const Stra
     memory.kept = strategy.fused_loss ? sums.linear_inputs * 2 : sums.kept;
     memory.kept_for_weights = sums.linear_inputs + sums.linear_gradients;
     memory.forward_extra = sums.logits * copies.forward + sums.blocks;
-    memory.backward_extra = sums.logits * copies.backward + sums.blocks;
+    memory.stranded = sums.logits * copies.stranded;
+    memory.backward_extra = sums.logits * (copies.backward + copies.stranded) + sums.blocks;
     return memory;
   }
   memory.held = held_bytes(program, strategy, execution, tokens);

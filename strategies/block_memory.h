@@ -15,6 +15,7 @@ struct BlockMemory {
   Bytes forward_extra;     // more than `kept` while the forward runs
   Bytes held;              // full tensors that the forward pass hands to reduce-scatters
   Bytes backward_extra;    // more than `kept` while the backward runs: recomputed activations, gradients in flight
+  Bytes stranded;          // of `backward_extra`: segments that the allocator holds and nothing fits into
 };
 
 // `tokens` of one micro-batch on this rank. The head (logits and loss) is never recomputed.

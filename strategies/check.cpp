@@ -179,14 +179,15 @@ bool has_unlike_stages(const Strategy& strategy, const Placement& placement) {
 // Every rank holds its share of the tables all the time: their parameters are neither gathered by layer nor offloaded.
 Refusal check_vocabulary(const Model& model, const Strategy& strategy, const Placement& placement) {
   const VocabularyParallel method = strategy.vocabulary_parallel;
+  if (strategy.given_schedule && strategy.given_schedule->vocabulary != method)
+    return refuse("vocabulary_parallel {} with {}, which orders other passes; vocabulary_parallel {} would do",
+                  name_of(method), strategy.schedule_file, name_of(strategy.given_schedule->vocabulary));
   if (method == VocabularyParallel::none) return std::nullopt;
   if (model.graph)
     return refuse("vocabulary_parallel {} for a graph of operators, which has none; vocabulary_parallel none would do",
                   name_of(method));
-  if (strategy.given_schedule)
-    return refuse("vocabulary_parallel {} plans passes itself, not as {}; vocabulary_parallel none would do",
-                  name_of(method), strategy.schedule_file);
-  if (auto reason = vocabulary_refusal(method, strategy.schedule, strategy.mesh.pipeline)) return Infeasible{*reason};
+  const ScheduleKind kind = strategy.given_schedule ? ScheduleKind::one_f_one_b : strategy.schedule;
+  if (auto reason = vocabulary_refusal(method, kind, strategy.mesh.pipeline)) return Infeasible{*reason};
   if (has_unlike_stages(strategy, placement))
     return refuse(
         "vocabulary_parallel {} divides evenly over stages, which are not alike; vocabulary_parallel none would do",
@@ -195,7 +196,7 @@ Refusal check_vocabulary(const Model& model, const Strategy& strategy, const Pla
     return refuse(
         "vocabulary_parallel {} divides tables by rows, which a grid of ranks cuts; vocabulary_parallel none would do",
         name_of(method));
-  if (strategy.offload.any())
+  if (strategy.offload.of_steps())
     return refuse("vocabulary_parallel {} leaves nothing to offload; vocabulary_parallel none would do",
                   name_of(method));
   if (strategy.sharding == Sharding::none || strategy.sharding == Sharding::zero1) return std::nullopt;
@@ -352,6 +353,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   if (auto refusal = check_heads(model, strategy)) return refusal;
   if (auto refusal = check_graph_stages(model, strategy)) return refusal;
   if (auto refusal = check_stages(model, strategy)) return refusal;
+  if (auto refusal = check_graph_tables(model, strategy)) return refusal;
   if (auto refusal = check_offloaded_layers(model, strategy)) return refusal;
   if (auto refusal = check_context(model, strategy)) return refusal;
   if (auto refusal = check_mesh(strategy, placement)) return refusal;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "strategies/intra/intra.h"
+#include "strategies/pipeline/schedule.h"
 #include "strategies/placement/stages.h"
 
 namespace echelon {
@@ -33,6 +34,41 @@ Refusal check_shards(const GraphFacts& graph, const Strategy& strategy) {
       tensor, strategy.micro_batch, (strategy.micro_batch / tensor + 1) * tensor);
 }
 
+// Where the layers of a model lie: by layer the stage, counted in the order of the model.
+std::vector<std::int64_t> stage_of_layers(std::int64_t layers, const Strategy& strategy) {
+  std::vector<std::int64_t> stages;
+  const std::vector<std::int64_t> counts = layers_by_stage(layers, strategy);
+  for (std::size_t stage = 0; stage < counts.size(); ++stage)
+    stages.insert(stages.end(), static_cast<std::size_t>(counts[stage]), static_cast<std::int64_t>(stage));
+  return stages;
+}
+
+// Gradients of a table are added up between the ranks of the model's first and last stage alone, and of one table.
+Refusal check_tables(const Model& model, const Strategy& strategy) {
+  ScheduleShape shape;
+  shape.ranks = strategy.mesh.pipeline;
+  shape.chunks = strategy.virtual_stages;
+  const StageLayout layout = layout_of(strategy);
+  const bool both_ways = layout == StageLayout::bidirectional;  // every rank holds both ends of a copy
+  const std::vector<std::int64_t> stages = stage_of_layers(std::ssize(model.layers), strategy);
+  const auto rank_of = [&](std::int64_t stage) { return place_of(layout, shape, stage).rank; };
+  bool crosses = false;
+  for (const SharedTable& table : model.graph->shared) {
+    const std::int64_t owner = stages[table.owner_layer];
+    const std::int64_t user = stages[table.user_layer];
+    if (owner == user || (!both_ways && rank_of(owner) == rank_of(user))) continue;
+    const bool repeats = std::count(model.layers.begin(), model.layers.end(), model.layers[table.user_layer]) > 1;
+    if (crosses || repeats || owner != stages.front() || user != stages.back())
+      return refuse(
+          "'{}' on stage {} uses the table of '{}' on stage {}, and copies of a table are kept in step between one "
+          "layer of the first and one of the last stage alone; stage_layers with both on one stage, or "
+          "pipeline_parallel 1, would do",
+          table.user, user, table.owner, owner);
+    crosses = !both_ways;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Refusal check_graph(const Model& model, const Strategy& strategy) {
@@ -50,10 +86,6 @@ Refusal check_graph(const Model& model, const Strategy& strategy) {
   if (kind == Recompute::selective_ops || kind == Recompute::operators)
     return refuse("recompute {} names operators of a transformer layer; recompute none or full would do",
                   name_of(kind));
-  if (mesh.pipeline > 1 && model.graph->shares_weights)
-    return refuse(
-        "pipeline_parallel {} for a graph of operators of which two share a table; pipeline_parallel 1 would do",
-        mesh.pipeline);
   return std::nullopt;
 }
 
@@ -71,6 +103,10 @@ Refusal check_graph_stages(const Model& model, const Strategy& strategy) {
   if (std::find(list.begin(), list.end(), 0) != list.end())
     return refuse("stage_layers gives a stage no layer of a graph of operators; stage_layers balanced would do");
   return std::nullopt;
+}
+
+Refusal check_graph_tables(const Model& model, const Strategy& strategy) {
+  return model.graph && strategy.mesh.pipeline > 1 ? check_tables(model, strategy) : std::nullopt;
 }
 
 }  // namespace echelon

@@ -14,4 +14,7 @@ Refusal check_graph(const Model& model, const Strategy& strategy);
 // Every stage takes a layer at least: there is no embedding or head beside them.
 Refusal check_graph_stages(const Model& model, const Strategy& strategy);
 
+// Which tables two operators of different stages may share. The layers can be laid on the stages.
+Refusal check_graph_tables(const Model& model, const Strategy& strategy);
+
 }  // namespace echelon

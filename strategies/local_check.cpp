@@ -22,6 +22,9 @@ Refusal check_alone(const Strategy& strategy) {
     if (key.value != key.idle)
       return refuse("{} {} with one group, which meets nobody; {} {}{} would do", key.name, key.value, key.name,
                     key.idle, groups_too);
+  if (strategy.offload.outer != OffloadTarget::none)
+    return refuse("offload.outer {} with one group, which has no outer optimizer; offload.outer none would do",
+                  name_of(strategy.offload.outer));
   return std::nullopt;
 }
 
@@ -62,6 +65,9 @@ Refusal check_local_steps(const Model& model, const Strategy& strategy) {
       (strategy.schedule == ScheduleKind::pipedream || strategy.schedule == ScheduleKind::pipedream_2bw))
     return refuse("local_groups {} with schedule {}, whose steps overlap; schedule 1f1b would do", groups,
                   name_of(strategy.schedule));
+  if (strategy.offload.outer != OffloadTarget::none && strategy.local_steps.optimizer == OuterOptimizer::average)
+    return refuse("offload.outer {} with outer_optimizer average, which keeps nothing; offload.outer none would do",
+                  name_of(strategy.offload.outer));
   // The round's update reads parameters of the device.
   if (strategy.offload.parameters != OffloadTarget::none)
     return refuse("local_groups {} with parameters off the device; offload.parameters none would do", groups);

@@ -1,5 +1,8 @@
 #include "strategies/lower.h"
 
+#include <fmt/format.h>
+
+#include "strategies/intra/intra.h"
 #include "strategies/lowering/alike_passes.h"
 #include "strategies/lowering/data_sharding.h"
 #include "strategies/lowering/data_traffic.h"
@@ -215,22 +218,39 @@ class Lowerer {
   std::int64_t passes_of_stage_ = 0;  // of each kind
 };
 
+// A file orders the vocabulary's passes as its author likes. Its collectives take turns on the stream of the rank that
+// begins them, of which the schedule knows nothing.
+std::optional<Infeasible> check_collective_order(const Strategy& strategy, const TaskGraph& graph) {
+  if (!strategy.given_schedule || strategy.given_schedule->vocabulary == VocabularyParallel::none) return std::nullopt;
+  const auto cycle = find_cycle(graph);
+  if (!cycle) return std::nullopt;
+  std::string chain;
+  for (const TaskReference& task : *cycle) chain += (chain.empty() ? "" : " -> ") + describe(graph, task);
+  return Infeasible{
+      fmt::format("{} makes collectives of the divided vocabulary wait for each other ({}); S, T, E and G in one order "
+                  "on all ranks would do",
+                  strategy.schedule_file, chain)};
+}
+
 }  // namespace
 
 std::variant<Lowering, Infeasible> lower(const Model& model, const Workload& workload, const Strategy& strategy,
                                          const Placement& placement) {
   if (auto refusal = check_strategy(model, workload, strategy, placement)) return *refusal;
-  return Lowerer({model, workload, strategy, placement}).run();
+  Lowering lowering = Lowerer({model, workload, strategy, placement}).run();
+  if (auto refusal = check_collective_order(strategy, lowering.graph)) return *refusal;
+  return lowering;
 }
 
-Flops model_flops(const Model& model, const Workload& workload) {
+Flops model_flops(const Model& model, const Workload& workload, const Strategy& strategy) {
   const double tokens = static_cast<double>(workload.global_batch * workload.sequence_length);
   const double sequence = static_cast<double>(workload.sequence_length);
+  const double kept = kept_copies(strategy, model.experts);
   const auto block_flops = [&](std::int32_t index) {
     Flops sum;
     const OperatorGraph& graph = model.blocks[static_cast<std::size_t>(index)].graph;
     for (const auto vertex : boost::make_iterator_range(vertices(graph)))
-      sum += model_forward_flops(graph[vertex], tokens, sequence);
+      sum += model_forward_flops(graph[vertex], tokens, sequence) * (graph[vertex].routed ? kept : 1);
     return sum;
   };
   std::vector<Flops> by_block;

@@ -73,6 +73,8 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
                                          const Placement& placement);
 
 // FLOPs of one iteration over all ranks as MFU counts them: three forwards, attention unmasked (PaLM, appendix B).
-Flops model_flops(const Model& model, const Workload& workload);
+// Copies of tokens that a full expert drops do nothing and do not count, though Megatron-LM's own figure counts them
+// (num_floating_point_operations in megatron/training/training.py: moe_router_topk experts for every token).
+Flops model_flops(const Model& model, const Workload& workload, const Strategy& strategy);
 
 }  // namespace echelon

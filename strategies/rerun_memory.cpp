@@ -47,6 +47,7 @@ Bytes dropped_bytes(const LayerProgram& program, const RerunList& list, const Ex
     const bool reruns = list.contains(*op);
     const bool attends = op->kind == OperatorKind::attention;
     if (reruns && attends) dropped += saved.attention_core;
+    if (reruns) dropped += saved.inner;
     const bool keeps_input = saved.kept > Bytes(0) && op->kind != OperatorKind::residual;  // that keeps a mask at most
     comes_back = reruns && !attends && (comes_back || keeps_input);
     before = op;

@@ -230,10 +230,13 @@ struct Offload {
   OffloadTarget parameters = OffloadTarget::none;  // zero3, hybrid: the shards that gathers read
   std::int64_t activation_layers = 0;              // first layers of each chunk whose activations wait in host memory
                                                    // (Megatron-Core cpu_offloading_num_layers)
+  OffloadTarget outer = OffloadTarget::none;       // local_groups: what the outer optimizer keeps
 
-  bool any() const {
+  // What every iteration moves.
+  bool of_steps() const {
     return optimizer != OffloadTarget::none || parameters != OffloadTarget::none || activation_layers > 0;
   }
+  bool any() const { return of_steps() || outer != OffloadTarget::none; }
 };
 
 struct Strategy {
@@ -289,14 +292,16 @@ struct Strategy {
 
   // Experts: how tokens spread over them. Routing decides it, so these are the run's, not the model's.
   double expert_capacity_factor = 0;  // each expert takes this times its mean of tokens, padded; 0 = dropless
-  double expert_imbalance = 1;        // dropless: tokens of the busiest expert-parallel rank over the mean
-  double expert_concentration = 0;    // dropless: that ratio from expert shares drawn of a Dirichlet distribution with
-                                      // this parameter, instead; 0 = as expert_imbalance says
+  double expert_imbalance = 1;        // tokens of the busiest expert-parallel rank over the mean, before any capacity
+  double expert_concentration = 0;    // that ratio from expert shares drawn of a Dirichlet distribution with this
+                                      // parameter, instead; 0 = as expert_imbalance says
   std::int64_t expert_seed = 1;
   std::int64_t expert_nodes_per_token = 0;  // a token is sent once to each of at most so many nodes, and inside them to
                                             // its experts (arXiv:2412.19437, section 2.1.2); 0 = to each expert apart
   ExpertDispatch expert_dispatch = ExpertDispatch::all_to_all;
   bool overlap_expert = false;  // all-to-alls run beside another micro-batch's compute
+  bool fused_experts = false;   // biases, activation and both products as one operation of Transformer Engine
+                                // (Megatron-Core use_transformer_engine_op_fuser)
 
   // Data parallelism.
   Sharding sharding = Sharding::none;

@@ -86,7 +86,7 @@ StageMemory stage_memory(const Scenario& scenario, const Lowering& lowering, con
   const Bytes room = std::max(Bytes(0), device.memory - memory.device);
   const Bytes held = std::min(lowering.held[rank] * queued_passes(scenario.strategy.mesh, rank), room);
   memory.peak += fragmentation + held;
-  at(MemoryCategory::fragmentation) = fragmentation;
+  at(MemoryCategory::fragmentation) += fragmentation;
   at(MemoryCategory::communication) += held;
   if (scenario.strategy.peak == PeakKind::reserved) return memory;
   at(MemoryCategory::communication) += communication;

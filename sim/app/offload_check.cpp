@@ -16,7 +16,8 @@ namespace {
 std::optional<Infeasible> check_machine(const Offload& offload, const Profile& profile) {
   const Host& host = profile.host;
   const bool steps = offload.optimizer != OffloadTarget::none;
-  const bool drives = offload.optimizer == OffloadTarget::nvme || offload.parameters == OffloadTarget::nvme;
+  const bool drives = offload.optimizer == OffloadTarget::nvme || offload.parameters == OffloadTarget::nvme ||
+                      offload.outer == OffloadTarget::nvme;
   struct Need {
     bool needed;
     double value;

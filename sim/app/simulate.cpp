@@ -15,6 +15,7 @@
 #include "sim/app/offload_check.h"
 #include "sim/app/rank_replay.h"
 #include "sim/engine/walk.h"
+#include "strategies/intra/intra.h"
 #include "strategies/lower.h"
 
 namespace echelon {
@@ -136,6 +137,11 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
   if (worst != nullptr)
     warnings.push_back(fmt::format("does not fit: {:.1f} GiB needed on the fullest rank, {:.1f} GiB there are",
                                    worst->device / gibibytes(1), worst->capacity / gibibytes(1)));
+  if (const double kept = kept_copies(scenario.strategy, scenario.model.experts); kept < 1)
+    warnings.push_back(fmt::format(
+        "{:.3g} % of token copies are dropped: experts have room for {} times their mean; mfu leaves out the work that "
+        "these would have been, Megatron-LM's own FLOP/s do not",
+        100 * (1 - kept), scenario.strategy.expert_capacity_factor));
   if (scenario.strategy.offload.optimizer != OffloadTarget::none)
     warnings.emplace_back(
         "the step on the host is priced at the datasheet bandwidth of its memory, which takes all its cores: with a "
@@ -311,7 +317,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.samples = static_cast<double>(scenario.workload.global_batch);
   result.tokens = result.samples * static_cast<double>(scenario.workload.sequence_length);
   result.gpus = scenario.gpus;
-  result.model_flops = model_flops(scenario.model, scenario.workload);
+  result.model_flops = model_flops(scenario.model, scenario.workload, scenario.strategy);
   result.peak = mean_peak(scenario, scenario.workload.precision.compute);
   result.critical_stage = critical_program(lowering.graph, timeline, repetition);
   result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage, repetition);

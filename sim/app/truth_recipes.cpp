@@ -33,8 +33,9 @@ constexpr CudaGraphs whole = CudaGraphs::iteration;
 // NVIDIA-NeMo/Megatron-Bridge scripts/performance/configs/{qwen,gpt_oss,deepseek,kimi}/*_workload_base_configs.py
 // @01b2977e518f, @07eea52d4523, @042641823051: moe_flex_dispatcher_backend (hybridep or deepep, else all-to-all),
 // moe_a2a_overlap, cuda_graph_impl and cuda_graph_scope. The newest first. The MXFP8 recipes that overlap and replay
-// whole iterations came with container 26.06; qwen3's of then were not found and are taken to be as gpt-oss's and
-// deepseek's, kimi's as deepseek's. Graphs of a layer's parts are taken to be there from 26.02 on.
+// whole iterations came with container 26.06, and in them each expert as one operation (use_transformer_engine_op_fuser
+// in perf_recipes/gpt_oss; Megatron-Bridge issue 2885); qwen3's of then were not found and are taken to be as gpt-oss's
+// and deepseek's, kimi's as deepseek's. Graphs of a layer's parts are taken to be there from 26.02 on.
 constexpr auto recipes = std::to_array<ExpertRecipe>({
     {"gpt-oss", "gb", "mxfp8", 2606, once, true, whole},
     {"gpt-oss", "b300", "", 2604, once, false, parts},
@@ -152,6 +153,7 @@ void apply_recipe(const TruthRow& row, Strategy& strategy, std::vector<std::stri
     strategy.expert_dispatch = recipe.dispatch;
     strategy.overlap_expert = recipe.overlap;
     strategy.cuda_graphs = recipe.graphs;
+    strategy.fused_experts = recipe.graphs == CudaGraphs::iteration;
     assumptions.push_back(fmt::format("Megatron-Bridge's recipe: experts' tokens sent {}, {} compute; CUDA graphs: {}",
                                       name_of(recipe.dispatch), recipe.overlap ? "beside" : "between",
                                       name_of(recipe.graphs)));

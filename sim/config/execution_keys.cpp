@@ -46,6 +46,9 @@ StrategyKeys execution_keys() {
                             "micro-batch alone (FSDP's no_sync)"),
       enum_key<GradientFusion, Strategy>("fused_gradient_accumulation", &Strategy::fused_gradient_accumulation,
                                          "gradient buffers that weight-gradient products add to by themselves"),
+      boolean_key<Strategy>("fused_experts", &Strategy::fused_experts,
+                            "transformer_engine: experts' biases and clamps run inside their products (Megatron-Core's "
+                            "use_transformer_engine_op_fuser)"),
       boolean_key<Strategy>("fused_loss", &Strategy::fused_loss, "loss in chunks: no full logits kept"),
       enum_key<KernelStyle, Strategy>("kernels", &Strategy::kernels, "how pointwise work is fused"),
       {{"loss_kernels", enum_type<KernelStyle>(),

@@ -57,6 +57,10 @@ const StrategyKeys& offload_keys() {
           "activation_layers", 0, most_placed_layers,
           [](Strategy& s) -> std::int64_t& { return s.offload.activation_layers; },
           "first layers of each chunk whose activations wait in host memory for their backward pass"),
+      enum_key<OffloadTarget, Strategy>(
+          "outer", [](Strategy& s) -> OffloadTarget& { return s.offload.outer; },
+          "local_groups, nesterov: where the outer momentum and the parameters of the last synchronisation lie "
+          "between synchronisations"),
   };
   return keys;
 }
@@ -67,14 +71,15 @@ StrategyKeys state_keys() {
   return {
       boolean_key<Strategy>("sequence_parallel", &Strategy::sequence_parallel,
                             "norms and dropout divided over the tensor-parallel ranks by tokens"),
-      number_key<Strategy>("expert_capacity_factor", 0, 1000, &Strategy::expert_capacity_factor,
-                           "each expert takes this times its mean of tokens, padded; 0 = dropless"),
-      number_key<Strategy>("expert_imbalance", 1, 1e6, &Strategy::expert_imbalance,
-                           "dropless: tokens of the busiest expert-parallel rank over the mean"),
       number_key<Strategy>(
-          "expert_concentration", 0, 1e9, &Strategy::expert_concentration,
-          "dropless: that ratio of expert shares drawn of a Dirichlet distribution with this parameter; "
-          "0 = as expert_imbalance says"),
+          "expert_capacity_factor", 0, 1000, &Strategy::expert_capacity_factor,
+          "each expert takes this times its mean of tokens, padded, and drops the others; 0 = dropless"),
+      number_key<Strategy>("expert_imbalance", 1, 1e6, &Strategy::expert_imbalance,
+                           "tokens of the busiest expert-parallel rank over the mean; it sets the pace, or is what a "
+                           "capacity cuts"),
+      number_key<Strategy>("expert_concentration", 0, 1e9, &Strategy::expert_concentration,
+                           "that ratio, or what a capacity cuts, of expert shares drawn of a Dirichlet distribution "
+                           "with this parameter; 0 = as expert_imbalance says"),
       integer_key<Strategy>("expert_seed", 0, 1'000'000'000, &Strategy::expert_seed, "of that draw"),
       integer_key<Strategy>(
           "expert_nodes_per_token", 0, most_degree, &Strategy::expert_nodes_per_token,

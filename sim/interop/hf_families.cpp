@@ -185,7 +185,7 @@ void read_deepseek_sparse(const HfConfig& config, TransformerSpec& spec) {
 void read_gpt_oss(const HfConfig& config, TransformerSpec& spec) {
   read_biases(config, spec);
   spec.mixture = read_experts(config, {"intermediate_size"});
-  spec.mixture->router_bias = spec.mixture->expert_bias = true;
+  spec.mixture->router_bias = spec.mixture->expert_bias = spec.mixture->expert_clamp = true;
   spec.attention_sinks = true;
   read_alternating_windows(config, 2, spec);
 }

@@ -1,6 +1,7 @@
 #include "sim/interop/pipeline_cells.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +16,7 @@ struct TypeName {
   std::string_view name;
   Move move;
   Pass pass;
+  ActionPart part = ActionPart::layers;
 };
 // Longest first where one begins another.
 constexpr auto type_names = std::to_array<TypeName>({
@@ -30,7 +32,13 @@ constexpr auto type_names = std::to_array<TypeName>({
     {"F", Move::pass, Pass::forward},
     {"I", Move::pass, Pass::input_gradient},
     {"W", Move::pass, Pass::weight_gradient},
+    {"S", Move::pass, Pass::forward, ActionPart::output},
+    {"T", Move::pass, Pass::backward, ActionPart::output},
+    {"E", Move::pass, Pass::forward, ActionPart::embedding},
+    {"G", Move::pass, Pass::backward, ActionPart::embedding},
 });
+
+constexpr std::string_view vocabulary_word = "# vocabulary_parallel: ";
 
 }  // namespace
 
@@ -45,21 +53,32 @@ class Scanner {
  public:
   Scanner(std::string_view text, const std::string& file) : text_(text), file_(file) {}
 
-  std::vector<Line> lines() {
-    std::vector<Line> all;
+  Cells cells() {
+    Cells all;
     int number = 0;
     while (!text_.empty()) {
       std::string_view line = text_.substr(0, text_.find('\n'));
       text_.remove_prefix(std::min(text_.size(), line.size() + 1));
       if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
       ++number;
+      if (line.substr(0, vocabulary_word.size()) == vocabulary_word) all.vocabulary = method_of(line, number);
       if (line.empty() || line.front() == '#') continue;
-      all.push_back(entries_of(line, number));
+      all.lines.push_back(entries_of(line, number));
     }
     return all;
   }
 
  private:
+  VocabularyParallel method_of(std::string_view line, int number) const {
+    const std::string_view name = line.substr(vocabulary_word.size());
+    if (const auto method = from_name<VocabularyParallel>(name)) return *method;
+    std::vector<std::string_view> names;
+    for (const auto& method : enum_names<VocabularyParallel>) names.push_back(method.name);
+    throw InputError({file_, number, static_cast<int>(vocabulary_word.size()) + 1},
+                     fmt::format("'{}' is no way to divide a vocabulary", name.substr(0, 60)),
+                     fmt::format("expected one of {}", fmt::join(names, ", ")));
+  }
+
   Line entries_of(std::string_view line, int number) {
     Line entries;
     for (std::size_t at = 0; at <= line.size();) {
@@ -105,6 +124,7 @@ class Scanner {
     entry.stage = *stage;
     entry.move = type->move;
     entry.pass = type->pass;
+    entry.part = type->part;
     text.remove_prefix(type->name.size());
     if (entry.move == Move::sharding && text.empty()) return entry;
     const auto micro_batch = take_number(text, entry);
@@ -136,8 +156,8 @@ class Scanner {
 
 }  // namespace
 
-std::vector<Line> read_lines(std::string_view text, const std::string& file) {
-  return Scanner(text, file).lines();
+Cells read_cells(std::string_view text, const std::string& file) {
+  return Scanner(text, file).cells();
 }
 
 std::string_view name_of_move(Move move) {

@@ -3,12 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "sim/base/error.h"
-#include "sim/graph/work.h"
+#include "strategies/pipeline/schedule.h"
 
 namespace echelon::pipeline_cells {
 
@@ -22,15 +23,21 @@ struct Entry {
   std::string text;
   Move move = Move::pass;
   Pass pass = Pass::forward;
-  std::int64_t stage = 0;
+  ActionPart part = ActionPart::layers;
+  std::int64_t stage = 0;  // of the vocabulary's passes: the rank
   std::int32_t micro_batch = 0;
   std::int32_t slice = 0;
   bool paired = false;
 };
 using Line = std::vector<Entry>;
 
+struct Cells {
+  std::vector<Line> lines;
+  VocabularyParallel vocabulary = VocabularyParallel::none;  // as a line "# vocabulary_parallel: vocab_1" says
+};
+
 // Throws InputError at a cell that is no action.
-std::vector<Line> read_lines(std::string_view text, const std::string& file);
+Cells read_cells(std::string_view text, const std::string& file);
 
 // "RECV_F": the type's name.
 std::string_view name_of_move(Move move);

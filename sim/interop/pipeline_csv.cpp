@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "sim/interop/pipeline_cells.h"
+#include "sim/interop/pipeline_vocabulary.h"
 #include "sim/interop/text_file.h"
 #include "strategies/pipeline/timing.h"
 
@@ -37,16 +38,18 @@ bool uses_older_letters(const std::vector<Line>& lines) {
 
 class Reader {
  public:
-  Reader(std::vector<Line> lines, const std::string& file) : lines_(std::move(lines)), file_(file) {}
+  Reader(Cells cells, const std::string& file) : cells_(std::move(cells)), lines_(cells_.lines), file_(file) {}
 
   Schedule read() {
     if (lines_.empty()) throw InputError({file_}, "has no line of actions", "expected a line for each rank");
     if (uses_older_letters(lines_))
       for (Line& line : lines_)
         for (Entry& entry : line)
-          if (entry.move == Move::pass && entry.pass == Pass::backward && entry.text.find("BW") == std::string::npos)
+          if (entry.move == Move::pass && entry.part == ActionPart::layers && entry.pass == Pass::backward &&
+              entry.text.find("BW") == std::string::npos)
             entry.pass = Pass::input_gradient;
     find_stages();
+    check_vocabulary(cells_, micro_batches_, file_);
     check_passes();
     check_messages();
     return laid_out();
@@ -62,14 +65,18 @@ class Reader {
       for (const Entry& entry : lines_[rank]) {
         if (entry.stage >= most_stages)
           fail(entry, "names too large a stage", fmt::format("expected 0 to {}", most_stages - 1));
+        micro_batches_ = std::max<std::int64_t>(micro_batches_, entry.micro_batch + 1);
+        if (entry.part != ActionPart::layers) continue;
         const auto [place, added] = rank_of_.emplace(entry.stage, rank);
         if (!added && place->second != rank)
           fail(entry, fmt::format("is on line {} of ranks, stage {} already on another", rank, entry.stage),
                fmt::format("expected each stage on one rank; rank {} has it", place->second));
         stages_ = std::max(stages_, entry.stage + 1);
-        micro_batches_ = std::max<std::int64_t>(micro_batches_, entry.micro_batch + 1);
         slices_ = std::max<std::int64_t>(slices_, entry.slice + 1);
       }
+    if (stages_ == 0)
+      throw InputError({file_}, "has no pass of a stage",
+                       "expected F, and B or I and W, of each stage and micro-batch");
     if (stages_ % std::ssize(lines_) != 0)
       throw InputError({file_}, fmt::format("has {} stages on {} ranks", stages_, lines_.size()),
                        "expected as many on each");
@@ -80,7 +87,7 @@ class Reader {
     std::map<Key, int> state;  // 1 forward, 2 input gradient, 3 done
     for (const Line& line : lines_)
       for (const Entry& entry : line) {
-        if (entry.move != Move::pass) continue;
+        if (entry.move != Move::pass || entry.part != ActionPart::layers) continue;
         int& now = state[key_of(entry)];
         const int expected = entry.pass == Pass::forward ? 0 : entry.pass == Pass::weight_gradient ? 2 : 1;
         if (now > expected) fail(entry, "comes twice", "expected each pass of a stage and micro-batch once");
@@ -117,7 +124,7 @@ class Reader {
     std::array<std::set<Key>, 4> messages;
     for (const Line& line : lines_)
       for (const Entry& entry : line) {
-        if (entry.move == Move::sharding) continue;
+        if (entry.move == Move::sharding || entry.part != ActionPart::layers) continue;
         const bool forward = entry.pass == Pass::forward;
         if (entry.move == Move::pass) {
           (forward ? done_forward : done_backward).insert(key_of(entry));
@@ -153,6 +160,8 @@ class Reader {
       shape.ranks = std::ssize(lines_);
       shape.chunks = stages_ / shape.ranks;
       shape.slices = slices_;
+      const bool divided = cells_.vocabulary != VocabularyParallel::none;
+      if (layout == StageLayout::bidirectional && divided) continue;
       if (layout == StageLayout::bidirectional && (shape.chunks % 2 == 1 || shape.ranks % shape.chunks != 0)) continue;
       shape.micro_batches = micro_batches_ * (layout == StageLayout::bidirectional ? shape.chunks : 1);
       if (!lies_so(layout, shape)) continue;
@@ -177,12 +186,16 @@ class Reader {
 
   Schedule with_layout(StageLayout layout, const ScheduleShape& shape) const {
     Schedule schedule{shape, layout, {}};
+    schedule.vocabulary = cells_.vocabulary;
     for (const Line& line : lines_) {
       RankOrder order;
       for (const Entry& entry : line)
-        if (entry.move == Move::pass)
-          order.push_back({entry.pass, static_cast<std::int32_t>(place_of(layout, shape, entry.stage).chunk),
-                           entry.micro_batch, entry.slice, entry.paired});
+        if (entry.move == Move::pass) {
+          const std::int64_t chunk =
+              entry.part == ActionPart::layers ? place_of(layout, shape, entry.stage).chunk : std::int64_t{0};
+          order.push_back(
+              {entry.pass, static_cast<std::int32_t>(chunk), entry.micro_batch, entry.slice, entry.paired, entry.part});
+        }
       schedule.ranks.push_back(std::move(order));
     }
     return schedule;
@@ -204,7 +217,8 @@ class Reader {
     return chain;
   }
 
-  std::vector<Line> lines_;  // by rank
+  Cells cells_;
+  std::vector<Line>& lines_;  // by rank
   const std::string& file_;
   std::map<std::int64_t, std::size_t> rank_of_;  // by stage
   std::int64_t stages_ = 0;
@@ -304,7 +318,7 @@ class Writer {
 }  // namespace
 
 Schedule parse_pipeline_csv(std::string_view text, const std::string& name) {
-  return Reader(pipeline_cells::read_lines(text, name), name).read();
+  return Reader(pipeline_cells::read_cells(text, name), name).read();
 }
 
 Schedule read_pipeline_csv(const std::filesystem::path& path) {
@@ -320,6 +334,8 @@ std::string action_text(const Schedule& schedule, std::int64_t rank, const Actio
 
 std::string pipeline_csv(const Schedule& schedule, PipelineCsvForm form) {
   std::string text;
+  if (schedule.vocabulary != VocabularyParallel::none)
+    text = fmt::format("# vocabulary_parallel: {}\n", name_of(schedule.vocabulary));
   for (std::int64_t rank = 0; rank < schedule.shape.ranks; ++rank) text += Writer(schedule, rank, form).line() + "\n";
   return text;
 }

@@ -7,11 +7,16 @@
 //              RESHARD REDUCE_GRAD without a micro-batch
 //   pair       (0F3;7B1)OVERLAP_F_B          two actions that run together
 //
+// A divided vocabulary (strategies/pipeline/vocabulary.h) is beyond that grammar: 2S0 and 2T0 are rank 2's passes of
+// the output layer, 2E0 and 2G0 those of the embedding, and a line "# vocabulary_parallel: vocab_1" says what they wait
+// for.
+//
 // PyTorch's older files write B for the input gradient and BW for both: told by a BW, or by W without any I.
 // Read: where stages lie follows from the file (a loop, a wave, or copies from both ends), messages and sharding are
 // checked against the passes that they serve and left out. Refused with InputError at the cell: what is no action, a
 // stage of no such layout or on two ranks, a pass that is there twice, too early or not at all, a message without its
-// pass, and lists that wait for each other in a circle, with the circle.
+// pass, passes of a vocabulary that ranks make in unlike orders, and lists that wait for each other in a circle, with
+// the circle.
 #pragma once
 
 #include <filesystem>

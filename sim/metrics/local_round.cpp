@@ -68,6 +68,12 @@ class Rounds {
   Seconds links_free_;
 };
 
+// What a round takes beyond what it works; sums in another order differ by their rounding alone.
+Seconds waited_of(Seconds whole, Seconds busy) {
+  constexpr double rounding = 1e-12;
+  return whole > busy * (1 + rounding) ? whole - busy : Seconds(0);
+}
+
 }  // namespace
 
 RoundTime time_round(Seconds iteration, std::int64_t every, std::int64_t delay,
@@ -88,11 +94,11 @@ RoundTime time_round(Seconds iteration, std::int64_t every, std::int64_t delay,
   Seconds late;  // the second half, where rounds never repeat themselves
   for (std::int64_t round = 0; round < most; ++round) {
     whole = rounds.next();
-    if (rounds.repeats) return {whole, std::max(Seconds(0), whole - busy)};
+    if (rounds.repeats) return {whole, waited_of(whole, busy)};
     if (round >= half) late += whole;
   }
   whole = late / static_cast<double>(most - half);
-  return {whole, std::max(Seconds(0), whole - busy)};
+  return {whole, waited_of(whole, busy)};
 }
 
 }  // namespace echelon

@@ -1,5 +1,7 @@
 #include "sim/model/graph_model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "sim/base/error.h"
@@ -40,6 +42,7 @@ std::variant<GraphBuilder::Tensor, ShapeMisfit> GraphBuilder::add(const GraphOpe
   auto output = output_shape(op, shapes);
   if (auto* misfit = std::get_if<ShapeMisfit>(&output)) return std::move(*misfit);
   if (auto misfit = refuse_layout(op, inputs)) return *misfit;
+  if (auto misfit = refuse_table(op, shapes)) return *misfit;
   const auto divided = divided_size(op, shapes, std::get<Shape>(output));
   if (const auto* misfit = std::get_if<ShapeMisfit>(&divided)) return *misfit;
   if (op.op != GraphOp::reshape) return append(op, inputs, std::get<Shape>(output));
@@ -53,6 +56,35 @@ std::optional<ShapeMisfit> GraphBuilder::refuse_layout(const GraphOperator& op,
   if (op.op != GraphOp::reshape || storages_[tensors_[inputs.front()].storage].laid != Shard::attribute)
     return std::nullopt;
   return ShapeMisfit{"a reshape of what is divided by attribute", "expected an operator with another shard before it"};
+}
+
+std::optional<GraphBuilder::Vertex> GraphBuilder::owner_of_table(double rows, double features) const {
+  for (const Vertex vertex : boost::make_iterator_range(vertices(whole_))) {
+    const Operator& op = whole_[vertex];
+    if (op.kind == OperatorKind::embedding && op.in_features == rows && op.out_features == features) return vertex;
+  }
+  return std::nullopt;
+}
+
+// An output projection that is tied takes the first embedding's table that has its shape.
+std::optional<ShapeMisfit> GraphBuilder::refuse_table(const GraphOperator& op, const std::vector<Shape>& inputs) const {
+  if (!op.tied || inputs.empty() || inputs.front().empty()) return std::nullopt;
+  const std::int64_t features = inputs.front().back();
+  if (owner_of_table(static_cast<double>(op.features), static_cast<double>(features))) return std::nullopt;
+  return ShapeMisfit{"a tied product without its table",
+                     fmt::format("expected an embedding of {} rows of {} features before it", op.features, features)};
+}
+
+std::vector<SharedTable> GraphBuilder::shared_tables() const {
+  std::vector<SharedTable> tables;
+  for (const Vertex user : tied_) {
+    const Operator& op = whole_[user];
+    const auto owner = owner_of_table(op.out_features, op.in_features);
+    SIM_CHECK(owner.has_value(), "no table for {}", op.name);
+    tables.push_back(
+        {whole_[*owner].name, op.name, layer_of(*owner), layer_of(user), op.in_features * op.out_features});
+  }
+  return tables;
 }
 
 GraphBuilder::Tensor GraphBuilder::append(const GraphOperator& op, const std::vector<Tensor>& inputs,
@@ -72,8 +104,8 @@ GraphBuilder::Tensor GraphBuilder::append(const GraphOperator& op, const std::ve
       tensors.inputs.push_back({storage.laid, storage.elements});
   made.tensors = tensors;
   divides_ = divides_ || tensors.shard != Shard::sample;
-  shares_weights_ = shares_weights_ || op.tied;
   const Vertex vertex = add_vertex(made, whole_);
+  if (op.tied) tied_.push_back(vertex);
   for (const Tensor input : inputs) {
     Storage& storage = storages_[tensors_[input].storage];
     storage.readers.push_back(vertex);
@@ -194,7 +226,7 @@ Model GraphBuilder::finish(const std::string& name, const std::string& source) {
     model.layers.push_back(static_cast<std::int32_t>(known - model.blocks.begin()));
     if (known == model.blocks.end()) model.blocks.push_back(std::move(block));
   }
-  model.graph = GraphFacts{whole_, crossing(), shares_weights_, divides_};
+  model.graph = GraphFacts{whole_, crossing(), shared_tables(), divides_};
   return model;
 }
 

@@ -61,6 +61,9 @@ class GraphBuilder {
   std::variant<Tensor, ShapeMisfit> add_projected_attention(const GraphOperator& op, const std::vector<Tensor>& inputs);
   std::optional<ShapeMisfit> refuse_layout(const GraphOperator& op, const std::vector<Tensor>& inputs) const;
   Tensor append(const GraphOperator& op, const std::vector<Tensor>& inputs, const Shape& output);
+  std::optional<ShapeMisfit> refuse_table(const GraphOperator& op, const std::vector<Shape>& inputs) const;
+  std::optional<Vertex> owner_of_table(double rows, double features) const;
+  std::vector<SharedTable> shared_tables() const;
   void attribute_kept_tensors();
   std::size_t layer_of(Vertex vertex) const;
   std::vector<double> crossing() const;
@@ -72,7 +75,7 @@ class GraphBuilder {
   std::vector<Storage> storages_;
   std::vector<KeptTensors> kept_;  // by vertex
   std::vector<LayerStart> layers_;
-  bool shares_weights_ = false;
+  std::vector<Vertex> tied_;  // that use a table
   bool divides_ = false;
 };
 

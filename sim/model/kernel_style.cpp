@@ -162,6 +162,45 @@ void add_merges(const Operator& op, double rows, OperatorTraffic& moved) {
   moved.backward.kernels += 6 * op.merged_partials;
 }
 
+// Megatron-Core adds the biases of its experts' second products one expert after the other, each scaled by its tokens'
+// probabilities (TEGroupedMLP._apply_bias in megatron/core/transformer/moe/experts.py). An element of 16 bits takes
+// forward a product into fp32 (4 bytes), a sum of both (10), the joining of all experts' (8) and the cast back (6);
+// backward the cast (6) and that of the sum (6), the gradients of bias and probabilities, a product and a sum each
+// (24), and the joining (4). A product and a sum for each expert forward; backward a cast, two products and three sums
+// or casts.
+void add_expert_biases(const Operator& op, double rows, OperatorTraffic& moved) {
+  const double elements = rows * op.out_features;
+  const auto experts = static_cast<double>(op.experts);
+  moved.forward.moved += Bytes(28) * elements;
+  moved.forward.kernels += 2 + 2 * experts;
+  moved.backward.moved += Bytes(40) * elements;
+  moved.backward.kernels += 2 + 6 * experts;
+}
+
+// It clamps both halves of a gate's input before the fused activation and joins them again
+// (weighted_bias_quick_geglu_impl in megatron/core/fusions/fused_bias_geglu.py): halves read and written twice;
+// backward each half's gradient and input read and its gradient written, and both joined.
+void add_clamp(double elements, Bytes element, OperatorTraffic& moved) {
+  moved.forward.moved += element * (2 * 4 * elements);
+  moved.forward.kernels += 3;
+  moved.backward.moved += element * (2 * 5 * elements);
+  moved.backward.kernels += 3;
+}
+
+// Whether experts' biases and clamps run apart from their products and activation.
+bool runs_expert_parts_apart(const Operator& op, const Execution& execution) {
+  return op.routed && execution.style == KernelStyle::transformer_engine && !execution.fused_experts;
+}
+
+bool adds_bias_apart(const Operator& op, const Execution& execution) {
+  return op.kind == OperatorKind::linear && op.split == TensorSplit::row && has_bias(op) &&
+         runs_expert_parts_apart(op, execution);
+}
+
+bool clamps_apart(const Operator& op, const Execution& execution) {
+  return op.kind == OperatorKind::activation && op.gated && op.clamped && runs_expert_parts_apart(op, execution);
+}
+
 OperatorTraffic stated_traffic(const StatedWork& work, double tokens, Bytes element) {
   return {{element * (work.forward_elements * tokens) + work.forward_bytes * tokens, work.forward_kernels},
           {element * (work.backward_elements * tokens) + work.backward_bytes * tokens, work.backward_kernels}};
@@ -181,7 +220,8 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
     case OperatorKind::linear:
     case OperatorKind::convolution:
       elements = rows * op.out_features;
-      if (has_bias(op)) {  // the forward bias is added in the product's epilogue; its gradient sums the columns
+      // The forward bias is added in the product's epilogue; its gradient sums the columns.
+      if (has_bias(op) && !adds_bias_apart(op, execution)) {
         passes.backward += 1;
         passes.backward_kernels += 1;
       }
@@ -208,6 +248,8 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
       break;
   }
   OperatorTraffic moved = from_passes(passes, elements, execution.activation_element);
+  if (adds_bias_apart(op, execution)) add_expert_biases(op, rows, moved);
+  if (clamps_apart(op, execution)) add_clamp(elements, execution.activation_element, moved);
   if (op.kind == OperatorKind::attention && execution.style == KernelStyle::megatron_fused)
     add_layout_copies(op, rows, execution, moved);
   if (op.kind == OperatorKind::attention && execution.repeats_kv_heads)
@@ -260,7 +302,9 @@ SavedActivations saved_activations(const Operator& op, double tokens, double seq
     case OperatorKind::activation: {
       // An eager gate keeps the non-linearity's output for the product.
       const double inputs = op.gated ? (eager || execution.style == KernelStyle::nanotron ? 3 : 2) : 1;
-      return {element * rows * op.width * inputs};
+      const Bytes kept = element * rows * op.width * inputs;
+      if (clamps_apart(op, execution)) return {kept * 2, {}, {}, kept};  // before the clamp and after it
+      return {kept};
     }
     case OperatorKind::residual:
       return {Bytes(execution.dropout ? 1 : 0) * rows * op.width};

@@ -36,6 +36,7 @@ struct Execution {
   Bytes linear_input_element{2};  // bytes of a saved input of a linear layer: 1 where fp8 products keep the cast copy
   bool repeats_kv_heads = false;  // keys and values are copied for each query head before fused attention
   bool dropout = false;           // keeps one-byte masks and runs dropout kernels
+  bool fused_experts = false;     // transformer_engine: experts' biases and clamps run inside their products
 };
 
 // Traffic and kernel counts of one operator in one direction.
@@ -54,11 +55,13 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
 
 // Bytes that the forward pass keeps for the backward pass, for `tokens` tokens.
 // `attention_core` is the part that selective recompute drops (arXiv:2205.05198, section 5); `scores` one matrix of
-// attention scores, where the kernel writes them out.
+// attention scores, where the kernel writes them out; `inner` what it makes of its input for itself, of a clamp that
+// runs apart.
 struct SavedActivations {
   Bytes kept;
   Bytes attention_core{};
   Bytes scores{};
+  Bytes inner{};
 };
 SavedActivations saved_activations(const Operator& op, double tokens, double sequence, const Execution& execution);
 

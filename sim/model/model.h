@@ -33,12 +33,21 @@ struct Block {
                      // has read; 0 = a token's hidden state
 };
 
+// An embedding's table that an output projection uses too.
+struct SharedTable {
+  std::string owner;  // names of the two operators
+  std::string user;
+  std::size_t owner_layer = 0;
+  std::size_t user_layer = 0;
+  double elements = 0;
+};
+
 // What a model has that is no chain of transformer layers (sim/model/graph_model.h).
 struct GraphFacts {
   OperatorGraph whole;           // every operator, in topological order
   std::vector<double> crossing;  // by layer: elements of a sample that are alive between it and the next
-  bool shares_weights = false;   // an operator uses another's table
-  bool divides = false;          // operators have shards beside the samples, for tensor parallelism
+  std::vector<SharedTable> shared;
+  bool divides = false;  // operators have shards beside the samples, for tensor parallelism
 };
 
 struct Model {

@@ -192,6 +192,7 @@ struct Operator {
   bool routed = false;            // belongs to the routed experts (expert parallelism divides it)
   double copies = 1;              // routed: experts that each token goes to
   bool gated = false;             // activation: two inputs of `width`
+  bool clamped = false;           // activation: of inputs that are limited first
   bool root_mean_square = false;  // norm: RMSNorm, for which eager PyTorch had no kernel of its own
   bool transposed_of = false;     // linear: shares the embedding's table (tied); has no weight of its own
   AttentionShape attention;       // attention and rotary only

@@ -76,6 +76,7 @@ struct MixtureOfExperts {
   bool shared_gate = false;     // a one-feature gate scales the shared expert (Qwen1.5-MoE)
   bool router_bias = false;     // a trained bias on the router's logits (gpt-oss)
   bool expert_bias = false;     // biases on the experts' linear layers (gpt-oss)
+  bool expert_clamp = false;    // their activation's inputs are limited first (gpt-oss, by 7)
 };
 
 // A Mamba-2 layer (arXiv:2405.21060). Inner width = heads * head_dim.

@@ -180,6 +180,7 @@ class LayerBuilder {
     const MixtureOfExperts& moe = *spec_.mixture;
     return inner_products("experts", as_double(moe.ffn), moe.expert_bias, input, [&moe](Operator op) {
       if (op.kind == OperatorKind::linear) op.experts = moe.experts;
+      if (op.kind == OperatorKind::activation) op.clamped = moe.expert_clamp;
       op.parameters *= as_double(moe.experts);
       op.routed = true;
       op.row_share = op.copies = as_double(moe.top_k);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <random>
+#include <vector>
 
 #include "strategies/intra/intra.h"
 
@@ -43,18 +44,26 @@ std::vector<Step> exchanges(const Strategy& strategy, const Operator& entry, std
   return {across, inside};
 }
 
-// Tokens of the busiest of `ranks` over the mean, with expert shares drawn of a symmetric Dirichlet distribution.
-double drawn_imbalance(std::int64_t experts, std::int64_t ranks, double concentration, std::int64_t seed) {
+// Shares of the tokens of each expert, drawn of a symmetric Dirichlet distribution; all 0 where it draws nothing.
+std::vector<double> drawn_shares(std::int64_t experts, double concentration, std::int64_t seed) {
   std::mt19937_64 random(static_cast<std::uint64_t>(seed));
   std::gamma_distribution<double> gamma(concentration, 1);
-  std::vector<double> load(static_cast<std::size_t>(ranks), 0);
+  std::vector<double> shares(static_cast<std::size_t>(experts));
   double sum = 0;
-  for (std::int64_t expert = 0; expert < experts; ++expert) {
-    const double share = gamma(random);
-    load[static_cast<std::size_t>(expert * ranks / experts)] += share;
-    sum += share;
-  }
-  return sum > 0 ? *std::max_element(load.begin(), load.end()) * static_cast<double>(ranks) / sum : 1;
+  for (double& share : shares) sum += share = gamma(random);
+  if (sum > 0)
+    for (double& share : shares) share /= sum;
+  return shares;
+}
+
+// Tokens of the busiest of `ranks` over the mean.
+double drawn_imbalance(const std::vector<double>& shares, std::int64_t ranks) {
+  const auto experts = std::ssize(shares);
+  std::vector<double> load(static_cast<std::size_t>(ranks), 0);
+  for (std::int64_t expert = 0; expert < experts; ++expert)
+    load[static_cast<std::size_t>(expert * ranks / experts)] += shares[static_cast<std::size_t>(expert)];
+  const double most = *std::max_element(load.begin(), load.end()) * static_cast<double>(ranks);
+  return most > 0 ? most : 1;
 }
 
 }  // namespace
@@ -62,7 +71,24 @@ double drawn_imbalance(std::int64_t experts, std::int64_t ranks, double concentr
 double expert_imbalance(const Strategy& strategy, std::int64_t experts) {
   if (strategy.mesh.expert <= 1 || strategy.expert_capacity_factor > 0) return 1;
   if (strategy.expert_concentration <= 0) return strategy.expert_imbalance;
-  return drawn_imbalance(experts, strategy.mesh.expert, strategy.expert_concentration, strategy.expert_seed);
+  return drawn_imbalance(drawn_shares(experts, strategy.expert_concentration, strategy.expert_seed),
+                         strategy.mesh.expert);
+}
+
+double kept_copies(const Strategy& strategy, std::int64_t experts) {
+  const double capacity = strategy.expert_capacity_factor;
+  if (capacity <= 0 || experts <= 0) return 1;
+  if (strategy.expert_concentration <= 0) {
+    const auto ranks = static_cast<double>(strategy.mesh.expert);
+    const double busiest = std::min(strategy.expert_imbalance, ranks);
+    const double others = ranks > 1 ? (ranks - busiest) / (ranks - 1) : 1;
+    return (std::min(busiest, capacity) + std::min(others, capacity) * (ranks - 1)) / ranks;
+  }
+  const double room = capacity / static_cast<double>(experts);
+  double kept = 0;
+  for (const double share : drawn_shares(experts, strategy.expert_concentration, strategy.expert_seed))
+    kept += std::min(share, room);
+  return kept;
 }
 
 void expert_parallel(LayerProgram& program, const Strategy& strategy) {

@@ -37,6 +37,10 @@ void expert_parallel(LayerProgram& program, const Strategy& strategy);
 // That ratio for a layer of so many experts.
 double expert_imbalance(const Strategy& strategy, std::int64_t experts);
 
+// Share of the copies of tokens for `experts` experts that find room in them: less than 1 where more come to one than
+// its capacity, as many as are drawn, or one rank's imbalance and the same for all others.
+double kept_copies(const Strategy& strategy, std::int64_t experts);
+
 // Takes the tables' operators, with what tensor ranks exchange for them, out of an embedding's or a head's program:
 // one share of them where `ranks` pipeline ranks divide the vocabulary (arXiv:2411.05288).
 LayerProgram take_vocabulary_share(LayerProgram& program, std::int64_t ranks);

@@ -14,7 +14,7 @@ AlikePasses::AlikePasses(const LoweringInput& input, const StageShare& share, St
     : share_(share),
       messages_(messages),
       into_(into),
-      applies_(!input.strategy.offload.any() && input.strategy.vocabulary_parallel == VocabularyParallel::none &&
+      applies_(!input.strategy.offload.of_steps() && input.strategy.vocabulary_parallel == VocabularyParallel::none &&
                share.schedule().evictions.empty() && share.schedule().shape.slices == 1),
       written_(static_cast<std::size_t>(share.schedule().shape.chunks) * passes) {}
 

@@ -67,6 +67,23 @@ Bytes LocalRounds::kept(std::size_t rank) const {
   return fp32 * 2 * sharding_.owned_elements(share_.rank_state(rank));
 }
 
+Bytes LocalRounds::kept_on_device(std::size_t rank) const {
+  return keeps_elsewhere() ? Bytes(0) : kept(rank);
+}
+
+Bytes LocalRounds::kept_on_host(std::size_t rank) const {
+  return input_.strategy.offload.outer == OffloadTarget::host ? kept(rank) : Bytes(0);
+}
+
+Bytes LocalRounds::brought(std::size_t rank) const {
+  const Bytes sent_apart = steps_.delay > 0 ? fp32 * sent(rank, steps_.fragment) : Bytes(0);
+  return keeps_elsewhere() ? updated(rank) + sent_apart : Bytes(0);
+}
+
+Bytes LocalRounds::updated(std::size_t rank) const {
+  return keeps_elsewhere() ? fp32 * 2 * sent(rank, steps_.fragment) : Bytes(0);
+}
+
 // At most: as if the largest were those.
 Bytes LocalRounds::under_way(std::size_t rank) const {
   if (outer_.ranks <= 1 || steps_.delay == 0) return Bytes(0);

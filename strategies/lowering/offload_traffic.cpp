@@ -187,6 +187,20 @@ void OffloadTraffic::move_weights(std::size_t rank, const Action& closing, const
                       : copy_work(rank, bytes, CopyDirection::to_host, home));
 }
 
+void OffloadTraffic::bring_outer(std::size_t rank, const Action& closing, const OuterState& state) {
+  const OffloadTarget home = strategy_.offload.outer;
+  if (home == OffloadTarget::none) return;
+  append_copy(rank, closing, Stream::compute, copy_work(rank, state.copied, CopyDirection::from_host, home));
+  into_.graph.programs[rank].effect({MemoryCategory::optimizer, Bytes(0), state.held, Bytes(0)});
+}
+
+void OffloadTraffic::take_outer(std::size_t rank, const Action& closing, Bytes held) {
+  const OffloadTarget home = strategy_.offload.outer;
+  if (home == OffloadTarget::none) return;
+  append_copy(rank, closing, Stream::compute, copy_work(rank, held, CopyDirection::to_host, home));
+  into_.graph.programs[rank].effect({MemoryCategory::optimizer, Bytes(0), Bytes(0), -held});
+}
+
 // Gradients wait for the step in memory even where the states lie on drives. Weights that are fp32 are part of the
 // states.
 Bytes OffloadTraffic::host_memory(std::size_t rank, const StageState& state) const {

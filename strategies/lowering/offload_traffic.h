@@ -6,6 +6,8 @@
 // on their way up, and at most two pieces of gradients: whatever would make a third waits. What that costs is what of a
 // copy sticks out of compute.
 //
+// What an outer optimizer keeps moves around its step, and training waits.
+//
 // Order of calls for each rank: begin_rank; begin_action for each pass of its schedule, then the calls of that pass;
 // host_memory last.
 #pragma once
@@ -63,7 +65,16 @@ class OffloadTraffic {
   std::optional<TaskId> last_shed(std::size_t rank) const;
   void move_weights(std::size_t rank, const Action& closing, const StageState& state);
 
-  // Bytes that one rank fills on the host, at most.
+  // Around the synchronisation of groups that train apart: what the outer optimizer keeps of a fragment comes up, part
+  // of it to be held, and goes down. Nothing where it stays on the device.
+  struct OuterState {
+    Bytes copied;
+    Bytes held;
+  };
+  void bring_outer(std::size_t rank, const Action& closing, const OuterState& state);
+  void take_outer(std::size_t rank, const Action& closing, Bytes held);
+
+  // Bytes that one rank fills on the host, at most; without what an outer optimizer keeps.
   Bytes host_memory(std::size_t rank, const StageState& state) const;
 
  private:

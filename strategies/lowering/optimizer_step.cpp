@@ -57,9 +57,9 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   into_.parameters.push_back(state.dense + state.routed);
   into_.resident.push_back(sharding_.resident_memory(state));
   into_.resident.back()[static_cast<std::size_t>(MemoryCategory::parameters)] += older_weights(rank, state);
-  into_.resident.back()[static_cast<std::size_t>(MemoryCategory::optimizer)] += rounds_.kept(rank);
+  into_.resident.back()[static_cast<std::size_t>(MemoryCategory::optimizer)] += rounds_.kept_on_device(rank);
   into_.resident.back()[static_cast<std::size_t>(MemoryCategory::communication)] += rounds_.under_way(rank);
-  into_.host_memory.push_back(offload_.host_memory(rank, state));
+  into_.host_memory.push_back(offload_.host_memory(rank, state) + rounds_.kept_on_host(rank));
 }
 
 // Versions beside the newest: one, or those of the other micro-batches in flight (rank r of p holds up to p - r).
@@ -94,9 +94,11 @@ void OptimizerStep::synchronise_groups(std::size_t rank, const Action& closing) 
   }
   if (!rounds_.closes() || rounds_.sent(rank, steps.fragment) == 0) return;
   Program& program = into_.graph.programs[rank];
+  offload_.bring_outer(rank, closing, {rounds_.brought(rank), rounds_.updated(rank)});
   program.append(task_of(closing, TaskKind::gradient_reduce, Stream::compute,
                          add_work(into_, rank, rounds_.synchronisation(rank))));
   program.effect({MemoryCategory::communication, rounds_.deltas(rank), Bytes(0), Bytes(0)});
+  offload_.take_outer(rank, closing, rounds_.updated(rank));
 }
 
 // First and last stage hold copies of a tied table and add up their gradients.

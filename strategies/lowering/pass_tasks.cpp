@@ -85,26 +85,28 @@ void PassTasks::add_memory_effect(Program& program, const UnitRange& units, cons
   Bytes for_weights;
   Bytes forward_extra;
   Bytes backward_extra;
+  Bytes stranded;
   for (std::size_t i = units.first; i < units.last; ++i) {
     const BlockMemory& memory = share_.memory(share_.units(units.stage)[i]);
     kept += memory.kept;
     for_weights += memory.kept_for_weights;
     forward_extra = std::max(forward_extra, memory.forward_extra);
+    if (memory.backward_extra > backward_extra) stranded = memory.stranded;
     backward_extra = std::max(backward_extra, memory.backward_extra);
   }
   if (strategy_.keeps_stage_outputs && !share_.is_last(units.stage) && units.last == share_.units(units.stage).size())
     kept += into_.execution.activation_element * (into_.tokens * share_.handed_on(units.stage));
-  for (Bytes* part : {&kept, &for_weights, &forward_extra, &backward_extra})
+  for (Bytes* part : {&kept, &for_weights, &forward_extra, &backward_extra, &stranded})
     *part *= slice_part(strategy_, into_.sequence, action.slice).share;
   switch (action.pass) {
     case Pass::forward:
       program.effect({MemoryCategory::activations, forward_extra, kept, Bytes(0)});
       return;
     case Pass::backward:
-      program.effect({MemoryCategory::activations, backward_extra, Bytes(0), -kept});
+      hold_activations(program, {backward_extra, stranded}, Bytes(0), -kept);
       return;
     case Pass::input_gradient:
-      program.effect({MemoryCategory::activations, backward_extra, Bytes(0), for_weights - kept});
+      hold_activations(program, {backward_extra, stranded}, Bytes(0), for_weights - kept);
       return;
     case Pass::weight_gradient:
       program.effect({MemoryCategory::activations, Bytes(0), Bytes(0), -for_weights});

@@ -53,6 +53,7 @@ Lowering describe_ranks(const LoweringInput& input) {
   execution.style = strategy.kernels;
   execution.attention = strategy.attention;
   execution.dropout = strategy.dropout;
+  execution.fused_experts = strategy.fused_experts;
   execution.repeats_kv_heads = strategy.repeats_kv_heads;
   execution.activation_element = element_size(precision.compute);
   execution.linear_input_element = std::min(execution.activation_element, element_size(precision.matrix));
@@ -170,7 +171,9 @@ void StageShare::describe_blocks(const Lowering& described) {
 
 // Where the ends divide the table by different degrees, the larger part of it passes between them.
 void StageShare::copy_tied_table(const Lowering& described) {
-  if (input_.model.graph || !input_.model.tied_embeddings || !holds_table_twice()) return;
+  if (!holds_table_twice()) return;
+  if (input_.model.graph) copy_shared_table(*input_.model.graph);
+  if (!input_.model.tied_embeddings) return;
   const std::size_t blocks = input_.model.blocks.size();
   std::vector<double> tables;
   for (std::size_t kind = 0; kind < described.kinds.size(); ++kind) {
@@ -180,6 +183,25 @@ void StageShare::copy_tied_table(const Lowering& described) {
   }
   const auto table = [&](std::size_t rank) { return tables[static_cast<std::size_t>(kind_of_[rank])]; };
   tied_table_ = std::max(table(first_rank()), table(last_rank()));
+}
+
+// At most one table is needed on two ranks: check_graph_tables() sees to it.
+void StageShare::copy_shared_table(const GraphFacts& graph) {
+  for (const SharedTable& table : graph.shared) {
+    if (rank_of_layer(table.owner_layer) == rank_of_layer(table.user_layer)) continue;
+    const std::size_t blocks = input_.model.blocks.size();
+    for (auto block = static_cast<std::size_t>(input_.model.layers[table.user_layer]); block < facts_.size();
+         block += blocks)
+      facts_[block].dense += table.elements;
+    tied_table_ = table.elements;
+  }
+}
+
+std::size_t StageShare::rank_of_layer(std::size_t layer) const {
+  std::size_t stage = 0;
+  const auto holds = [&](const StageUnit& unit) { return unit.layer == static_cast<std::int64_t>(layer); };
+  while (std::none_of(stages_[stage].begin(), stages_[stage].end(), holds)) ++stage;
+  return rank_of(stage);
 }
 
 // The last stage of a pipeline needs a table of its own for a tied output projection, unless it lies on the first one's

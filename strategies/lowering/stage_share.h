@@ -34,7 +34,7 @@ struct StageUnit {
 
 // One rank's share of a block.
 struct BlockFacts {
-  double dense = 0;            // parameters outside routed experts; the head's with its copy of a tied table
+  double dense = 0;            // parameters outside routed experts; the user's of a tied table with its copy
   double routed = 0;           // parameters of routed experts
   double tensors = 0;          // parameter tensors
   BlockMemory memory;          // with the strategy's recompute
@@ -103,6 +103,8 @@ class StageShare {
   std::int32_t kind_of_stage(const Lowering& described, std::int64_t stage) const;
   std::size_t model_block(std::size_t block) const { return block % input_.model.blocks.size(); }
   void copy_tied_table(const Lowering& described);
+  void copy_shared_table(const GraphFacts& graph);
+  std::size_t rank_of_layer(std::size_t layer) const;
   std::vector<StageCost> stage_costs(const Lowering& described) const;
   double weight_share() const;  // as in ScheduleCosts
   bool holds_table_twice() const;

@@ -39,6 +39,18 @@ inline TaskId last_compute(const Program& program, TaskId from) {
   return from;
 }
 
+// What a backward pass needs while it runs; `stranded` of it is the allocator's, who finds no use for it.
+struct PassMemory {
+  Bytes extra;
+  Bytes stranded;
+};
+
+// Effects of the task that was appended last on the activations held.
+inline void hold_activations(Program& program, const PassMemory& pass, Bytes at_start, Bytes at_end) {
+  program.effect({MemoryCategory::activations, pass.extra - pass.stranded, at_start, at_end});
+  if (pass.stranded > Bytes(0)) program.effect({MemoryCategory::fragmentation, pass.stranded, Bytes(0), Bytes(0)});
+}
+
 inline TaskId last_task(const Program& program) {
   return static_cast<TaskId>(program.tasks.size()) - 1;
 }

@@ -129,9 +129,13 @@ void VocabularyPasses::add_memory_effect(Program& program, const Action& action)
   const BlockMemory& memory = share_.memory(unit);
   const bool forward = action.pass == Pass::forward;
   const bool early = action.part == ActionPart::output && method_ == VocabularyParallel::vocab_2;
-  const Bytes forward_extra = early ? std::max(memory.forward_extra, memory.backward_extra) : memory.forward_extra;
-  program.effect({MemoryCategory::activations, forward ? forward_extra : memory.backward_extra,
-                  forward ? memory.kept : Bytes(0), forward ? Bytes(0) : -memory.kept});
+  const PassMemory backward{memory.backward_extra, memory.stranded};
+  if (!forward)
+    hold_activations(program, backward, Bytes(0), -memory.kept);
+  else if (early && memory.backward_extra > memory.forward_extra)
+    hold_activations(program, backward, memory.kept, Bytes(0));
+  else
+    hold_activations(program, {memory.forward_extra, Bytes(0)}, memory.kept, Bytes(0));
 }
 
 void VocabularyPasses::append(std::size_t rank, const Action& action) {

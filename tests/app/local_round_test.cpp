@@ -157,6 +157,21 @@ TEST_CASE("every category of a peak counts towards it, whatever the peak is of")
   }
 }
 
+TEST_CASE("outer states on the host cost a round their copies, and nothing between") {
+  const Result stays = result_of(scenario(4));
+  const Scenario apart = scenario(4, {"strategy.offload={outer: host}"});
+  const Result result = result_of(apart);
+  CHECK(result.round->between == stays.round->between);
+  // Momentum and anchor of the rank's parameters, up and down one after the other, at the rate of the link to the host.
+  const double kept = 8 * parameter_count(apart.model) / 4;
+  const double longer = result.round->closing.value() - stays.round->closing.value();
+  CHECK(longer == Approx(2 * kept / apart.profile.host.link.value()).epsilon(0.05));
+  CHECK(result.breakdown.offload.value() == Approx(longer / 10).epsilon(0.01));
+  CHECK(result.breakdown.total().value() == Approx(result.iteration.value()).epsilon(1e-9));
+  CHECK(result.memory.host.value() - stays.memory.host.value() == Approx(8 * kept).epsilon(0.05));  // 8 ranks a node
+  CHECK(result.memory.peak < stays.memory.peak);
+}
+
 TEST_CASE("a bound on a round is below its mean") {
   const Scenario whole = scenario(4);
   CHECK(std::get<Result>(bound(whole)).iteration <= result_of(whole).iteration);

@@ -136,6 +136,36 @@ TEST_CASE("a file that cannot be is refused where it is wrong") {
         std::string::npos);
 }
 
+TEST_CASE("passes of a divided vocabulary are refused where they are wrong") {
+  const std::string head = "# vocabulary_parallel: vocab_1\n";
+  const std::string rank0 = "0E0,0F0,0S0,0T0,0B0,0G0\n";
+  const std::string rank1 = "1E0,1F0,1S0,1T0,1B0,1G0\n";
+  CHECK(refusal(head + rank0 + rank1).empty());
+  CHECK(refusal(rank0 + rank1)
+            .find("s.csv:1:1: '0E0' is a pass of a divided vocabulary; expected a line "
+                  "'# vocabulary_parallel: vocab_1'") == 0);
+  CHECK(refusal("# vocabulary_parallel: vocab_3\n" + rank0 + rank1)
+            .find("s.csv:1:24: 'vocab_3' is no way to divide a vocabulary; expected one of none, vocab_1") == 0);
+  CHECK(refusal(head + rank0 + "0E0,1F0,1S0,1T0,1B0,1G0\n").find("s.csv:3:1: '0E0' is on the line of rank 1") == 0);
+  CHECK(refusal(head + rank0 + "1E0,1F0,1S0,1T0,1T0,1B0,1G0\n").find("s.csv:3:17: '1T0' comes twice") == 0);
+  CHECK(refusal(head + rank0 + "1E0,1F0,1T0,1S0,1B0,1G0\n").find("s.csv:3:9: '1T0' comes before what it needs") == 0);
+  CHECK(refusal(head + rank0 + "1E0,1F0,1S0,1T0,1B0\n").find("s.csv: lacks G of rank 1, micro-batch 0") == 0);
+  CHECK(refusal(head + "0F0,0B0\n1F0,1B0\n").find("s.csv: lacks S of rank 0, micro-batch 0") == 0);
+  CHECK(refusal(head + rank0 + "1E0,1F0,(1S0;1T0)OVERLAP_F_B,1B0,1G0\n").find("'1S0' is one of a pair") !=
+        std::string::npos);
+  CHECK(refusal(head + "0E0,0F0,0S0,0B0,0G0\n" + rank1).find("s.csv: lacks T of rank 0") == 0);
+  CHECK(refusal(head + "0E0,0S0\n1E0,1S0\n").find("s.csv: has no pass of a stage") == 0);
+  CHECK(refusal(head + "0E0,0E1,0F0,0F1,0S0,0S1,0T0,0T1,0B0,0B1,0G0,0G1\n"
+                       "1E0,1E1,1F0,1F1,1S1,1S0,1T0,1T1,1B0,1B1,1G0,1G1\n")
+            .find("s.csv:3:17: '1S1' stands where rank 0 has '0S0'") == 0);
+  // The last stage's backward pass stands before what all ranks' T must have made.
+  const std::string circle = refusal(head + "0E0,0F0,0S0,0T0,0B0,0G0\n1E0,1F0,1S0,1B0,1T0,1G0\n");
+  CHECK(circle.find("waits for itself: ") != std::string::npos);
+  CHECK(circle.find("1B0 on rank 1 waits for 1T0 on rank 1") != std::string::npos);
+  // With one barrier it may.
+  CHECK(refusal("# vocabulary_parallel: vocab_2\n0E0,0F0,0S0,0T0,0B0,0G0\n1E0,1F0,1S0,1B0,1T0,1G0\n").empty());
+}
+
 TEST_CASE("lists that wait for each other are refused with the circle") {
   // Rank 0 wants the gradient of micro-batch 1 first, rank 1 makes that of 0 first and wants 1's forward, which rank 0
   // has put behind.

@@ -24,6 +24,16 @@ TEST_CASE("without delay a round is its iterations and all of its synchronisatio
   CHECK(time.waited.value() == Approx(3 + 4));
 }
 
+TEST_CASE("what hides wholly is not waited for, to the last bit") {
+  std::mt19937_64 random(3);
+  std::uniform_real_distribution<double> draw(0.001, 3);
+  for (int i = 0; i < 200; ++i) {
+    const Seconds iteration(draw(random));
+    CHECK(time_round(iteration, 100, 5, alike(11, 100, iteration * 0.2, Seconds(draw(random) / 700))).waited ==
+          Seconds(0));
+  }
+}
+
 TEST_CASE("an exchange hides behind the steps of its delay, and what is longer is waited for") {
   for (const double exchange : {0.5, 4.0, 9.0, 100.0})
     for (const std::int64_t delay : {1, 2, 5, 9}) {

@@ -119,6 +119,24 @@ TEST_CASE("what does not go together is refused with what would") {
   CHECK(misfit(groups, {{6, 8, 8}}) == "3 groups of 6 channels that become 4; expected a divisor of both");
 }
 
+TEST_CASE("a tied product needs a table of its shape") {
+  GraphBuilder builder;
+  const auto input = builder.add_input({16});
+  GraphOperator table;
+  table.op = GraphOp::embedding;
+  table.rows = 100;
+  table.features = 8;
+  const auto embedded = std::get<GraphBuilder::Tensor>(builder.add(table, {input}));
+  GraphOperator logits;
+  logits.tied = true;
+  logits.features = 99;
+  const auto outcome = builder.add(logits, {embedded});
+  REQUIRE(std::holds_alternative<ShapeMisfit>(outcome));
+  CHECK(std::get<ShapeMisfit>(outcome).right == "expected an embedding of 99 rows of 8 features before it");
+  logits.features = 100;
+  CHECK(std::holds_alternative<GraphBuilder::Tensor>(builder.add(logits, {embedded})));
+}
+
 TEST_CASE("a tensor that several operators keep counts once") {
   // relu keeps its output, which is what the second convolution keeps as its input; the first keeps the model's input.
   GraphBuilder builder;

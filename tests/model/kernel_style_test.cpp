@@ -26,7 +26,71 @@ Operator attention() {
   return op;
 }
 
+// The products of 16 experts, of which each token goes to 4, 2880 features wide inside and out.
+Operator expert_product(TensorSplit split, bool bias) {
+  Operator op;
+  op.kind = OperatorKind::linear;
+  op.split = split;
+  op.in_features = op.out_features = 2880;
+  op.experts = 16;
+  op.routed = true;
+  op.row_share = 4;
+  op.parameters = 16 * (2880.0 * 2880 + (bias ? 2880 : 0));
+  return op;
+}
+
+Operator expert_gate(bool clamped) {
+  Operator op;
+  op.kind = OperatorKind::activation;
+  op.gated = true;
+  op.routed = true;
+  op.row_share = 4;
+  op.width = 2880;
+  op.clamped = clamped;
+  return op;
+}
+
 }  // namespace
+
+TEST_CASE("Megatron-Core adds its experts' second biases one expert at a time") {
+  Execution execution;
+  execution.style = KernelStyle::transformer_engine;
+  const auto moved = [&](TensorSplit split, bool bias) {
+    return traffic(expert_product(split, bias), tokens, sequence, execution);
+  };
+  const double elements = 4 * tokens * 2880;
+  const OperatorTraffic with = moved(TensorSplit::row, true);
+  const OperatorTraffic without = moved(TensorSplit::row, false);
+  CHECK((with.forward.moved - without.forward.moved).value() == Approx(28 * elements));
+  CHECK((with.backward.moved - without.backward.moved).value() == Approx(40 * elements));
+  CHECK(with.forward.kernels - without.forward.kernels == 2 + 2 * 16);
+  // The first product's bias is added in its epilogue; its gradient sums the columns.
+  const OperatorTraffic first = moved(TensorSplit::column, true);
+  CHECK(first.forward.moved.value() == 0);
+  CHECK(first.backward.moved.value() == Approx(2 * elements));
+  execution.fused_experts = true;
+  CHECK(moved(TensorSplit::row, true).backward.moved.value() == Approx(2 * elements));
+  execution.fused_experts = false;
+  execution.style = KernelStyle::compiled;
+  CHECK(moved(TensorSplit::row, true).forward.moved.value() == 0);
+}
+
+TEST_CASE("Megatron-Core clamps before its fused gate, and keeps both") {
+  Execution execution;
+  execution.style = KernelStyle::transformer_engine;
+  const auto moved = [&](bool clamped) { return traffic(expert_gate(clamped), tokens, sequence, execution); };
+  const auto kept = [&](bool clamped) {
+    return saved_activations(expert_gate(clamped), tokens, sequence, execution).kept.value();
+  };
+  const double elements = 4 * tokens * 2880;
+  CHECK((moved(true).forward.moved - moved(false).forward.moved).value() == Approx(16 * elements));
+  CHECK((moved(true).backward.moved - moved(false).backward.moved).value() == Approx(20 * elements));
+  CHECK(kept(false) == Approx(2 * 2 * elements));
+  CHECK(kept(true) == Approx(2 * kept(false)));
+  execution.fused_experts = true;
+  CHECK(moved(true).forward.moved == moved(false).forward.moved);
+  CHECK(kept(true) == kept(false));
+}
 
 TEST_CASE("PyTorch's LayerNorm takes the time that was measured") {
   // github.com/allenai/OLMo/issues/258, A100: 949.80 and 491.52 GB/s, counted as two and three passes of two-byte

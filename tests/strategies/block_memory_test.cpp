@@ -99,7 +99,9 @@ TEST_CASE("what an eager loss reserves is its logits more than it fills") {
     strategy.peak = peak;
     const BlockMemory memory =
         block_memory(local_program(head, strategy), BlockRole::head, strategy, Recompute::none, execution, 512, 512);
-    return memory.backward_extra.value() / (2 * 512.0 * 1000);
+    const double copy = 2 * 512.0 * 1000;
+    CHECK(memory.stranded.value() == (peak == PeakKind::allocated ? 0 : copy));
+    return memory.backward_extra.value() / copy;
   };
   CHECK(backward_logits(PeakKind::allocated) == Approx(4));
   CHECK(backward_logits(PeakKind::reserved) == Approx(5));

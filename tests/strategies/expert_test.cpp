@@ -11,10 +11,14 @@ namespace {
 constexpr double hidden = 128;
 
 // One layer of 8 experts, two for each token.
-LayerProgram layer(const Strategy& strategy) {
+TransformerSpec shape() {
   TransformerSpec spec = testing::gpt_shape(1, 128, 8, 64);
-  spec.mixture = MixtureOfExperts{8, 2, 96, 0, false, false, false};
-  return testing::local_layer(spec, strategy);
+  spec.mixture = MixtureOfExperts{8, 2, 96};
+  return spec;
+}
+
+LayerProgram layer(const Strategy& strategy) {
+  return testing::local_layer(shape(), strategy);
 }
 
 Strategy over(std::int64_t ranks) {
@@ -66,6 +70,49 @@ TEST_CASE("experts with a capacity are padded to it and balanced by it") {
           return strategy;
         }()))
             .row_share == 2.5);  // one rank pads too
+}
+
+TEST_CASE("a capacity drops what comes to an expert beyond it") {
+  Strategy strategy = over(4);
+  CHECK(kept_copies(strategy, 8) == 1);
+  strategy.expert_capacity_factor = 0.1;
+  CHECK(kept_copies(strategy, 8) == Approx(0.1));
+  CHECK(kept_copies(strategy, 0) == 1);
+  strategy.expert_capacity_factor = 1.25;
+  CHECK(kept_copies(strategy, 8) == 1);
+  // Three of four means on one rank, a third of one on each of the others: 1.25 of the four and the others' one stay.
+  strategy.expert_imbalance = 3;
+  CHECK(kept_copies(strategy, 8) == Approx((1.25 + 1) / 4));
+  strategy.expert_imbalance = 100;  // no rank can have more than all
+  CHECK(kept_copies(strategy, 8) == Approx(1.25 / 4));
+  strategy.expert_concentration = 1e6;
+  CHECK(kept_copies(strategy, 8) == Approx(1));
+  double before = 1;
+  for (const double concentration : {1.0, 0.1, 0.01}) {
+    strategy.expert_concentration = concentration;
+    CHECK(kept_copies(strategy, 8) < before);
+    before = kept_copies(strategy, 8);
+  }
+}
+
+TEST_CASE("what is dropped is no work of the model's") {
+  const Model model = build_transformer(shape());
+  Workload workload;
+  workload.global_batch = 4;
+  workload.sequence_length = 32;
+  const double whole = model_flops(model, workload, {}).value();
+  double routed = 0;
+  for (const std::int32_t layer : model.layers) {
+    const OperatorGraph& graph = model.blocks[static_cast<std::size_t>(layer)].graph;
+    for (const auto vertex : boost::make_iterator_range(vertices(graph)))
+      if (graph[vertex].routed) routed += 3 * model_forward_flops(graph[vertex], 4 * 32, 32).value();
+  }
+  CHECK(routed > 0);
+  Strategy strategy;
+  for (const auto& [capacity, kept] : {std::pair{0.0, 1.0}, {0.25, 0.25}, {1.0, 1.0}, {2.0, 1.0}}) {
+    strategy.expert_capacity_factor = capacity;
+    CHECK(model_flops(model, workload, strategy).value() == Approx(whole - (1 - kept) * routed));
+  }
 }
 
 TEST_CASE("without a capacity the busiest rank sets the pace") {

@@ -129,22 +129,73 @@ TEST_CASE("what does not divide a graph is refused with what would do") {
   CHECK(refusal(model, strategy).find("stage_layers balanced would do") != std::string::npos);
 }
 
-TEST_CASE("stages cannot share a table") {
+namespace {
+
+// Layers: a table of 100 rows, `before` and `after` dense layers of 8 features around logits that use the table.
+Model tied(int before, int after) {
   GraphBuilder builder;
   const auto input = builder.add_input({16});
   GraphOperator table;
   table.op = GraphOp::embedding;
+  table.name = "words";
   table.rows = 100;
   table.features = 8;
   builder.begin_layer("table");
-  const auto embedded = std::get<GraphBuilder::Tensor>(builder.add(table, {input}));
+  auto last = std::get<GraphBuilder::Tensor>(builder.add(table, {input}));
+  GraphOperator dense;
+  dense.features = 8;
+  const auto add_layers = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      builder.begin_layer("dense");
+      last = std::get<GraphBuilder::Tensor>(builder.add(dense, {last}));
+    }
+  };
+  add_layers(before);
   GraphOperator logits;
+  logits.name = "logits";
   logits.features = 100;
   logits.tied = true;
   builder.begin_layer("logits");
-  builder.add(logits, {embedded});
-  const Model model = builder.finish("", "");
-  CHECK(parameter_count(model) == 100 * 8 + 100);
-  CHECK(refusal(model, pipelined(1, 1)).empty());
-  CHECK(refusal(model, pipelined(1, 2)).find("two share a table") != std::string::npos);
+  last = std::get<GraphBuilder::Tensor>(builder.add(logits, {last}));
+  add_layers(after);
+  return builder.finish("", "");
+}
+
+}  // namespace
+
+TEST_CASE("first and last stage hold copies of a table that they share, and add up their gradients") {
+  const Model model = tied(2, 0);
+  CHECK(parameter_count(model) == 100 * 8 + 2 * (8 * 8 + 8) + 100);
+  const auto exchanges = [](const Lowering& lowering) {
+    int count = 0;
+    for (const Work& work : lowering.works)
+      if (const auto* chain = std::get_if<CollectiveChain>(&work))
+        for (const CollectiveWork& call : chain->calls) count += call.group.members == Communicator::tied_ends;
+    return count;
+  };
+  const Lowering two = lowered(model, pipelined(1, 2), 16);
+  CHECK(two.parameters[0] == 800 + 72);
+  CHECK(two.parameters[1] == 72 + 800 + 100);
+  CHECK(exchanges(two) == 1);
+  CHECK(lowered(model, pipelined(1, 1), 16).parameters[0] == parameter_count(model));
+  // Both ends lie on the first rank of a V.
+  Strategy wave = pipelined(1, 2);
+  wave.schedule = ScheduleKind::zb_v;
+  wave.virtual_stages = 2;
+  const Lowering folded = lowered(model, wave, 16);
+  CHECK(folded.parameters[0] == 800 + 100);
+  CHECK(exchanges(folded) == 0);
+}
+
+TEST_CASE("a table that stages in the middle would share is refused by its two operators") {
+  const Model model = tied(2, 1);
+  Strategy strategy = pipelined(1, 3);
+  strategy.stage_layers = {2, 2, 1};
+  CHECK(refusal(model, strategy).find("'logits' on stage 1 uses the table of 'words' on stage 0") == 0);
+  strategy.stage_layers = {1, 1, 3};
+  CHECK(refusal(model, strategy).empty());
+  strategy.mesh.pipeline = 2;
+  strategy.stage_layers = {4, 1};
+  CHECK(refusal(model, strategy).empty());
+  CHECK(lowered(model, strategy, 16).parameters[0] == 800 + 2 * 72 + 100);
 }

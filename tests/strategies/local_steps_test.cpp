@@ -180,6 +180,40 @@ TEST_CASE("an update is a synchronisation without its exchange") {
   CHECK(moved.value() == Approx((8 + 4 + 4 + 16 + 4 + 2) * lowering.parameters[0]));
 }
 
+TEST_CASE("what the outer optimizer keeps waits on the host and comes up fragment by fragment") {
+  Run run;
+  run.strategy.local_steps.fragments = 2;
+  const Lowering stays = run.lowered();
+  run.strategy.offload.outer = OffloadTarget::host;
+  const auto copied = [](const Lowering& lowering, CopyDirection direction) {
+    Bytes sum;
+    for (const Work& work : lowering.works)
+      if (const auto* copy = std::get_if<HostCopy>(&work); copy != nullptr && copy->direction == direction)
+        sum += copy->bytes;
+    return sum.value();
+  };
+  for (const std::int64_t delay : {0, 1}) {
+    run.strategy.local_steps.delay = delay;
+    const Lowering lowering = run.lowered();
+    const double parameters = lowering.parameters[0];
+    const double fragment = lowering.outer_elements[0][0];
+    // Momentum and anchor, fp32 each: 8 bytes of all parameters on the host, of one fragment over its link both ways;
+    // with a delay the anchor alone once more, for what is sent.
+    CHECK(optimizer_bytes(stays) - optimizer_bytes(lowering) == Approx(8 * parameters));
+    CHECK(lowering.host_memory[0].value() - stays.host_memory[0].value() == Approx(8 * parameters));
+    CHECK(copied(lowering, CopyDirection::from_host) == Approx((delay > 0 ? 12 : 8) * fragment));
+    CHECK(copied(lowering, CopyDirection::to_host) == Approx(8 * fragment));
+    Bytes held;
+    for (const MemoryEffect& effect : lowering.graph.programs[0].effects)
+      if (effect.category == MemoryCategory::optimizer) held += effect.at_start + effect.at_end;
+    CHECK(held.value() == 0);
+  }
+  run.strategy.local_steps.part = RoundPart::nothing;
+  CHECK(copied(run.lowered(), CopyDirection::from_host) == 0);
+  run.strategy.offload.outer = OffloadTarget::nvme;
+  CHECK(run.lowered().host_memory[0] == stays.host_memory[0]);
+}
+
 TEST_CASE("ranks of the same place in each group meet") {
   Mesh mesh;
   mesh.tensor = 2;
@@ -232,6 +266,15 @@ TEST_CASE("rounds that cannot be are refused with what would do") {
   run = Run();
   run.strategy.offload.optimizer = OffloadTarget::host;
   CHECK(run.refusal().find("offload.optimizer none would do") != std::string::npos);
+  run = Run();
+  run.strategy.offload.outer = OffloadTarget::host;
+  CHECK(run.refusal().empty());
+  run.strategy.local_steps.optimizer = OuterOptimizer::average;
+  CHECK(run.refusal() ==
+        "offload.outer host with outer_optimizer average, which keeps nothing; offload.outer none would do");
+  run.strategy.mesh.local_groups = run.strategy.local_steps.every = 1;
+  CHECK(run.refusal() ==
+        "offload.outer host with one group, which has no outer optimizer; offload.outer none would do");
   run = Run();
   run.strategy.mesh.data = 4;
   run.strategy.mesh.context = 2;

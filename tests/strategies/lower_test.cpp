@@ -247,7 +247,7 @@ TEST_CASE("model FLOPs are the closed form") {
   workload.global_batch = 64;
   const double h = 12288;
   const double expected = 72 * 64.0 * 96 * 2048 * h * h * (1 + 2048 / (6 * h) + 51200 / (12 * h * 96));
-  CHECK(model_flops(model, workload).value() == Approx(expected).epsilon(1e-6));
+  CHECK(model_flops(model, workload, {}).value() == Approx(expected).epsilon(1e-6));
 }
 
 TEST_CASE("without overlap a rank reduces its gradients once, after its last message") {
@@ -282,7 +282,7 @@ TEST_CASE("model FLOPs over printed times give Korthikanti's printed utilisation
     workload.sequence_length = 2048;
     workload.global_batch = gpus;
     const Model model = build_transformer(testing::gpt_shape(layers, hidden, heads, 51200, 2048));
-    return model_flops(model, workload).value() / (seconds * static_cast<double>(gpus) * 312e12);
+    return model_flops(model, workload, {}).value() / (seconds * static_cast<double>(gpus) * 312e12);
   };
   CHECK(utilisation(96, 12288, 96, 64, 13.75) == Approx(0.514).margin(0.001));
   CHECK(utilisation(128, 25600, 160, 512, 71.49) == Approx(0.563).margin(0.001));

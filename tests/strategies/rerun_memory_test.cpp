@@ -63,3 +63,17 @@ TEST_CASE("latent up-projections that run again spare attention its queries, key
   const RerunList list{{}, {RecomputeModule::mla_up_proj}};
   CHECK(dropped_bytes(program, list, {}, tokens, 32).value() == Approx(2 * tokens * 128 * (192 + 192 + 128)));
 }
+
+TEST_CASE("a gate that runs again makes its clamped inputs anew") {
+  TransformerSpec spec = testing::gpt_shape(1, 64, 4, 128);
+  spec.gated = true;
+  spec.mixture = MixtureOfExperts{8, 2, 96};
+  Execution execution;
+  execution.style = KernelStyle::transformer_engine;
+  const auto spared = [&](bool clamped) {
+    spec.mixture->expert_clamp = clamped;
+    return dropped_bytes(testing::local_layer(spec, {}), {{OperatorKind::activation}, {}}, execution, tokens, 32);
+  };
+  // Gate and values of both experts of each token.
+  CHECK((spared(true) - spared(false)).value() == Approx(2 * 2 * 2 * tokens * 96));
+}

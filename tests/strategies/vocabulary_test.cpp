@@ -1,5 +1,7 @@
 #include "strategies/pipeline/vocabulary.h"
 
+#include <fmt/format.h>
+
 #include <map>
 #include <random>
 
@@ -151,8 +153,65 @@ TEST_CASE("the divided vocabulary's passes stand in the exported order") {
   const Schedule schedule =
       build_vocabulary_schedule(VocabularyParallel::vocab_2, ScheduleKind::one_f_one_b, shape_of(2, 2), costs_of(0.25));
   CHECK(pipeline_csv(schedule, PipelineCsvForm::compute) ==
+        "# vocabulary_parallel: vocab_2\n"
         "0E0,0E1,0F0,0F1,0S0,0T0,0S1,0T1,0B0,0G0,0B1,0G1\n"
         "1E0,1E1,1F0,1S0,1F1,1T0,1S1,1T1,1B0,1B1,1G0,1G1\n");
+}
+
+TEST_CASE("an exported order of a divided vocabulary comes back, and runs as the planned one does") {
+  for_random_schedules(22, [](const Schedule& schedule, const ScheduleCosts& costs) {
+    for (const auto form : {PipelineCsvForm::compute, PipelineCsvForm::communication}) {
+      const Schedule again = parse_pipeline_csv(pipeline_csv(schedule, form), "doc");
+      CHECK(again.ranks == schedule.ranks);
+      CHECK(again.layout == schedule.layout);
+      CHECK(again.vocabulary == schedule.vocabulary);
+      CHECK(timing_of(again, costs).makespan == timing_of(schedule, costs).makespan);
+    }
+  });
+  const Model model = testing::tiny_gpt(8);
+  for (const VocabularyParallel method : methods)
+    for (const ScheduleKind kind : {ScheduleKind::one_f_one_b, ScheduleKind::v_half, ScheduleKind::v_min}) {
+      if (vocabulary_refusal(method, kind, 4)) continue;
+      CAPTURE(name_of(method), name_of(kind));
+      Strategy named = divided(method, 4);
+      named.schedule = kind;
+      named.virtual_stages = kind == ScheduleKind::one_f_one_b ? 1 : 2;
+      Strategy given = named;
+      const Lowering planned = std::get<Lowering>(lower(model, batch_of(8), named, {4, 8}));
+      const ScheduleShape shape = shape_of(4, 8, named.virtual_stages);
+      const Schedule schedule = build_vocabulary_schedule(method, kind, shape, costs_of(0.25));
+      given.given_schedule = std::make_shared<const Schedule>(schedule);
+      given.schedule_file = "s.csv";
+      const Lowering lowered = std::get<Lowering>(lower(model, batch_of(8), given, {4, 8}));
+      CHECK_FALSE(find_cycle(lowered.graph).has_value());
+      CHECK(lowered.parameters == planned.parameters);
+      for (std::size_t rank = 0; rank < 4; ++rank)
+        CHECK(lowered.graph.programs[rank].tasks.size() == planned.graph.programs[rank].tasks.size());
+      given.vocabulary_parallel = VocabularyParallel::none;
+      const auto refused = lower(model, batch_of(8), given, {4, 8});
+      REQUIRE(std::holds_alternative<Infeasible>(refused));
+      CHECK(
+          std::get<Infeasible>(refused).reason ==
+          fmt::format("vocabulary_parallel none with s.csv, which orders other passes; vocabulary_parallel {} would do",
+                      name_of(method)));
+    }
+}
+
+TEST_CASE("a V whose collectives wait for each other is refused with the circle") {
+  // On both ranks the schedule itself can run; but rank 0 begins all collectives, S0's before E1's, and S0 of rank 1
+  // stands behind a forward pass that needs E1.
+  const Schedule schedule = parse_pipeline_csv(
+      "# vocabulary_parallel: vocab_2\n"
+      "0E0,0F0,3F0,0S0,0E1,0F1,3F1,0T0,0S1,0T1,3B0,0B0,0G0,3B1,0B1,0G1\n"
+      "1E0,1E1,1F0,2F0,1F1,1S0,2F1,1T0,1S1,1T1,2B0,1B0,1G0,2B1,1B1,1G1\n",
+      "s.csv");
+  Strategy strategy = divided(VocabularyParallel::vocab_2, 2);
+  strategy.virtual_stages = 2;
+  strategy.schedule_file = "s.csv";
+  strategy.given_schedule = std::make_shared<const Schedule>(schedule);
+  const auto outcome = lower(testing::tiny_gpt(4), batch_of(2), strategy, {2, 8});
+  REQUIRE(std::holds_alternative<Infeasible>(outcome));
+  CHECK(std::get<Infeasible>(outcome).reason.find("s.csv makes collectives") == 0);
 }
 
 TEST_CASE("every rank holds its share of the tables and runs it") {
