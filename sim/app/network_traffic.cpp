@@ -12,6 +12,7 @@
 #include "sim/app/rank_order.h"
 #include "sim/cost/collective.h"
 #include "sim/cost/compute.h"
+#include "sim/engine/binding_links.h"
 
 namespace echelon {
 
@@ -299,6 +300,7 @@ LinkTraffic link_traffic(const Scenario& scenario, const Lowering& lowering, con
     for (BackgroundTraffic& job : changed.background) routes.background.push_back(std::move(job.pattern));
     traffic.later.push_back(std::move(routes));
   }
+  keep_binding_links(traffic);
   return traffic;
 }
 
