@@ -217,19 +217,42 @@ std::vector<std::vector<std::int64_t>> communicator_groups(const Mesh& mesh, con
 }
 
 std::vector<std::vector<std::int64_t>> stage_pairs(const Mesh& mesh, std::int64_t one, std::int64_t other) {
+  const std::int64_t ours = stage_mesh(mesh, one).tensor;
+  const std::int64_t theirs = stage_mesh(mesh, other).tensor;
+  const std::int64_t more = std::max(ours, theirs);
   std::vector<std::vector<std::int64_t>> pairs;
-  const std::vector<std::int64_t> ours = stage_ranks(mesh, one);
-  const std::vector<std::int64_t> theirs = stage_ranks(mesh, other);
-  for (std::size_t i = 0; i < ours.size(); ++i) pairs.push_back({ours[i], theirs[i]});
+  for (const std::int64_t rank : stage_ranks(mesh, ours >= theirs ? one : other)) {
+    Coordinates at = coordinates_of(mesh, rank);
+    const std::int64_t place = at.tensor;
+    const auto in_stage = [&](std::int64_t stage, std::int64_t degree) {
+      at.pipeline = stage;
+      at.tensor = place * degree / more;
+      return rank_at(mesh, at);
+    };
+    const std::int64_t first = in_stage(one, ours);
+    pairs.push_back({first, in_stage(other, theirs)});
+  }
   return pairs;
 }
 
 Coordinates coordinates_of(const Mesh& mesh, std::int64_t rank) {
+  if (!mesh.stage_tensor.empty()) {
+    std::int64_t stage = 0;
+    for (; rank >= width_of(mesh, stage); ++stage) rank -= width_of(mesh, stage);
+    Coordinates at = coordinates_of(alone(mesh, stage), rank);
+    at.pipeline = stage;
+    return at;
+  }
   const auto along = [&](Axis axis) { return rank / axis_stride(mesh, axis) % degree(mesh, axis); };
   return {along(Axis::data), along(Axis::tensor), along(Axis::pipeline), along(Axis::context)};
 }
 
 std::int64_t rank_at(const Mesh& mesh, const Coordinates& coordinates) {
+  if (!mesh.stage_tensor.empty()) {
+    Coordinates inside = coordinates;
+    inside.pipeline = 0;
+    return first_rank(mesh, coordinates.pipeline) + rank_at(alone(mesh, coordinates.pipeline), inside);
+  }
   return coordinates.data * axis_stride(mesh, Axis::data) + coordinates.tensor * axis_stride(mesh, Axis::tensor) +
          coordinates.pipeline * axis_stride(mesh, Axis::pipeline) +
          coordinates.context * axis_stride(mesh, Axis::context);

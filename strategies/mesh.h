@@ -35,7 +35,8 @@ std::vector<std::int64_t> stage_ranks(const Mesh& mesh, std::int64_t pipeline_ra
 // Every group along an axis among a stage's ranks; along the expert axis, neighbours of the data * context group.
 std::vector<std::vector<std::int64_t>> axis_groups(const Mesh& mesh, Axis axis, std::int64_t pipeline_rank);
 
-// Each rank of one pipeline rank with the one of the same place in another.
+// Each rank of one pipeline rank with the one of the same place in another; of unlike tensor degrees, each rank of the
+// wider one with the one whose part of a tensor its own lies in.
 std::vector<std::vector<std::int64_t>> stage_pairs(const Mesh& mesh, std::int64_t one, std::int64_t other);
 
 // Every group of that kind whose members `pipeline_rank` has a part in; `layout` says how many ranks each has. Tied
@@ -52,7 +53,7 @@ struct Coordinates {
   friend bool operator==(const Coordinates&, const Coordinates&) = default;
 };
 
-// Ranks are numbered along the mesh's order, innermost axis first.
+// Ranks are numbered along the mesh's order, innermost axis first; of stages of unlike degrees, stage after stage.
 Coordinates coordinates_of(const Mesh& mesh, std::int64_t rank);
 std::int64_t rank_at(const Mesh& mesh, const Coordinates& coordinates);
 

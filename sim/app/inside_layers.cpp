@@ -6,17 +6,20 @@
 #include <tuple>
 #include <utility>
 
+#include "sim/app/machine_flows.h"
+#include "sim/app/machines.h"
+#include "sim/app/network_traffic.h"
 #include "sim/app/rank_order.h"
 #include "sim/cost/collective.h"
 #include "sim/cost/dispatch.h"
-#include "sim/engine/collective_flows.h"
 #include "sim/hardware/rings.h"
+#include "strategies/lowering/rank_kinds.h"
 
 namespace echelon {
 
 namespace {
 
-constexpr Bytes endless{1e15};  // a vector beside which latencies are nothing
+constexpr Bytes unit{1e9};  // of a vector, for what grows with it
 
 using Groups = std::vector<std::vector<std::int64_t>>;
 
@@ -49,57 +52,95 @@ Groups lines_of(const Groups& groups, std::int64_t count, std::int64_t stride) {
   return lines;
 }
 
+// Ranks of one kind on one machine, and the collectives of one axis inside their layers.
+struct AxisSite {
+  const Scenario& scenario;
+  const Cluster& cluster;
+  const Topology& ways;
+  std::vector<std::int64_t> stages;  // of the kind, those that are looked at
+  const GroupLayout& layout;
+  std::int32_t machine = 0;
+  Axis axis = Axis::tensor;
+
+  const Mesh& mesh() const { return scenario.strategy.mesh; }
+  const Network& network() const { return scenario.machine(static_cast<std::size_t>(machine)).network; }
+};
+
+// Groups whose first rank is on the site's machine.
+Groups on_machine(const AxisSite& site, Groups groups) {
+  const Placement placement = placement_of(site.scenario);
+  std::erase_if(groups, [&](const auto& ranks) { return machine_of(placement, ranks.front()) != site.machine; });
+  return groups;
+}
+
 // All groups in one stage at once, over the analytic time of one.
-double stretch_of(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster, const Topology& ways,
-                  CollectiveKind kind, const Groups& groups) {
-  const Network& network = scenario.profile.network;
-  CollectiveFlows collectives(cluster.topology, cluster.policy, network, &ways);
+double stretch_of(const AxisSite& site, const GroupLayout& layout, CollectiveKind kind, const Groups& groups) {
+  const Network& network = site.network();
+  CollectiveFlows collectives(site.cluster.topology, site.cluster.policy, network, &site.ways);
   std::vector<Flow> flows;
   for (const auto& ranks : groups) {
-    const GroupCall call{kind, gpus_of(cluster, ranks), endless * measured_loss(network, kind, layout),
+    const GroupCall call{kind, gpus_of(site.cluster, ranks), unit * measured_loss(network, kind, layout),
                          algorithm_of(kind), Time()};
     const std::vector<Flow> more = collectives.flows(call, Time(), flows.size());
     flows.insert(flows.end(), more.begin(), more.end());
   }
   Time end;
-  for (const Time time : completion_times(link_capacities(cluster.topology), flows)) end = std::max(end, time);
-  const CollectiveCall alone{kind, {layout.ranks, layout.ranks_per_node}, endless};
-  return std::max(1.0, end.seconds() / collective_time(network, alone).time);
+  for (const Time time : completion_times(link_capacities(site.cluster.topology), flows)) end = std::max(end, time);
+  const Seconds alone = transfer_part(network, {kind, {layout.ranks, layout.ranks_per_node}, unit});
+  return std::max(1.0, end.seconds() / alone);
 }
 
 // The ranks that talk to each other in one stage: the axis's groups, or a grid's rows and its columns.
-double stretch_of_stage(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster,
-                        const Topology& ways, Axis axis, std::int64_t stage) {
-  const Mesh& mesh = scenario.strategy.mesh;
-  const Groups groups = axis_groups(mesh, axis, stage);
-  const auto grid = axis == Axis::tensor ? tensor_grid(scenario.strategy) : std::nullopt;
-  if (!grid) return stretch_of(scenario, layout, cluster, ways, kind_inside_layers(axis), groups);
+double stretch_of_stage(const AxisSite& site, std::int64_t stage) {
+  const Mesh& mesh = site.mesh();
+  const Groups groups = on_machine(site, axis_groups(mesh, site.axis, stage));
+  const auto grid = site.axis == Axis::tensor ? tensor_grid(site.scenario.strategy) : std::nullopt;
+  if (!grid) return stretch_of(site, site.layout, kind_inside_layers(site.axis), groups);
   double most = 1;
   for (const std::int64_t stride : {std::int64_t{1}, grid->side}) {
     const Groups lines = lines_of(groups, grid->side, stride);
-    const std::int64_t on_node = axis_layout(mesh, Axis::tensor, scenario.profile.network.gpus_per_node).ranks_per_node;
+    const std::int64_t on_node = axis_layout(mesh, Axis::tensor, site.network().gpus_per_node).ranks_per_node;
     const GroupLayout line{grid->side, std::clamp<std::int64_t>(on_node / stride, 1, grid->side)};
-    most = std::max(most, stretch_of(scenario, line, cluster, ways, CollectiveKind::broadcast, lines));
+    most = std::max(most, stretch_of(site, line, CollectiveKind::broadcast, lines));
   }
   return most;
 }
 
-// What is down may lie under any stage; without, the first stands for all.
-double stretch_of_axis(const Scenario& scenario, const GroupLayout& layout, const Cluster& cluster,
-                       const Topology& ways, Axis axis) {
-  const std::int64_t stages = scenario.link_faults.empty() ? 1 : scenario.strategy.mesh.pipeline;
+// What is down may lie under any stage; without, the first of a kind stands for all, and of one that lies on several
+// machines, which is alone in its kind.
+double stretch_of_axis(const AxisSite& site) {
   double most = 1;
-  for (std::int64_t stage = 0; stage < stages; ++stage)
-    most = std::max(most, stretch_of_stage(scenario, layout, cluster, ways, axis, stage));
+  for (const std::int64_t stage : site.stages) {
+    most = std::max(most, stretch_of_stage(site, stage));
+    if (site.scenario.link_faults.empty()) break;
+  }
   return most;
 }
 
 // Whether any group of the axis leaves its scale-up domain.
-bool leaves_domain(const Mesh& mesh, const Cluster& cluster, Axis axis) {
-  for (std::int64_t stage = 0; stage < mesh.pipeline; ++stage)
-    for (const auto& ranks : axis_groups(mesh, axis, stage))
-      if (members_by_domain(cluster.topology, gpus_of(cluster, ranks)).size() > 1) return true;
+bool leaves_domain(const AxisSite& site) {
+  for (const std::int64_t stage : site.stages)
+    for (const auto& ranks : axis_groups(site.mesh(), site.axis, stage))
+      if (members_by_domain(site.cluster.topology, gpus_of(site.cluster, ranks)).size() > 1) return true;
   return false;
+}
+
+LinksInside links_of(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster, const Topology& ways,
+                     std::size_t kind, std::int32_t machine) {
+  LinksInside links;
+  std::vector<std::int64_t> stages;
+  for (std::size_t program = 0; program < lowering.kind_of.size(); ++program)
+    if (lowering.kind_of[program] == static_cast<std::int32_t>(kind))
+      stages.push_back(static_cast<std::int64_t>(program));
+  for (const Axis axis : {Axis::tensor, Axis::context, Axis::expert}) {
+    const auto i = static_cast<std::size_t>(axis);
+    const GroupLayout& group = lowering.kinds[kind].groups[i];
+    if (group.ranks <= 1) continue;
+    const AxisSite site{scenario, cluster, ways, stages, group, machine, axis};
+    links.on_links[i] = leaves_domain(site);
+    if (!links.on_links[i]) links.stretch[i] = stretch_of_axis(site);
+  }
+  return links;
 }
 
 // What one rank sends of a vector of `unit` bytes: all that its edges of the collective send, as one flow.
@@ -110,19 +151,15 @@ struct Sender {
   Time latency;
   std::vector<Hop> hops;
 };
-constexpr Bytes unit{1e9};
-
 class LayerFlowBuilder {
  public:
-  LayerFlowBuilder(const Scenario& scenario, const Lowering& lowering, const std::vector<Price>& prices,
-                   const Cluster& cluster, const Topology& ways)
+  LayerFlowBuilder(const Scenario& scenario, const Lowering& lowering, const WorkPrices& prices, const Cluster& cluster,
+                   const Topology& ways)
       : lowering_(lowering),
         prices_(prices),
         cluster_(cluster),
         mesh_(scenario.strategy.mesh),
-        layout_(rank_layout(mesh_)),
-        network_(scenario.profile.network),
-        flows_(cluster.topology, cluster.policy, network_, &ways),
+        flows_(scenario, cluster, ways),
         rank_of_(cluster.topology.vertices.size(), -1) {
     for (std::size_t rank = 0; rank < cluster.gpu_of.size(); ++rank)
       rank_of_[static_cast<std::size_t>(cluster.gpu_of[rank])] = static_cast<std::int64_t>(rank);
@@ -133,7 +170,7 @@ class LayerFlowBuilder {
     traffic.layers_of.resize(programs.size());
     for (std::size_t p = 0; p < programs.size(); ++p)
       for (const Task& task : programs[p].tasks) {
-        const bool sends = !prices_[static_cast<std::size_t>(task.work)].traffic.empty();
+        const bool sends = !price_of(task.work).traffic.empty();
         SIM_CHECK(!sends || scope_of(task.kind) == TaskScope::lockstep, "layers of a {} send", name_of(task.kind));
         traffic.layers_of[p].push_back(sends ? layers_of(p, task.work, traffic) : -1);
       }
@@ -152,8 +189,8 @@ class LayerFlowBuilder {
       layers += run.count;
     const double turns = std::clamp(std::round(layers), 1.0, most_turns);
     TrafficPattern pattern;
-    for (const LayerTraffic& sent : prices_[static_cast<std::size_t>(work)].traffic)
-      add_step(program, sent.scaled(1 / turns), pattern);
+    for (const LayerTraffic& sent : price_of(work).traffic)
+      add_step(program, prices_.machines[static_cast<std::size_t>(work)], sent.scaled(1 / turns), pattern);
     LayerFlows result{static_cast<std::int32_t>(traffic.patterns.size()), turns_of(work, turns)};
     traffic.patterns.push_back(std::move(pattern));
     traffic.layers.push_back(std::move(result));
@@ -162,7 +199,7 @@ class LayerFlowBuilder {
 
   // Compute that hides nothing goes before each step in equal parts.
   std::vector<LayerTurn> turns_of(WorkId work, double turns) const {
-    const Price& price = prices_[static_cast<std::size_t>(work)];
+    const Price& price = price_of(work);
     Seconds device = price.device();
     for (const LayerTraffic& sent : price.traffic) device -= sent.exposed;
     std::vector<LayerTurn> result;
@@ -180,12 +217,13 @@ class LayerFlowBuilder {
     return result;
   }
 
-  void add_step(std::size_t program, const LayerTraffic& sent, TrafficPattern& pattern) {
+  void add_step(std::size_t program, std::int32_t machine, const LayerTraffic& sent, TrafficPattern& pattern) {
     std::vector<Flow> flows;
     std::vector<FlowOwner> owners;
-    const GroupLayout& layout = lowering_.kinds.front().groups[static_cast<std::size_t>(sent.axis)];
-    const double units = sent.bytes * measured_loss(network_, sent.kind, layout) / unit;
-    for (const Sender& sender : senders(program, sent)) {
+    const GroupLayout& layout = layout_of(program, sent.axis);
+    const Network& network = flows_.network(machine, layout.bridges);
+    const double units = sent.bytes * measured_loss(network, sent.kind, layout) / unit;
+    for (const Sender& sender : senders(program, machine, sent)) {
       const Bytes bytes = sender.bytes * units;
       const ByteRate cap = sent.transfer > Seconds(0) ? ByteRate(bytes.value() / sent.transfer.value()) : ByteRate(0);
       flows.push_back({Time(), bytes, sender.hops, Time::from_seconds(sender.latency.seconds() * sent.calls), cap});
@@ -196,30 +234,32 @@ class LayerFlowBuilder {
   }
 
   // Of all groups of the stage, by FlowOwner::group.
-  const std::vector<Sender>& senders(std::size_t program, const LayerTraffic& sent) {
-    const auto key = std::make_tuple(program, sent.axis, sent.part, sent.ranks, sent.stride, sent.kind);
+  const std::vector<Sender>& senders(std::size_t program, std::int32_t machine, const LayerTraffic& sent) {
+    const auto key = std::make_tuple(program, machine, sent.axis, sent.part, sent.ranks, sent.stride, sent.kind);
     const auto [known, fresh] = senders_.try_emplace(key);
     if (!fresh) return known->second;
     std::vector<Sender>& result = known->second;
-    for (const auto& ranks : groups_of(program, sent)) add_group(ranks, sent.kind, result);
+    CollectiveFlows& collectives = flows_.collectives(machine, layout_of(program, sent.axis).bridges);
+    for (const auto& ranks : groups_of(program, machine, sent)) add_group(ranks, sent.kind, collectives, result);
     std::stable_sort(result.begin(), result.end(), [](const Sender& a, const Sender& b) { return a.group < b.group; });
     return result;
   }
 
-  Groups groups_of(std::size_t program, const LayerTraffic& sent) const {
+  Groups groups_of(std::size_t program, std::int32_t machine, const LayerTraffic& sent) {
     const Groups groups = axis_groups(mesh_, sent.axis, static_cast<std::int64_t>(program));
-    const GroupLayout& layout = lowering_.kinds.front().groups[static_cast<std::size_t>(sent.axis)];
-    const std::int64_t near = ranks_within_reach(layout, network_);
+    const GroupLayout& layout = layout_of(program, sent.axis);
+    const std::int64_t near = ranks_within_reach(layout, flows_.network(machine, layout.bridges));
     if (sent.part == GroupPart::inside_node) return lines_of(groups, near, 1);
     if (sent.part == GroupPart::across_nodes) return lines_of(groups, layout.ranks / near, near);
     return sent.ranks > 0 ? lines_of(groups, sent.ranks, sent.stride) : groups;
   }
 
-  void add_group(const std::vector<std::int64_t>& ranks, CollectiveKind kind, std::vector<Sender>& all) {
+  void add_group(const std::vector<std::int64_t>& ranks, CollectiveKind kind, CollectiveFlows& collectives,
+                 std::vector<Sender>& all) {
     if (ranks.size() < 2) return;
     const GroupCall call{kind, gpus_of(cluster_, ranks), unit, algorithm_of(kind), Time()};
     std::map<std::int64_t, std::vector<Flow>> by_rank;
-    for (Flow& flow : flows_.flows(call, Time(), number_++)) {
+    for (Flow& flow : collectives.flows(call, Time(), number_++)) {
       const VertexId from = cluster_.topology.link(flow.route.front().link).from;
       by_rank[rank_of_[static_cast<std::size_t>(from)]].push_back(std::move(flow));
     }
@@ -230,7 +270,8 @@ class LayerFlowBuilder {
     const Coordinates at = coordinates_of(mesh_, rank);
     Sender result;
     const auto place = static_cast<std::size_t>(stage_rank_at(mesh_, at));
-    result.group = static_cast<std::int32_t>(group_of(layout_, TaskScope::lockstep, place).first);
+    const RankLayout layout = rank_layout(mesh_, at.pipeline);
+    result.group = static_cast<std::int32_t>(group_of(layout, TaskScope::lockstep, place).first);
     std::map<LinkId, double> share;
     for (const Flow& flow : flows) {
       result.bytes += flow.bytes;
@@ -243,6 +284,13 @@ class LayerFlowBuilder {
     return result;
   }
 
+  const Price& price_of(WorkId work) const { return prices_.by_work[static_cast<std::size_t>(work)]; }
+
+  const GroupLayout& layout_of(std::size_t program, Axis axis) const {
+    const auto kind = static_cast<std::size_t>(lowering_.kind_of[program]);
+    return lowering_.kinds[kind].groups[static_cast<std::size_t>(axis)];
+  }
+
   bool inside(LinkId id) const {
     const Vertex& from = cluster_.topology.vertex(cluster_.topology.link(id).from);
     const Vertex& to = cluster_.topology.vertex(cluster_.topology.link(id).to);
@@ -251,42 +299,42 @@ class LayerFlowBuilder {
   }
 
   const Lowering& lowering_;
-  const std::vector<Price>& prices_;
+  const WorkPrices& prices_;
   const Cluster& cluster_;
   const Mesh& mesh_;
-  RankLayout layout_;
-  const Network& network_;
-  CollectiveFlows flows_;
+  MachineFlows flows_;
   std::vector<std::int64_t> rank_of_;  // by vertex; -1 = none sits there
   std::uint64_t number_ = 0;
   std::map<std::pair<std::size_t, WorkId>, std::int32_t> known_;
-  std::map<std::tuple<std::size_t, Axis, GroupPart, std::int64_t, std::int64_t, CollectiveKind>, std::vector<Sender>>
+  std::map<std::tuple<std::size_t, std::int32_t, Axis, GroupPart, std::int64_t, std::int64_t, CollectiveKind>,
+           std::vector<Sender>>
       senders_;
 };
 
 }  // namespace
 
-LinksInside links_inside(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster,
-                         const Topology& ways) {
-  LinksInside links;
-  for (const Axis axis : {Axis::tensor, Axis::context, Axis::expert}) {
-    const auto i = static_cast<std::size_t>(axis);
-    const GroupLayout& group = lowering.kinds.front().groups[i];
-    if (group.ranks <= 1) continue;
-    links.on_links[i] = leaves_domain(scenario.strategy.mesh, cluster, axis);
-    if (links.on_links[i]) continue;
-    try {
-      links.stretch[i] = stretch_of_axis(scenario, group, cluster, ways, axis);
-    } catch (const NoWay& none) {
-      refuse_cut(scenario, ways, none);
+std::vector<LinksInside> links_inside(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster,
+                                      const Topology& ways) {
+  const auto machines = static_cast<std::int32_t>(scenario.machines());
+  std::vector<LinksInside> links;
+  try {
+    for (std::size_t kind = 0; kind < lowering.kinds.size(); ++kind) {
+      const std::vector<std::int32_t>& there = lowering.kinds[kind].machines;
+      for (std::int32_t machine = 0; machine < machines; ++machine)
+        links.push_back(std::find(there.begin(), there.end(), machine) != there.end()
+                            ? links_of(scenario, lowering, cluster, ways, kind, machine)
+                            : LinksInside());
     }
+  } catch (const NoWay& none) {
+    refuse_cut(scenario, ways, none);
   }
   return links;
 }
 
-void add_layer_flows(const Scenario& scenario, const Lowering& lowering, const std::vector<Price>& prices,
+void add_layer_flows(const Scenario& scenario, const Lowering& lowering, const WorkPrices& prices,
                      const Cluster& cluster, const Topology& ways, LinkTraffic& traffic) {
-  if (std::all_of(prices.begin(), prices.end(), [](const Price& price) { return price.traffic.empty(); })) return;
+  const auto sends_nothing = [](const Price& price) { return price.traffic.empty(); };
+  if (std::all_of(prices.by_work.begin(), prices.by_work.end(), sends_nothing)) return;
   LayerFlowBuilder(scenario, lowering, prices, cluster, ways).add_to(traffic);
 }
 

@@ -11,17 +11,19 @@
 
 #include <vector>
 
-#include "sim/app/network_traffic.h"
+#include "sim/app/cluster.h"
 #include "sim/app/pricing.h"
+#include "sim/engine/traffic.h"
 
 namespace echelon {
 
-// `ways`: the cluster's topology at that time. Throws InputError where what is down leaves two ranks no way.
-LinksInside links_inside(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster,
-                         const Topology& ways);
+// By kind of ranks and machine, kind after kind. `ways`: the cluster's topology at that time. Throws InputError where
+// what is down leaves two ranks no way.
+std::vector<LinksInside> links_inside(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster,
+                                      const Topology& ways);
 
 // Adds what the layers of compute tasks send, of prices made with links_inside(). Throws NoWay.
-void add_layer_flows(const Scenario& scenario, const Lowering& lowering, const std::vector<Price>& prices,
+void add_layer_flows(const Scenario& scenario, const Lowering& lowering, const WorkPrices& prices,
                      const Cluster& cluster, const Topology& ways, LinkTraffic& traffic);
 
 }  // namespace echelon

@@ -47,6 +47,13 @@ Network bridge_network(const Scenario& scenario, std::size_t machine) {
   return network;
 }
 
+MachineNetworks::MachineNetworks(const Scenario& scenario) {
+  for (std::size_t machine = 0; machine < scenario.machines(); ++machine) {
+    own_.push_back(scenario.machine(machine).network);
+    bridges_.push_back(bridge_network(scenario, machine));
+  }
+}
+
 ReplayOptions replay_options(const Scenario& scenario, const Lowering& lowering) {
   ReplayOptions options{scenario.profile.device.overlap_slowdown, nullptr, {}};
   if (scenario.machines() == 1) return options;

@@ -1,23 +1,18 @@
 #include "sim/app/network_traffic.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 #include <numeric>
 #include <random>
-#include <set>
 #include <tuple>
 #include <utility>
 
 #include "sim/app/inside_layers.h"
+#include "sim/app/machine_flows.h"
 #include "sim/app/rank_order.h"
 #include "sim/cost/collective.h"
 #include "sim/cost/compute.h"
-#include "sim/engine/collective_flows.h"
-#include "sim/hardware/link_faults.h"
-#include "sim/hardware/placement.h"
-#include "sim/hardware/topology_families.h"
+#include "sim/engine/binding_links.h"
 
 namespace echelon {
 
@@ -55,12 +50,14 @@ class OwnedFlows {
 
 class TrafficBuilder {
  public:
-  TrafficBuilder(const Scenario& scenario, const Lowering& lowering, const Cluster& cluster, const Topology& ways)
+  TrafficBuilder(const Scenario& scenario, const Lowering& lowering, const WorkPrices& prices, const Cluster& cluster,
+                 const Topology& ways)
       : scenario_(scenario),
         lowering_(lowering),
+        prices_(prices),
         cluster_(cluster),
         mesh_(scenario.strategy.mesh),
-        flows_(cluster.topology, cluster.policy, scenario.profile.network, &ways),
+        flows_(scenario, cluster, ways),
         router_(ways, cluster.policy),
         rank_of_(cluster.topology.vertices.size(), -1) {
     for (std::size_t rank = 0; rank < cluster.gpu_of.size(); ++rank)
@@ -100,42 +97,58 @@ class TrafficBuilder {
     if (!message && !std::holds_alternative<CollectiveChain>(work)) return -1;
     const auto key = std::make_tuple(program, task.work, message ? receiver : -1);
     if (const auto known = known_.find(key); known != known_.end()) return known->second;
-    TrafficPattern made = message ? of_message(program, std::get<TransferWork>(work), receiver)
-                                  : of_chain(program, std::get<CollectiveChain>(work));
+    const std::int32_t machine = prices_.machines[static_cast<std::size_t>(task.work)];
+    TrafficPattern made = message ? of_message(program, std::get<TransferWork>(work), receiver, machine)
+                                  : of_chain(program, std::get<CollectiveChain>(work), machine);
     const bool empty = std::all_of(made.steps.begin(), made.steps.end(), [](const auto& step) { return step.empty(); });
     if (empty) return known_[key] = -1;
     traffic.patterns.push_back(std::move(made));
     return known_[key] = static_cast<std::int32_t>(traffic.patterns.size()) - 1;
   }
 
-  // Every rank of the stage sends to the one of its place in the next.
-  TrafficPattern of_message(std::size_t program, const TransferWork& work, std::int32_t receiver) {
+  // Every rank of the stage sends to the one of its place in the next; between unlike degrees the wider stage's ranks
+  // share what goes to or comes from one of the narrower.
+  TrafficPattern of_message(std::size_t program, const TransferWork& work, std::int32_t receiver,
+                            std::int32_t machine) {
     TrafficPattern result;
     if (receiver < 0 || work.bytes <= Bytes(0)) return result;
-    const Network& network = scenario_.profile.network;
-    const std::vector<std::int64_t> from = stage_ranks(mesh_, static_cast<std::int64_t>(program));
-    const std::vector<std::int64_t> to = stage_ranks(mesh_, receiver);
+    const Network& network = flows_.network(machine, work.bridges);
+    const double part = part_of_pair(static_cast<std::int64_t>(program), receiver);
     OwnedFlows flows;
-    for (std::size_t i = 0; i < from.size(); ++i) {
-      const VertexId sender = gpu(from[i]);
-      const VertexId target = gpu(to[i]);
+    for (const auto& pair : stage_pairs(mesh_, static_cast<std::int64_t>(program), receiver)) {
+      const VertexId sender = gpu(pair.front());
+      const VertexId target = gpu(pair.back());
       Route route = router_.way(sender, target, number_++);
       const bool inside = cluster_.topology.vertex(sender).domain == cluster_.topology.vertex(target).domain;
       const Seconds latency = (inside ? network.pair_latency : network.adapter_latency) +
                               latency_between_switches(cluster_.topology, route);
-      flows.add({Time(), work.bytes, std::move(route.hops), Time::from_seconds(latency), network.pair_rate},
-                owner(stage_rank(from[i]), sender, target));
+      const ByteRate cap = work.bridges ? std::min(network.pair_rate, adapter_share(network)) : network.pair_rate;
+      flows.add({Time(), work.bytes * part, std::move(route.hops), Time::from_seconds(latency), cap * part},
+                owner(stage_rank(pair.front()), sender, target));
     }
     flows.move_to(result);
     return result;
   }
 
-  TrafficPattern of_chain(std::size_t program, const CollectiveChain& chain) {
+  // What of a rank of the narrower stage's bytes goes between it and one of the wider: a power of two's part or 1.
+  double part_of_pair(std::int64_t one, std::int64_t other) const {
+    const auto [fewer, more] = std::minmax(stage_mesh(mesh_, one).tensor, stage_mesh(mesh_, other).tensor);
+    return static_cast<double>(fewer) / static_cast<double>(more);
+  }
+
+  // Of a node's adapters, each GPU's.
+  static ByteRate adapter_share(const Network& network) {
+    return network.adapter_rate *
+           std::min(1.0, static_cast<double>(network.adapters) / static_cast<double>(network.gpus_per_node));
+  }
+
+  TrafficPattern of_chain(std::size_t program, const CollectiveChain& chain, std::int32_t machine) {
     TrafficPattern result;
     if (scenario_.strategy.mesh.pipeline > 1 && holds_two_copies()) return result;
-    for (const CollectiveWork& call : chain.calls) of_call(program, call).move_to(result);
+    for (const CollectiveWork& call : chain.calls) of_call(program, call, machine).move_to(result);
+    const Device& device = scenario_.machine(static_cast<std::size_t>(machine)).device;
     if (chain.copies.moved > Bytes(0))
-      result.after = Time::from_seconds(memory_bound_time(scenario_.profile.device, chain.copies.moved, 1).time);
+      result.after = Time::from_seconds(memory_bound_time(device, chain.copies.moved, 1).time);
     return result;
   }
 
@@ -150,30 +163,41 @@ class TrafficBuilder {
     return false;
   }
 
-  // All groups of the stage at once. Calls in a row are one transfer that waits for each call's latency.
-  OwnedFlows of_call(std::size_t program, const CollectiveWork& call) {
-    const Network& network = scenario_.profile.network;
+  // All groups of the stage at once. Calls in a row are one transfer that waits for each call's latency. What joins
+  // groups of machines goes no faster than the analytic model lets a node's part of it.
+  OwnedFlows of_call(std::size_t program, const CollectiveWork& call, std::int32_t machine) {
+    const Network& network = flows_.network(machine, call.group.bridges);
+    CollectiveFlows& collectives = flows_.collectives(machine, call.group.bridges);
     const CollectiveCall one = call_of(call.kind, call.group, call.bytes);
     const CollectivePrice price = collective_time(network, one);
-    const Bytes moved = call.bytes * (call.count * measured_loss(network, call.kind, call.group));
-    GroupCall group{call.kind, {}, moved, price.algorithm, std::nullopt, call.count};
-    const Seconds fixed = std::max(Seconds(0), price.time - transfer_part(network, one));
-    group.latency = Time::from_seconds(fixed * call.count);
+    const Seconds transfer = transfer_part(network, one);
+    const bool tied = call.group.members == Communicator::tied_ends;
+    const double part = tied ? part_of_pair(first_end(), last_end()) : 1;
+    const double loss = measured_loss(network, call.kind, call.group);
+    GroupCall group{call.kind, {}, call.bytes * (call.count * loss * part), price.algorithm, std::nullopt, call.count};
+    group.latency = Time::from_seconds(std::max(Seconds(0), price.time - transfer) * call.count);
     OwnedFlows flows;
     for (const auto& ranks : groups_of(program, call.group)) {
       group.gpus.clear();
       for (const std::int64_t rank : ranks) group.gpus.push_back(gpu(rank));
-      if (!flows_.applies(group, *group.algorithm)) group.algorithm = CollectiveAlgorithm::ring;
+      if (!collectives.applies(group, *group.algorithm)) group.algorithm = CollectiveAlgorithm::ring;
       const auto first = static_cast<std::int32_t>(coordinates_of(mesh_, ranks.front()).tensor);
-      for (Flow& flow : flows_.flows(group, Time(), number_++)) {
+      for (Flow& flow : collectives.flows(group, Time(), number_++)) {
         const VertexId from = cluster_.topology.link(flow.route.front().link).from;
         const VertexId to = cluster_.topology.link(flow.route.back().link).to;
-        if (call.group.members == Communicator::tied_ends && !sends(program, from)) continue;
+        if (tied && !sends(program, from)) continue;
+        if (call.group.bridges) {
+          const ByteRate most(flow.bytes.value() / (transfer.value() * call.count * loss));
+          flow.cap = flow.cap > ByteRate(0) ? std::min(flow.cap, most) : most;
+        }
         flows.add(std::move(flow), owner(first, from, to));
       }
     }
     return flows;
   }
+
+  std::int64_t first_end() const { return static_cast<std::int64_t>(lowering_.ends[0]); }
+  std::int64_t last_end() const { return static_cast<std::int64_t>(lowering_.ends[1]); }
 
   // All collectives of the job at once: each joins neighbouring places of every node.
   BackgroundTraffic of_job(const BackgroundJob& job) {
@@ -191,7 +215,7 @@ class TrafficBuilder {
       GroupCall call{job.kind, {}, job.bytes, std::nullopt, std::nullopt};
       for (const auto& node : nodes)
         for (std::size_t i = first; i < std::min(node.size(), first + each); ++i) call.gpus.push_back(node[i]);
-      const std::vector<Flow> more = flows_.flows(call, Time(), number_++);
+      const std::vector<Flow> more = flows_.collectives(0, false).flows(call, Time(), number_++);
       traffic.pattern.steps.back().insert(traffic.pattern.steps.back().end(), more.begin(), more.end());
     }
     traffic.every = Time::from_seconds(job.every);
@@ -230,55 +254,24 @@ class TrafficBuilder {
   std::vector<std::vector<std::int64_t>> groups_of(std::size_t program, const GroupLayout& layout) const {
     if (layout.members != Communicator::tied_ends)
       return communicator_groups(mesh_, layout, static_cast<std::int64_t>(program));
-    const auto [first, last] = lowering_.ends;
-    return stage_pairs(mesh_, static_cast<std::int64_t>(first), static_cast<std::int64_t>(last));
+    return stage_pairs(mesh_, first_end(), last_end());
   }
 
   VertexId gpu(std::int64_t rank) const { return cluster_.gpu_of[static_cast<std::size_t>(rank)]; }
 
   const Scenario& scenario_;
   const Lowering& lowering_;
+  const WorkPrices& prices_;
   const Cluster& cluster_;
   const Mesh& mesh_;
-  CollectiveFlows flows_;
+  MachineFlows flows_;
   Router router_;
   std::vector<std::int32_t> rank_of_;  // by vertex; -1 = none sits there
   std::uint64_t number_ = 0;
   std::map<std::tuple<std::size_t, WorkId, std::int32_t>, std::int32_t> known_;
 };
 
-// A job's nodes are the cluster's, and not this one's.
-void check_background(const Scenario& scenario, const Cluster& cluster) {
-  std::set<std::int64_t> there;
-  for (const VertexId gpu : cluster.topology.gpus) there.insert(cluster.topology.vertex(gpu).node);
-  std::set<std::int64_t> ours;
-  for (const VertexId gpu : cluster.gpu_of) ours.insert(cluster.topology.vertex(gpu).node);
-  for (const BackgroundJob& job : scenario.background)
-    for (const std::int64_t node : job.nodes) {
-      if (there.count(node) == 0)
-        throw InputError(job.where, fmt::format("no node {} in a cluster of {}", node, there.size()),
-                         fmt::format("expected 0 to {}, or a greater cluster.cluster_gpus", there.size() - 1));
-      if (ours.count(node) > 0)
-        throw InputError(job.where, fmt::format("node {} runs this scenario's own ranks", node),
-                         "expected nodes that it leaves free (cluster.cluster_gpus, cluster.placement)");
-    }
-}
-
 }  // namespace
-
-Cluster cluster_of(const Scenario& scenario) {
-  const TopologySpec spec = with_defaults(scenario.profile.topology, scenario.profile.network);
-  const std::int64_t gpus = std::max(scenario.gpus, scenario.cluster_gpus);
-  const Topology whole = build_topology(spec, gpus);
-  Cluster cluster{with_faults(whole, scenario.link_faults, Time()), {*spec.routing, spec.spread}, {}, {}};
-  cluster.gpu_of = place_ranks(cluster.topology, scenario.placement, scenario.gpus);
-  std::set<Time> times;
-  for (const LinkFault& fault : scenario.link_faults)
-    if (fault.from > Time()) times.insert(fault.from);
-  for (const Time time : times) cluster.later.push_back({time, with_faults(whole, scenario.link_faults, time)});
-  check_background(scenario, cluster);
-  return cluster;
-}
 
 double measured_loss(const Network& network, CollectiveKind kind, const GroupLayout& layout) {
   Network undisturbed = network;
@@ -288,18 +281,11 @@ double measured_loss(const Network& network, CollectiveKind kind, const GroupLay
   return std::max(1.0, transfer_part(network, call) / transfer_part(undisturbed, call));
 }
 
-void refuse_cut(const Scenario& scenario, const Topology& ways, const NoWay& none) {
-  SIM_CHECK(!scenario.link_faults.empty(), "{}", none.what());
-  throw InputError(scenario.link_faults.front().where,
-                   fmt::format("{}: cut by {}", none.what(), cut_of(ways, none.from)),
-                   "expected links that leave every two ranks a way");
-}
-
-LinkTraffic link_traffic(const Scenario& scenario, const Lowering& lowering, const std::vector<Price>& prices,
+LinkTraffic link_traffic(const Scenario& scenario, const Lowering& lowering, const WorkPrices& prices,
                          const Cluster& cluster) {
   const auto built_on = [&](const Topology& ways) {
     try {
-      LinkTraffic traffic = TrafficBuilder(scenario, lowering, cluster, ways).build();
+      LinkTraffic traffic = TrafficBuilder(scenario, lowering, prices, cluster, ways).build();
       add_layer_flows(scenario, lowering, prices, cluster, ways, traffic);
       return traffic;
     } catch (const NoWay& none) {
@@ -314,6 +300,7 @@ LinkTraffic link_traffic(const Scenario& scenario, const Lowering& lowering, con
     for (BackgroundTraffic& job : changed.background) routes.background.push_back(std::move(job.pattern));
     traffic.later.push_back(std::move(routes));
   }
+  keep_binding_links(traffic);
   return traffic;
 }
 

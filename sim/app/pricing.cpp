@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "sim/app/host_cost.h"
-#include "sim/app/machines.h"
 #include "sim/app/offload_check.h"
 #include "strategies/state.h"
 
@@ -90,16 +89,16 @@ WorkShare share_of(const Price& price) {
 
 }  // namespace
 
-Pricers::Pricers(const Scenario& scenario, const Lowering& lowering, const LinksInside& links)
-    : scenario_(scenario), lowering_(lowering) {
-  for (std::size_t machine = 0; machine < scenario.machines(); ++machine)
-    bridges_.push_back(bridge_network(scenario, machine));
+Pricers::Pricers(const Scenario& scenario, const Lowering& lowering, const std::vector<LinksInside>& links)
+    : scenario_(scenario), lowering_(lowering), networks_(scenario) {
   for (const RankKind& kind : lowering.kinds)
     for (std::size_t machine = 0; machine < scenario.machines(); ++machine) {
       CostContext context = cost_context(scenario, lowering, kind, scenario.machine(machine));
-      context.bridge = &bridges_[machine];
-      context.stretch = links.stretch;
-      context.on_links = links.on_links;
+      context.bridge = &networks_.of(static_cast<std::int32_t>(machine), true);
+      if (!links.empty()) {
+        context.stretch = links[pricers_.size()].stretch;
+        context.on_links = links[pricers_.size()].on_links;
+      }
       pricers_.emplace_back(context);
     }
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "sim/app/machines.h"
 #include "sim/config/scenario.h"
 #include "sim/cost/work_cost.h"
 #include "sim/engine/replay.h"
@@ -16,7 +17,7 @@
 
 namespace echelon {
 
-// What the network model `flow` makes of collectives inside layers, by Axis.
+// What the network model `flow` makes of collectives inside the layers of ranks of a kind on one machine, by Axis.
 struct LinksInside {
   std::array<double, 5> stretch{1, 1, 1, 1, 1};  // of their time
   std::array<bool, 5> on_links{};                // they are flows
@@ -31,8 +32,8 @@ struct WorkPrices {  // by work of the lowering
 
 class Pricers {
  public:
-  // Both outlive it. `links` as CostContext has them.
-  Pricers(const Scenario& scenario, const Lowering& lowering, const LinksInside& links = {});
+  // Both outlive it. `links` by kind and machine, kind after kind; empty: those of the model `analytic`.
+  Pricers(const Scenario& scenario, const Lowering& lowering, const std::vector<LinksInside>& links = {});
   Pricers(const Pricers&) = delete;
   Pricers& operator=(const Pricers&) = delete;
 
@@ -46,7 +47,7 @@ class Pricers {
 
   const Scenario& scenario_;
   const Lowering& lowering_;
-  std::vector<Network> bridges_;     // by machine
+  MachineNetworks networks_;
   std::vector<WorkPricer> pricers_;  // by kind and machine
 };
 

@@ -46,12 +46,7 @@ bool spans_nodes(const GroupLayout& group) {
 // compute hid of them stays hidden. Copies around collectives and transfers inside a node take as long everywhere.
 class PartsOfWork {
  public:
-  PartsOfWork(const Scenario& scenario, const PricedLowering& priced) : priced_(priced) {
-    for (std::size_t machine = 0; machine < scenario.machines(); ++machine) {
-      networks_.push_back(scenario.machine(machine).network);
-      bridges_.push_back(bridge_network(scenario, machine));
-    }
-  }
+  PartsOfWork(const Scenario& scenario, const PricedLowering& priced) : priced_(priced), networks_(scenario) {}
 
   WorkParts of(std::size_t index) const {
     const Work& work = priced_.lowering.works[index];
@@ -60,9 +55,9 @@ class PartsOfWork {
     const std::array<GroupLayout, 5>& groups = priced_.lowering.kinds[kind].groups;
     Seconds links;
     if (const auto* chain = std::get_if<CollectiveChain>(&work)) {
-      const auto machine = static_cast<std::size_t>(priced_.prices.machines[index]);
       for (const CollectiveWork& call : chain->calls)
-        if (spans_nodes(call.group)) links += time_of(call, (call.group.bridges ? bridges_ : networks_)[machine]);
+        if (spans_nodes(call.group))
+          links += time_of(call, networks_.of(priced_.prices.machines[index], call.group.bridges));
     } else if (const auto* transfer = std::get_if<TransferWork>(&work)) {
       if (!transfer->same_node) links = price.device();
     } else {
@@ -80,15 +75,15 @@ class PartsOfWork {
   }
 
   const PricedLowering& priced_;
-  std::vector<Network> networks_;  // by machine
-  std::vector<Network> bridges_;
+  MachineNetworks networks_;
 };
 
 RankPlace place_of(const Mesh& mesh, std::int64_t engine_rank) {
-  const std::int64_t stage = mesh.tensor * mesh.context * mesh.data;
-  const std::int64_t inside = engine_rank % stage;
-  const Coordinates at{inside / (mesh.tensor * mesh.context), inside % mesh.tensor, engine_rank / stage,
-                       inside / mesh.tensor % mesh.context};
+  std::int64_t stage = 0;
+  std::int64_t inside = engine_rank;
+  for (; inside >= stage_width(mesh, stage); ++stage) inside -= stage_width(mesh, stage);
+  const std::int64_t tensor = tensor_degree(mesh, stage);
+  const Coordinates at{inside / (tensor * mesh.context), inside % tensor, stage, inside / tensor % mesh.context};
   return {rank_at(mesh, at), at.data, at.tensor, at.pipeline, at.context};
 }
 
@@ -163,7 +158,7 @@ RankReplay replay_ranks(const Scenario& scenario, const PricedLowering& priced, 
   std::vector<WorkParts> parts;
   for (std::size_t i = 0; i < lowering.works.size(); ++i) parts.push_back(stretched.of(i));
   const auto plan = std::get<ReplayPlan>(plan_replay(lowering.graph, options));
-  const FullReplay replay(lowering.graph, plan, priced.prices.times, parts, rank_layout(mesh), options);
+  const FullReplay replay(lowering.graph, plan, priced.prices.times, parts, stage_layouts(mesh), options);
   const std::vector<RunSummary> runs = all_runs(replay, variation_of(scenario), threads);
 
   RankReplay result;

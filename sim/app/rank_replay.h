@@ -21,7 +21,7 @@ struct PricedLowering {
   const NetworkReplay* network;  // whose traffic the options have; null: the analytic model
 };
 
-// The same for any number of threads (>= 1). Every stage has as many ranks.
+// The same for any number of threads (>= 1).
 RankReplay replay_ranks(const Scenario& scenario, const PricedLowering& priced, int threads);
 
 }  // namespace echelon

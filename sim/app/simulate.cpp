@@ -210,7 +210,7 @@ std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const 
     for (const LaterWays& later : cluster.later)
       replayed.options.later.push_back({later.from, prices_on(later.topology).times});
     replayed.prices = prices_on(cluster.topology);
-    LinkTraffic traffic = link_traffic(scenario, replayed.lowering, replayed.prices.by_work, cluster);
+    LinkTraffic traffic = link_traffic(scenario, replayed.lowering, replayed.prices, cluster);
     replayed.network = std::make_shared<NetworkReplay>(NetworkReplay{std::move(cluster), std::move(traffic)});
     replayed.options.traffic = &replayed.network->traffic;
   } else {
@@ -284,9 +284,6 @@ bool replays_all(const Scenario& scenario, const ReplayChoice& choice) {
 
 std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario, SteadyState steady_state) {
   if (const auto refusal = check_host(scenario)) return *refusal;
-  const bool alike = scenario.machines() == 1 && scenario.strategy.mesh.stage_tensor.empty();
-  if (!alike && scenario.network == NetworkModel::flow)
-    return Infeasible{"network flow knows stages of alike ranks on one topology; network analytic would do"};
   if (steady_state == SteadyState::once && alternates(scenario.strategy)) {
     if (auto refusal = check_strategy(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario)))
       return *refusal;
@@ -304,9 +301,6 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
       for (const std::string& made : std::get<Decided>(decided).choices) result->warnings.push_back(made);
     return outcome;
   }
-  if (choice.kind == ReplayKind::full && !scenario.strategy.mesh.stage_tensor.empty())
-    return Infeasible{
-        "full replay knows stages of as many ranks each; folded replay or one tensor_parallel for all would do"};
   if (trains_apart(scenario)) return simulate_round(scenario, detail, choice);
   auto outcome = replay_iteration(scenario, replays_all(scenario, choice) ? SteadyState::whole : SteadyState::once);
   if (auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;

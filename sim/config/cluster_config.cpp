@@ -91,21 +91,18 @@ void set_profile(const std::filesystem::path& file, const ScenarioReading& readi
   profile.price_usd_per_gpu_hour = known->second.price_usd_per_gpu_hour;
 }
 
-// Keys that say of one machine what groups say of several, or need what is not known of a mixed network.
-void refuse_beside_groups(const Value& value, const ClusterDocument& cluster) {
+// Keys that say of one machine what groups say of several.
+void refuse_beside_groups(const Value& value) {
   constexpr auto others =
       std::to_array({"profile", "nodes", "gpus", "gpus_per_node", "placement", "placement_seed", "placement_list",
                      "placement_file", "cluster_gpus", "topology", "usd_per_gpu_hour"});
   for (const char* key : others)
     if (const auto other = value.find(key))
       other->fail(fmt::format("{} stands beside groups", other->path()), "expected one of them");
-  if (cluster.network == NetworkModel::flow)
-    value.at("network").fail("network flow knows one topology, and groups of machines have several",
-                             "expected analytic");
 }
 
 void read_groups(const Value& value, const ClusterDocument& cluster, ScenarioReading& reading) {
-  refuse_beside_groups(value, cluster);
+  refuse_beside_groups(value);
   Scenario& scenario = reading.scenario;
   const std::vector<Value> items = value.at("groups").items();
   if (items.empty()) value.at("groups").fail("cluster.groups is empty", "expected {profile: NAME, nodes: N}, ...");

@@ -9,11 +9,11 @@
 // a floor); `echelon import nccl-tests` fits them.
 // PAT, CollNetDirect and CollNetChain are that model's, too; broadcast and reduce between nodes have one of their own
 // (rooted.h). Network::forced_algorithm and forced_protocol leave those alone that they name.
-// On a mesh of xGMI it is RCCL: its constants (step_latency.h), and all-reduces of a whole node up to 20 MiB in two
-// steps between all pairs, by the MSCCL algorithms that run there by default ("RCCL usage tips" of ROCm 6 and 7.0;
-// later versions have none).
-// Bandwidths are achieved ones from the profile. Where the profile has bandwidths measured by number of nodes
-// (MeasuredScaling), an all-reduce takes as much longer at every size as it did at the measured one. A gather or
+// On a mesh of xGMI it is RCCL: its constants (step_latency.h), between nodes the algorithms and protocols that its
+// tables name, whatever they cost (rccl_choice.h), and all-reduces of a whole node up to 20 MiB in two steps between
+// all pairs, by the MSCCL algorithms that run there by default ("RCCL usage tips" of ROCm 6 and 7.0; later versions
+// have none). Bandwidths are achieved ones from the profile. Where the profile has bandwidths measured by number of
+// nodes (MeasuredScaling), an all-reduce takes as much longer at every size as it did at the measured one. A gather or
 // scatter takes its transfer at full bandwidth and waits as long at each step of its ring as it did there: on AWS's EFA
 // those waits come to 43, 46 and 49 us a step on 2, 4 and 8 nodes, so they are latency. Both are interpolated over the
 // logarithm of the nodes.

@@ -1,8 +1,8 @@
 // Latency constants of rings and trees, in microseconds for LL, LL128 and Simple.
 //
 // NCCL v2.30, src/graph/tuning.cc (baseLatencies and hwLatencies). On xGMI runs RCCL, whose src/graph/tuning.cc has its
-// own (baseLat; inside the node the hwLat of MI300X, tuning_model_5; links between nodes are taken to be NCCL's, since
-// RCCL's numbers for them steer its choice of Simple more than they tell a time: 320 us a step).
+// own (baseLat, and the hwLat of MI300X, tuning_model_5). One of those is left out: 320 us for a step of a Simple ring
+// between nodes keeps RCCL from such rings below 256 MiB (rccl_choice.h) and tells no time; NCCL's stands in its place.
 #pragma once
 
 #include <array>
@@ -25,8 +25,8 @@ struct StepLatency {
 
 inline constexpr StepLatency nccl_latency{{{6.6, 14.0, 8.4}, {0.6, 1.9, 3.4}, {1.0, 2.5, 5.7}, {2.7, 4.0, 14.0}},
                                           {{6.8, 14.0, 8.4}, {0.6, 1.25, 4.0}, {1.0, 1.9, 4.0}, {5.0, 8.5, 14.0}}};
-inline constexpr StepLatency rccl_latency{{{12.0, 12.0, 17.0}, {0.8, 0.8, 2.1}, {2.2, 2.2, 5.7}, {2.7, 4.0, 14.0}},
-                                          {{12.0, 12.0, 17.0}, {0.9, 0.9, 2.3}, {2.2, 2.2, 5.7}, {5.0, 8.5, 14.0}}};
+inline constexpr StepLatency rccl_latency{{{12.0, 12.0, 17.0}, {0.8, 0.8, 2.1}, {2.2, 2.2, 5.7}, {9.5, 9.5, 14.0}},
+                                          {{12.0, 12.0, 17.0}, {0.9, 0.9, 2.3}, {2.2, 2.2, 5.7}, {10.5, 10.5, 25.0}}};
 
 inline const StepLatency& step_latency(Fabric fabric) {
   return fabric == Fabric::xgmi_mesh ? rccl_latency : nccl_latency;

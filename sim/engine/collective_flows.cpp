@@ -137,7 +137,10 @@ ByteRate CollectiveFlows::ring_bus(const GroupCall& call) const {
   const auto domains = members_by_domain(topology_, call.gpus);
   const bool pair = domains.front().size() == 2 && network_.pair_bus > ByteRate(0);
   if (domains.front().size() == 1) return ByteRate(0);  // no ring inside the fabric
-  const ByteRate bus = pair ? network_.pair_bus : network_.ring_bus;
+  ByteRate bus = pair ? network_.pair_bus : network_.ring_bus;
+  // As the price has it: a ring that goes on to other nodes takes one link less of the mesh than one that closes.
+  const auto members = static_cast<double>(domains.front().size());
+  if (network_.fabric == Fabric::xgmi_mesh && domains.size() > 1 && members > 2) bus *= members / (members - 1);
   return is_rooted(call.kind) ? bus * network_.rooted_share : bus;
 }
 

@@ -14,7 +14,7 @@ namespace echelon {
 
 // What FullReplay::run() does with ReplayOptions::traffic, whose patterns have owners.
 FullTimeline replay_with_flows(const TaskGraph& graph, const ReplayPlan& plan, const std::vector<WorkTime>& times,
-                               const std::vector<WorkParts>& parts, const RankLayout& layout,
+                               const std::vector<WorkParts>& parts, const StageLayouts& layouts,
                                const ReplayOptions& options, const RankVariation& variation, std::int64_t number);
 
 }  // namespace echelon

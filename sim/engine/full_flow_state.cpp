@@ -69,11 +69,11 @@ TaskReference task_of_step(const std::vector<Stage>& stages, std::int32_t step) 
 
 }  // namespace
 
-FullTimeline timeline_of(const std::vector<Stage>& stages, std::size_t stage_ranks, const Mark& last) {
+FullTimeline timeline_of(const std::vector<Stage>& stages, const Mark& last) {
   FullTimeline result;
   result.end = last.chain.time;
   for (const Stage& stage : stages)
-    for (std::size_t rank = 0; rank < stage_ranks; ++rank) {
+    for (std::size_t rank = 0; rank < stage.hosts.size(); ++rank) {
       Time end;
       for (const StageStream& stream : stage.streams) {
         SIM_CHECK(static_cast<std::size_t>(stream.next[rank]) == stream.order.size(),
@@ -98,9 +98,10 @@ std::pair<std::size_t, std::size_t> dependences_of(const TaskGraph& graph, TaskR
   return {static_cast<std::size_t>(program.tasks[i].dependences), end};
 }
 
-std::vector<Stage> stages_of(const TaskGraph& graph, const ReplayPlan& plan, std::size_t stage_ranks) {
+std::vector<Stage> stages_of(const TaskGraph& graph, const ReplayPlan& plan, const StageLayouts& layouts) {
   std::vector<Stage> stages;
-  for (const Program& program : graph.programs) stages.push_back(stage_of(program, stage_ranks));
+  for (std::size_t p = 0; p < graph.programs.size(); ++p)
+    stages.push_back(stage_of(graph.programs[p], layouts.width(p)));
   link_dependents(graph, stages);
   for (std::size_t s = 0; s < plan.steps.size(); ++s) {
     const TaskReference task = plan.steps[s].task;

@@ -115,9 +115,9 @@ inline TaskScope running_scope(TaskScope scope) {
 std::pair<std::size_t, std::size_t> dependences_of(const TaskGraph& graph, TaskReference task);
 
 // What all stages have come to; `last`: the end of the iteration.
-FullTimeline timeline_of(const std::vector<Stage>& stages, std::size_t stage_ranks, const Mark& last);
+FullTimeline timeline_of(const std::vector<Stage>& stages, const Mark& last);
 
 // All at their beginning.
-std::vector<Stage> stages_of(const TaskGraph& graph, const ReplayPlan& plan, std::size_t stage_ranks);
+std::vector<Stage> stages_of(const TaskGraph& graph, const ReplayPlan& plan, const StageLayouts& layouts);
 
 }  // namespace echelon

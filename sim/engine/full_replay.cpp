@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "sim/base/error.h"
 #include "sim/engine/beside_data.h"
@@ -25,21 +26,19 @@ struct StageState {
 class Run {
  public:
   Run(const TaskGraph& graph, const ReplayPlan& plan, const std::vector<WorkTime>& times,
-      const std::vector<WorkParts>& parts, const RankLayout& layout, const ReplayOptions& options,
+      const std::vector<WorkParts>& parts, const StageLayouts& layouts, const ReplayOptions& options,
       const RankSpeed& speed)
       : graph_(graph),
         plan_(plan),
         times_(times),
         parts_(parts),
-        tensor_(static_cast<std::size_t>(layout.tensor)),
-        lockstep_(static_cast<std::size_t>(layout.tensor * layout.context * layout.lockstep_data)),
-        width_(static_cast<std::size_t>(layout.stage_ranks())),
+        layouts_(layouts),
         options_(options),
         speed_(speed),
         stages_(graph.programs.size()),
         slots_(static_cast<std::size_t>(plan.slots)) {
     for (std::size_t p = 0; p < stages_.size(); ++p) prepare(p);
-    for (auto& slot : slots_) slot.resize(width_);
+    for (Slot& slot : slots_) slot.ends.resize(layouts.most_ranks());
   }
 
   FullTimeline walk() {
@@ -48,22 +47,34 @@ class Run {
   }
 
  private:
+  // Ends that later steps wait for, by rank of the program.
+  struct Slot {
+    std::vector<ChainMark> ends;
+    std::size_t program = 0;
+  };
+
   void prepare(std::size_t program) {
     StageState& stage = stages_[program];
+    const std::size_t width = layouts_.width(program);
     const auto data_tasks = static_cast<std::size_t>(plan_.data_tasks[program]);
-    for (auto& ends : stage.ends) ends.resize(width_);
-    stage.hosts.resize(width_);
-    stage.busy.resize(width_);
+    for (auto& ends : stage.ends) ends.resize(width);
+    stage.hosts.resize(width);
+    stage.busy.resize(width);
     if (options_.slowdown(program) <= 1 || data_tasks == 0) return;
-    stage.data.resize(data_tasks * tensor_);
-    stage.cursor.resize(width_);
+    stage.data.resize(data_tasks * static_cast<std::size_t>(layouts_.of(program).tensor));
+    stage.cursor.resize(width);
   }
 
   void walk_step(std::size_t s) {
     step_ = &plan_.steps[s];
     number_ = s;
     task_ = &graph_.task(step_->task);
-    stage_ = &stages_[static_cast<std::size_t>(step_->task.program)];
+    program_ = static_cast<std::size_t>(step_->task.program);
+    stage_ = &stages_[program_];
+    const RankLayout& layout = layouts_.of(program_);
+    tensor_ = static_cast<std::size_t>(layout.tensor);
+    width_ = static_cast<std::size_t>(layout.stage_ranks());
+    const auto lockstep = static_cast<std::size_t>(layout.tensor * layout.context * layout.lockstep_data);
     work_ = &times_[static_cast<std::size_t>(task_->work)];
     stretched_ = &parts_[static_cast<std::size_t>(task_->work)];
     inputs_ = plan_.inputs.data() + step_->first_input;
@@ -73,7 +84,7 @@ class Run {
     const TaskScope scope = scope_of(task_->kind);
     gate_ = scope == TaskScope::barrier ? latest_of_all() : ChainMark();
     if (scope == TaskScope::lockstep)
-      for (std::size_t first = 0; first < width_; first += lockstep_) run_group({first, 1, lockstep_});
+      for (std::size_t first = 0; first < width_; first += lockstep) run_group({first, 1, lockstep});
     else if (scope == TaskScope::data_group)
       for (std::size_t first = 0; first < tensor_; ++first) run_group({first, tensor_, width_ / tensor_});
     else
@@ -84,8 +95,10 @@ class Run {
   ChainMark latest_of_all() const {
     ChainMark latest;
     for (std::size_t rank = 0; rank < width_; ++rank) raise(latest, ready(rank));
-    for (const std::int32_t* input = inputs_; input != inputs_end_; ++input)
-      for (const ChainMark& mark : slots_[static_cast<std::size_t>(*input)]) raise(latest, mark);
+    for (const std::int32_t* input = inputs_; input != inputs_end_; ++input) {
+      const Slot& slot = slots_[static_cast<std::size_t>(*input)];
+      for (std::size_t rank = 0; rank < layouts_.width(slot.program); ++rank) raise(latest, slot.ends[rank]);
+    }
     return latest;
   }
 
@@ -96,8 +109,15 @@ class Run {
   // When the rank's stream is free and its dependences have ended.
   ChainMark ready(std::size_t rank) const {
     ChainMark latest = stage_->ends[static_cast<std::size_t>(task_->stream)][rank];
-    for (const std::int32_t* input = inputs_; input != inputs_end_; ++input)
-      raise(latest, slots_[static_cast<std::size_t>(*input)][rank]);
+    for (const std::int32_t* input = inputs_; input != inputs_end_; ++input) {
+      const Slot& slot = slots_[static_cast<std::size_t>(*input)];
+      if (layouts_.alike()) {
+        raise(latest, slot.ends[rank]);
+        continue;
+      }
+      const RankGroup there = layouts_.counterparts(program_, rank, slot.program);
+      for (std::size_t i = 0; i < there.count; ++i) raise(latest, slot.ends[there.first + i]);
+    }
     return latest;
   }
 
@@ -122,8 +142,9 @@ class Run {
     std::vector<ChainMark>& ends = stage_->ends[static_cast<std::size_t>(task_->stream)];
     for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) ends[rank] = end;
     if (step_->slot >= 0) {
-      std::vector<ChainMark>& slot = slots_[static_cast<std::size_t>(step_->slot)];
-      for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) slot[rank] = end;
+      Slot& slot = slots_[static_cast<std::size_t>(step_->slot)];
+      slot.program = program_;
+      for (std::size_t i = 0, rank = group.first; i < group.count; ++i, rank += group.stride) slot.ends[rank] = end;
     }
     if (task_->stream == Stream::data && !stage_->data.empty())
       for (std::size_t t = group.first; t < std::min(tensor_, group.first + group.count * group.stride);
@@ -148,18 +169,18 @@ class Run {
       delay = own - work_->device;
       slowest = rank;
     }
-    end.lose(delay, static_cast<std::int32_t>(engine_rank(step_->task.program, slowest)),
+    end.lose(delay, static_cast<std::int32_t>(layouts_.engine_rank(program_, slowest)),
              static_cast<std::int32_t>(number_));
     return end;
   }
 
-  std::int64_t engine_rank(std::int32_t program, std::size_t rank) const {
-    return static_cast<std::int64_t>(static_cast<std::size_t>(program) * width_ + rank);
-  }
-
   Time own_duration(std::size_t rank, Time start) const {
-    const std::int64_t self = engine_rank(step_->task.program, rank);
-    const std::int64_t receiver = step_->receiver < 0 ? self : engine_rank(step_->receiver, rank);
+    const std::int64_t self = layouts_.engine_rank(program_, rank);
+    std::int64_t receiver = self;
+    if (step_->receiver >= 0) {
+      const auto to = static_cast<std::size_t>(step_->receiver);
+      receiver = layouts_.engine_rank(to, layouts_.counterparts(program_, rank, to).first);
+    }
     return speed_.duration(work_->device, *stretched_, static_cast<std::int64_t>(number_), self, receiver, start);
   }
 
@@ -167,8 +188,7 @@ class Run {
   Time beside_data(std::size_t rank, Time start, Time own) {
     const Time host = stage_->hosts[rank];
     if (stage_->data.empty()) return std::max(start + own, host);
-    return end_beside_data({start, own, host}, options_.slowdown(static_cast<std::size_t>(step_->task.program)),
-                           step_->data_tasks, stage_->cursor[rank],
+    return end_beside_data({start, own, host}, options_.slowdown(program_), step_->data_tasks, stage_->cursor[rank],
                            [&](std::int32_t task) { return interval(task, rank); });
   }
 
@@ -180,7 +200,7 @@ class Run {
     FullTimeline result;
     ChainMark last;
     for (const StageState& stage : stages_)
-      for (std::size_t rank = 0; rank < width_; ++rank) {
+      for (std::size_t rank = 0; rank < stage.hosts.size(); ++rank) {
         ChainMark end;
         for (const auto& ends : stage.ends) raise(end, ends[rank]);
         raise(last, end);
@@ -199,19 +219,20 @@ class Run {
   const ReplayPlan& plan_;
   const std::vector<WorkTime>& times_;
   const std::vector<WorkParts>& parts_;
-  std::size_t tensor_;
-  std::size_t lockstep_;
-  std::size_t width_;
+  const StageLayouts& layouts_;
   const ReplayOptions& options_;
   const RankSpeed& speed_;
   std::vector<StageState> stages_;
-  std::vector<std::vector<ChainMark>> slots_;
+  std::vector<Slot> slots_;
 
   // Of the step that is being walked.
   const ReplayStep* step_ = nullptr;
   std::size_t number_ = 0;
   const Task* task_ = nullptr;
+  std::size_t program_ = 0;
   StageState* stage_ = nullptr;
+  std::size_t tensor_ = 1;  // ranks
+  std::size_t width_ = 1;
   const WorkTime* work_ = nullptr;
   const WorkParts* stretched_ = nullptr;
   const std::int32_t* inputs_ = nullptr;
@@ -266,20 +287,37 @@ RankGroup group_of(const RankLayout& layout, TaskScope scope, std::size_t stage_
   return {0, 1, width};
 }
 
+StageLayouts::StageLayouts(std::vector<RankLayout> layouts) : layouts_(std::move(layouts)), first_{0} {
+  for (const RankLayout& layout : layouts_) {
+    SIM_CHECK(layout.data % layout.lockstep_data == 0, "{} data ranks in groups of {}", layout.data,
+              layout.lockstep_data);
+    first_.push_back(first_.back() + layout.stage_ranks());
+    most_ranks_ = std::max(most_ranks_, static_cast<std::size_t>(layout.stage_ranks()));
+    alike_ = alike_ && layout.tensor == layouts_.front().tensor;
+  }
+}
+
+RankGroup StageLayouts::counterparts(std::size_t from, std::size_t rank, std::size_t to) const {
+  if (alike_) return {rank, 1, 1};
+  const auto ours = static_cast<std::size_t>(of(from).tensor);
+  const auto theirs = static_cast<std::size_t>(of(to).tensor);
+  const std::size_t place = rank % ours;
+  const std::size_t first = place * theirs / ours;
+  const std::size_t end = ((place + 1) * theirs + ours - 1) / ours;
+  return {rank / ours * theirs + first, 1, end - first};
+}
+
 FullReplay::FullReplay(const TaskGraph& graph, const ReplayPlan& plan, const std::vector<WorkTime>& times,
-                       const std::vector<WorkParts>& parts, const RankLayout& layout, const ReplayOptions& options)
-    : graph_(&graph), plan_(&plan), times_(&times), parts_(&parts), layout_(layout), options_(options) {
-  SIM_CHECK(layout.data % layout.lockstep_data == 0, "{} data ranks in groups of {}", layout.data,
-            layout.lockstep_data);
+                       const std::vector<WorkParts>& parts, StageLayouts layouts, const ReplayOptions& options)
+    : graph_(&graph), plan_(&plan), times_(&times), parts_(&parts), layouts_(std::move(layouts)), options_(options) {
   SIM_CHECK(times.size() == parts.size(), "{} works have times and {} have parts", times.size(), parts.size());
 }
 
 FullTimeline FullReplay::run(const RankVariation& variation, std::int64_t number) const {
   if (options_.traffic != nullptr)
-    return replay_with_flows(*graph_, *plan_, *times_, *parts_, layout_, options_, variation, number);
-  const auto programs = static_cast<std::int64_t>(graph_->programs.size());
-  const RankSpeed speed(variation, number, programs * layout_.stage_ranks());
-  return Run(*graph_, *plan_, *times_, *parts_, layout_, options_, speed).walk();
+    return replay_with_flows(*graph_, *plan_, *times_, *parts_, layouts_, options_, variation, number);
+  const RankSpeed speed(variation, number, layouts_.ranks());
+  return Run(*graph_, *plan_, *times_, *parts_, layouts_, options_, speed).walk();
 }
 
 }  // namespace echelon

@@ -9,7 +9,7 @@
 //                                         can and end with the slowest, for their collectives lie inside the task
 //   parameter gathers, gradient reduction the data group: all ranks of a stage with the same tensor coordinate
 //   messages                              each rank alone; a dependence on another program is on the rank with the same
-//                                         coordinates there
+//                                         coordinates there, of unlike tensor degrees on all that share its part
 //   optimizer                             starts when all ranks of all stages can (the gradient norm is reduced over
 //                                         all), then each rank alone
 // No time depends on a later step of the plan (sim/engine/replay_plan.h), so that one walk over its steps, each over
@@ -32,8 +32,7 @@
 
 namespace echelon {
 
-// The ranks of one stage. Rank t + tensor * (c + context * d) of a stage has coordinates t, c, d; rank r of stage p is
-// rank r + p * stage_ranks() of the engine.
+// The ranks of one stage. Rank t + tensor * (c + context * d) of a stage has coordinates t, c, d.
 struct RankLayout {
   std::int64_t tensor = 1;
   std::int64_t context = 1;
@@ -41,6 +40,40 @@ struct RankLayout {
   std::int64_t lockstep_data = 1;  // neighbouring data coordinates that share experts; divides `data`
 
   std::int64_t stage_ranks() const { return tensor * context * data; }
+};
+
+// Ranks of a stage: first, first + stride, ...
+struct RankGroup {
+  std::size_t first = 0;
+  std::size_t stride = 1;
+  std::size_t count = 1;
+};
+
+// The ranks of all stages; the engine counts them stage after stage. Stages may differ in their tensor degrees.
+class StageLayouts {
+ public:
+  // All alike.
+  StageLayouts(const RankLayout& layout, std::size_t programs) : StageLayouts({programs, layout}) {}
+  // By program, of equal context and data degrees.
+  explicit StageLayouts(std::vector<RankLayout> layouts);
+
+  const RankLayout& of(std::size_t program) const { return layouts_[program]; }
+  std::size_t width(std::size_t program) const { return static_cast<std::size_t>(of(program).stage_ranks()); }
+  std::size_t most_ranks() const { return most_ranks_; }  // of a stage
+  bool alike() const { return alike_; }
+  std::int64_t ranks() const { return first_.back(); }  // of all stages
+  std::int64_t engine_rank(std::size_t program, std::size_t rank) const {
+    return first_[program] + static_cast<std::int64_t>(rank);
+  }
+  // Neighbouring ranks of `to` that hold parts of the same tensors as a rank of `from`: the rank of the same place, or
+  // where degrees differ the several that share its part or the one that has it among more.
+  RankGroup counterparts(std::size_t from, std::size_t rank, std::size_t to) const;
+
+ private:
+  std::vector<RankLayout> layouts_;
+  std::vector<std::int64_t> first_;  // by program, and one more
+  std::size_t most_ranks_ = 0;
+  bool alike_ = true;
 };
 
 // The parts of a work's device time that rank differences stretch; the rest takes as long everywhere.
@@ -53,14 +86,7 @@ struct WorkParts {
 enum class TaskScope : std::uint8_t { rank, lockstep, data_group, barrier };
 TaskScope scope_of(TaskKind kind);
 
-// Ranks of a stage that run a task together: first, first + stride, ...
-struct RankGroup {
-  std::size_t first = 0;
-  std::size_t stride = 1;
-  std::size_t count = 1;
-};
-
-// The group that a rank of a stage is in; the whole stage for a barrier.
+// The group that runs a task of that scope with a rank of a stage; the whole stage for a barrier.
 RankGroup group_of(const RankLayout& layout, TaskScope scope, std::size_t stage_rank);
 
 struct RankVariation {
@@ -99,7 +125,11 @@ class FullReplay {
   // `times` and `parts` are indexed by Task::work. All four outlive the replay, as the traffic of `options` does: with
   // it tasks share links (full_flow_replay.h).
   FullReplay(const TaskGraph& graph, const ReplayPlan& plan, const std::vector<WorkTime>& times,
-             const std::vector<WorkParts>& parts, const RankLayout& layout, const ReplayOptions& options);
+             const std::vector<WorkParts>& parts, StageLayouts layouts, const ReplayOptions& options);
+  // Of stages that are all alike.
+  FullReplay(const TaskGraph& graph, const ReplayPlan& plan, const std::vector<WorkTime>& times,
+             const std::vector<WorkParts>& parts, const RankLayout& layout, const ReplayOptions& options)
+      : FullReplay(graph, plan, times, parts, StageLayouts(layout, graph.programs.size()), options) {}
 
   // One iteration; the same for the same variation and number, whatever runs beside it. Several may run at once.
   FullTimeline run(const RankVariation& variation, std::int64_t number) const;
@@ -109,7 +139,7 @@ class FullReplay {
   const ReplayPlan* plan_;
   const std::vector<WorkTime>* times_;
   const std::vector<WorkParts>* parts_;
-  RankLayout layout_;
+  StageLayouts layouts_;
   ReplayOptions options_;
 };
 

@@ -202,3 +202,30 @@ TEST_CASE("copies of a stage lie on alike GPUs") {
   REQUIRE(std::holds_alternative<Infeasible>(outcome));
   CHECK(std::get<Infeasible>(outcome).reason.find("1f1b and virtual_stages 1 would do") != std::string::npos);
 }
+
+TEST_CASE("a mixed cluster runs with flows, folded and every rank on its own alike") {
+  const std::string flow = "cluster.network=flow";
+  for (const std::vector<std::string>& overrides :
+       {std::vector<std::string>{flow},
+        {flow, "strategy.sharding=zero3"},
+        {flow, "strategy.mesh_order=[tp, pp, cp, ep, dp]"},
+        {flow, "strategy.tensor_parallel=16", "strategy.pipeline_parallel=1"}}) {
+    CAPTURE(overrides);
+    const Result folded = result_of(scenario(mixed, overrides));
+    const Result full = result_of(scenario(mixed, overrides), {ReplayKind::full, 1});
+    CHECK(full.iteration == folded.iteration);
+    CHECK(!full.ranks->pace);
+    const std::vector<std::string> without(overrides.begin() + 1, overrides.end());
+    CHECK(folded.iteration.value() == Approx(result_of(scenario(mixed, without)).iteration.value()).epsilon(0.01));
+  }
+}
+
+TEST_CASE("with flows a narrow link between groups is shared by all that crosses it") {
+  // Data-parallel groups lie across both halves of the cluster.
+  const std::vector<std::string> across{"cluster.network=flow", "strategy.mesh_order=[tp, pp, cp, ep, dp]"};
+  const Result wide = result_of(scenario(mixed, across));
+  const Result narrow = result_of(scenario(mixed + ", link: {node_gb_s: 10}", across));
+  CHECK(narrow.iteration > wide.iteration);
+  const Result full = result_of(scenario(mixed + ", link: {node_gb_s: 10}", across), {ReplayKind::full, 1});
+  CHECK(full.iteration == narrow.iteration);
+}

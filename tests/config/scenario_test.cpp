@@ -184,8 +184,7 @@ TEST_CASE("a cluster of several machines", "[config]") {
   CHECK(error_of_groups("{groups: [{profile: dgx-h10, nodes: 1}]}").find("did you mean") != std::string::npos);
   CHECK(error_of_groups("{groups: [{profile: dgx-h100, nodes: 1}], profile: dgx-h100}") ==
         "doc:5:61: cluster.profile stands beside groups; expected one of them");
-  CHECK(error_of_groups("{groups: [{profile: dgx-h100, nodes: 1}], network: flow}").substr(0, 55) ==
-        "doc:5:61: network flow knows one topology, and groups o");
+  CHECK(error_of_groups("{groups: [{profile: dgx-h100, nodes: 1}], network: flow}").empty());
   CHECK(error_of_groups("{groups: [{profile: dgx-h100, nodes: 1}, {profile: gb200-nvl72, nodes: 2}]}") ==
         "doc:5:61: nodes of gb200-nvl72 have 4 GPUs, those of dgx-h100 8; expected nodes of as many GPUs in every "
         "group");

@@ -211,6 +211,34 @@ TEST_CASE("RCCL sums between all pairs of a node of xGMI, up to 20 MiB") {
   CHECK(all_reduce(20971521).time >= all_reduce(20971520).time);
 }
 
+TEST_CASE("between nodes of xGMI RCCL's tables choose, not the time") {
+  Network network = eight_by_eight();
+  network.fabric = Fabric::xgmi_mesh;
+  network.mid_size_loss = 0;
+  const auto price = [&](CollectiveKind kind, double bytes, std::int64_t nodes) {
+    return collective_time(network, {kind, {8 * nodes, 8}, Bytes(bytes)});
+  };
+  const auto all_reduce = [&](double bytes, std::int64_t nodes = 2) {
+    return price(CollectiveKind::all_reduce, bytes, nodes);
+  };
+  // LL: 12 us, 2 x 7 steps of 0.9 inside the nodes and two of 10.5 between them.
+  CHECK(all_reduce(8).time.value() == Approx(45.6e-6).epsilon(1e-3));
+  CHECK(all_reduce(1'048'576).protocol == CollectiveProtocol::ll);
+  CHECK(all_reduce(1'048'577).protocol == CollectiveProtocol::ll128);
+  CHECK(all_reduce(9'437'184).protocol == CollectiveProtocol::ll128);
+  CHECK(all_reduce(9'437'185).protocol == CollectiveProtocol::simple);
+  CHECK(all_reduce(9'437'185, 4).protocol == CollectiveProtocol::ll128);  // to 3.8 times as much
+  CHECK(all_reduce(35'861'300, 4).protocol == CollectiveProtocol::simple);
+  CHECK(all_reduce(268'435'455).algorithm == CollectiveAlgorithm::tree);
+  CHECK(all_reduce(268'435'456).algorithm == CollectiveAlgorithm::ring);
+  // By what each of 16 ranks has.
+  CHECK(price(CollectiveKind::all_gather, 98'304 * 16, 2).protocol == CollectiveProtocol::ll);
+  CHECK(price(CollectiveKind::all_gather, 98'305 * 16, 2).protocol == CollectiveProtocol::ll128);
+  CHECK(price(CollectiveKind::reduce_scatter, 3'211'265.0 * 16, 2).protocol == CollectiveProtocol::simple);
+  network.forced_protocol = CollectiveProtocol::simple;
+  CHECK(all_reduce(8).protocol == CollectiveProtocol::simple);
+}
+
 TEST_CASE("switches that reduce spare adapters half of an all-reduce") {
   Network network = eight_by_eight();
   network.mid_size_loss = 0;

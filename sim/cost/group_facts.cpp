@@ -1,0 +1,32 @@
+#include "sim/cost/group_facts.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace echelon {
+
+GroupFacts facts_of(const Network& network, const GroupShape& group) {
+  GroupFacts facts;
+  facts.ranks = static_cast<double>(group.ranks);
+  const std::int64_t domain = network.scale_up_gpus();
+  const std::int64_t stride =
+      std::max<std::int64_t>(1, network.gpus_per_node / std::max<std::int64_t>(1, group.ranks_per_node));
+  const std::int64_t in_domain =
+      std::min(group.ranks, std::max(group.ranks_per_node, domain > network.gpus_per_node ? domain / stride : 0));
+  facts.per_node = static_cast<double>(in_domain);
+  facts.nodes = std::ceil(facts.ranks / facts.per_node);
+  facts.bus = in_domain == 2 && network.pair_bus > ByteRate(0) ? network.pair_bus : network.ring_bus;
+  if (facts.nodes > 1) {
+    const double share = facts.per_node / static_cast<double>(domain);
+    const double nodes_of_domain = static_cast<double>(domain) / static_cast<double>(network.gpus_per_node);
+    const double uncongested = std::pow(std::max(1.0, facts.nodes / 2), -network.congestion);
+    facts.adapters =
+        network.adapter_rate * (static_cast<double>(network.adapters) * nodes_of_domain * share * uncongested);
+    // A ring through a node's GPUs and on takes one link less of the mesh than one that closes in the node.
+    if (network.fabric == Fabric::xgmi_mesh && facts.per_node > 2) facts.bus *= facts.per_node / (facts.per_node - 1);
+    facts.bus = facts.per_node > 1 ? std::min(facts.bus, facts.adapters) : facts.adapters;
+  }
+  return facts;
+}
+
+}  // namespace echelon
