@@ -37,10 +37,7 @@ struct Priced {
 enum class GemmRole { forward, input_gradient, weight_gradient };
 
 // Where the products of a batch lie: at equal strides (attention's heads), all in one kernel; or anywhere (experts), as
-// if one after another, but for the curve's grouped_factor. Transformer Engine's on B200, of 128 to 9,832 rows each,
-// take 1.09 times as long as one after another (median; 0.79 to 1.63) and 1.38 times as long as a batch (0.97 to 2.79);
-// on A100 0.83 and 0.94 times (MooreThreads/SimuMax @4dcaae513ba7, configs/system, group_matmul; forward, input
-// gradient).
+// if one after another, but for the curve's grouped_factor (hardware_profiles/README.md has its source and its spread).
 enum class GemmBatch { strided, grouped };
 
 // C[m,n] = A[m,k] B[k,n]; `batch` independent products.
