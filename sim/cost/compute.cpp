@@ -163,15 +163,17 @@ double correction_factor(const GemmCorrection& correction, double m, double n, d
 }
 
 Seconds gemm_time_with(const GemmCurve& curve, const Device& device, DataType type, const GemmShape& shape) {
+  const double products = shape.m * shape.n * shape.k * shape.batch;
+  if (!(products > 0)) return Seconds(0);
+  const double peak = effective_peak(device, type);
+  const Seconds at_peak(2 * products / peak);
   if (shape.batching == GemmBatch::grouped) {
     GemmShape one = shape;
     one.batching = GemmBatch::strided;
     one.batch = 1;
-    return gemm_time_with(curve, device, type, one) * (shape.batch * curve.grouped_factor);
+    const Seconds apart = gemm_time_with(curve, device, type, one) * (shape.batch * curve.grouped_factor);
+    return std::max(apart, at_peak);
   }
-  const double products = shape.m * shape.n * shape.k * shape.batch;
-  if (!(products > 0)) return Seconds(0);
-  const double peak = effective_peak(device, type);
   const double processors = static_cast<double>(std::max<std::int64_t>(device.multiprocessors, 1));
   double compute = 0;
   for (const GemmTile& tile : curve.tiles) {
@@ -188,7 +190,7 @@ Seconds gemm_time_with(const GemmCurve& curve, const Device& device, DataType ty
   double time = curve.overhead.value() + std::max(compute, memory) + curve.unhidden_memory * std::min(compute, memory);
   time *= correction_factor(curve.correction, shape.m, shape.n, shape.k);
   if (shape.role == GemmRole::weight_gradient) time *= curve.weight_gradient_factor;
-  return Seconds(std::max(time, 2 * products / peak));
+  return std::max(Seconds(time), at_peak);
 }
 
 Priced gemm_time(const Device& device, DataType type, const GemmShape& shape) {

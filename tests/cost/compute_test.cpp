@@ -128,6 +128,16 @@ TEST_CASE("Experts' products cost what they do one after another, times their fa
         Approx(8 * 1.3));
 }
 
+TEST_CASE("Experts' products do not beat the peak, however small their factor") {
+  Device device = round_device();
+  device.gemm.front().grouped_factor = 0.01;
+  GemmShape experts{4096, 4096, 4096, 8};
+  experts.batching = GemmBatch::grouped;
+  const double flops = 2 * 8 * 4096.0 * 4096.0 * 4096.0;
+  CHECK(gemm_time(device, DataType::bf16, experts).time.value() ==
+        Approx(flops / device.peak_of(DataType::bf16).value()));
+}
+
 TEST_CASE("Attention without masking takes its FLOPs over the efficiency") {
   // 1000 queries, 10 heads: 100 blocks of 100 queries, each with 1000 keys: 4 x 128 x 1e6 x 10 = 5.12e9 FLOPs at 50
   // TFLOPS.
