@@ -9,17 +9,15 @@
 
 namespace echelon {
 
-// Links that are down since the job began are down in `topology`: rings and trees are laid around them. Those that go
-// down later change routes alone, and the time of collectives inside layers that are no flows, which is that of the
-// slowest place in the cluster everywhere.
-
 // A change of the cluster during the iteration.
 struct LaterWays {
   Time from;
   Topology topology;  // all that is down by then
 };
 
-// The cluster of a scenario and where its ranks sit.
+// The cluster of a scenario and where its ranks sit. Links that are down since the job began are down in `topology`:
+// rings and trees are laid around them. Those that go down later change routes alone, and the time of collectives
+// inside layers that are no flows, which is that of the slowest place in the cluster everywhere.
 struct Cluster {
   Topology topology;
   RoutePolicy policy;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/cost/group_facts.h"
+
 namespace echelon {
 
 double share_sent(const SentOnce& once, std::int64_t places) {
@@ -15,8 +17,7 @@ double share_sent(const SentOnce& once, std::int64_t places) {
 }
 
 std::int64_t ranks_within_reach(const GroupLayout& group, const Network& network) {
-  const std::int64_t nodes = std::max<std::int64_t>(1, network.scale_up_gpus() / network.gpus_per_node);
-  std::int64_t ranks = std::min(group.ranks, group.ranks_per_node * nodes);
+  std::int64_t ranks = ranks_in_domain(network, {group.ranks, group.ranks_per_node});
   while (ranks > group.ranks_per_node && (group.ranks % ranks != 0 || ranks % group.ranks_per_node != 0)) --ranks;
   return ranks;
 }

@@ -5,18 +5,23 @@
 
 namespace echelon {
 
-GroupFacts facts_of(const Network& network, const GroupShape& group) {
-  GroupFacts facts;
-  facts.ranks = static_cast<double>(group.ranks);
+std::int64_t ranks_in_domain(const Network& network, const GroupShape& group) {
   const std::int64_t domain = network.scale_up_gpus();
   const std::int64_t stride =
       std::max<std::int64_t>(1, network.gpus_per_node / std::max<std::int64_t>(1, group.ranks_per_node));
-  const std::int64_t in_domain =
-      std::min(group.ranks, std::max(group.ranks_per_node, domain > network.gpus_per_node ? domain / stride : 0));
+  const std::int64_t reached = domain > network.gpus_per_node ? domain / stride : 0;
+  return std::min(group.ranks, std::max(group.ranks_per_node, reached));
+}
+
+GroupFacts facts_of(const Network& network, const GroupShape& group) {
+  GroupFacts facts;
+  facts.ranks = static_cast<double>(group.ranks);
+  const std::int64_t in_domain = ranks_in_domain(network, group);
   facts.per_node = static_cast<double>(in_domain);
   facts.nodes = std::ceil(facts.ranks / facts.per_node);
   facts.bus = in_domain == 2 && network.pair_bus > ByteRate(0) ? network.pair_bus : network.ring_bus;
   if (facts.nodes > 1) {
+    const std::int64_t domain = network.scale_up_gpus();
     const double share = facts.per_node / static_cast<double>(domain);
     const double nodes_of_domain = static_cast<double>(domain) / static_cast<double>(network.gpus_per_node);
     const double uncongested = std::pow(std::max(1.0, facts.nodes / 2), -network.congestion);

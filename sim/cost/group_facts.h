@@ -1,6 +1,8 @@
 // What a group of ranks has of a machine's links. Private to the cost room.
 #pragma once
 
+#include <cstdint>
+
 #include "sim/base/units.h"
 #include "sim/hardware/network.h"
 
@@ -14,7 +16,10 @@ struct GroupFacts {
   ByteRate adapters;  // what the group has of each node's adapters; 0 on one node
 };
 
-// On a fabric that joins nodes, the domain is the node.
+// Of a group's ranks, as many as share a scale-up domain: on a fabric that joins nodes, that domain; elsewhere a node.
+std::int64_t ranks_in_domain(const Network& network, const GroupShape& group);
+
+// Where a fabric joins nodes, the domain counts as the node.
 GroupFacts facts_of(const Network& network, const GroupShape& group);
 
 }  // namespace echelon

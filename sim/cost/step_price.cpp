@@ -51,9 +51,11 @@ class StepPricer {
 
   GroupLayout layout_of(const Communication& communication) const {
     const GroupLayout& all = context_.groups[static_cast<std::size_t>(communication.axis)];
-    const std::int64_t near = ranks_within_reach(all, *context_.network);
-    if (communication.part == GroupPart::inside_node) return {near, all.ranks_per_node};
-    if (communication.part == GroupPart::across_nodes) return {all.ranks / near, 1, all.members, all.bridges};
+    if (communication.part != GroupPart::whole) {
+      const std::int64_t near = ranks_within_reach(all, *context_.network);
+      if (communication.part == GroupPart::inside_node) return {near, all.ranks_per_node};
+      return {all.ranks / near, 1, all.members, all.bridges};
+    }
     if (communication.ranks <= 0) return all;
     const std::int64_t on_node = std::max<std::int64_t>(1, all.ranks_per_node / communication.stride);
     const std::int64_t here = std::min(communication.ranks, on_node);
