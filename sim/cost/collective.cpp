@@ -11,56 +11,68 @@ namespace echelon {
 
 namespace {
 
-// The measurement of one number of nodes: all ranks of those nodes in one group.
-CollectiveCall measured_call(const Network& network, const ScalingPoint& point, CollectiveKind kind) {
-  return {kind, {point.nodes * network.gpus_per_node, network.gpus_per_node}, network.scaling.bytes};
-}
-
 Seconds transfer_time(const CollectiveCall& call, ByteRate bus) {
   return call.bytes * bus_factor(call.kind, static_cast<double>(call.group.ranks)) / bus;
 }
 
-// How much longer an all-reduce takes than the model says. It was measured as the library chose to run it.
-double factor_at(const Network& network, const ScalingPoint& point) {
+// What the bytes of a call take where a vector is so long that latency is nothing, by the model.
+Seconds unhindered_transfer(const Network& network, const CollectiveCall& call) {
+  constexpr Bytes endless{1e15};
+  return chosen_price(network, {call.kind, call.group, endless}).time * (call.bytes / endless);
+}
+
+// What fills NCCL's channels: each takes 32 KiB, which is 512 threads of 64 bytes (src/enqueue.cc, topoGetAlgoInfo;
+// NCCL_SIMPLE_THREAD_THRESHOLD), and nodes of eight H100 have 16 (NVIDIA/nccl issue 1453). Each channel sends messages
+// of its own at every step.
+constexpr Bytes all_channels{16.0 * 32 * 1024};
+
+// Seconds that a group waits at each step of a ring through all its ranks, all channels open, if its links are as fast
+// as the model's. It was measured on whole nodes, as the library chose to run it.
+double wait_at(const Network& network, const ScalingPoint& point, CollectiveKind kind) {
   if (network.forced_algorithm || network.forced_protocol) {
     Network as_measured = network;
     as_measured.forced_algorithm.reset();
     as_measured.forced_protocol.reset();
-    return factor_at(as_measured, point);
+    return wait_at(as_measured, point, kind);
   }
-  const CollectiveCall call = measured_call(network, point, CollectiveKind::all_reduce);
-  return transfer_time(call, point.all_reduce_bus) / chosen_price(network, call).time;
+  const GroupShape whole_nodes{point.nodes * network.gpus_per_node, network.gpus_per_node};
+  const CollectiveCall call{kind, whole_nodes, network.scaling.bytes};
+  const ByteRate bus = kind == CollectiveKind::all_reduce ? point.all_reduce_bus : point.gather_bus;
+  const Seconds waits = transfer_time(call, bus) - unhindered_transfer(network, call);
+  return std::max(0.0, waits.value() / static_cast<double>(whole_nodes.ranks - 1));
 }
 
-// Seconds that a ring of gathers or scatters waits at each of its steps, if its links are as fast as the model's.
-double wait_at(const Network& network, const ScalingPoint& point) {
-  const CollectiveCall call = measured_call(network, point, CollectiveKind::all_gather);
-  const Seconds waits = transfer_time(call, point.gather_bus) - transfer_time(call, facts_of(network, call.group).bus);
-  return std::max(0.0, waits.value() / static_cast<double>(call.group.ranks - 1));
-}
-
-// `value` of the measured points, over the logarithm of the nodes; the ends of the measurements serve beyond them.
-template <class Value>
-double interpolated(const Network& network, double nodes, const Value& value) {
+// wait_at over the logarithm of the nodes; the ends of the measurements serve beyond them.
+double wait_over(const Network& network, double nodes, CollectiveKind kind) {
   const std::vector<ScalingPoint>& points = network.scaling.points;
   const auto above = std::find_if(points.begin(), points.end(),
                                   [&](const ScalingPoint& point) { return static_cast<double>(point.nodes) >= nodes; });
-  if (above == points.begin()) return value(network, points.front());
-  if (above == points.end()) return value(network, points.back());
+  if (above == points.begin()) return wait_at(network, points.front(), kind);
+  if (above == points.end()) return wait_at(network, points.back(), kind);
   const ScalingPoint& below = *std::prev(above);
   const double from = std::log2(static_cast<double>(below.nodes));
   const double to = std::log2(static_cast<double>(above->nodes));
   const double share = (std::log2(nodes) - from) / (to - from);
-  return std::lerp(value(network, below), value(network, *above), share);
+  return std::lerp(wait_at(network, below, kind), wait_at(network, *above, kind), share);
 }
 
-Seconds scaled_to_measured(const Network& network, const CollectiveCall& call, Seconds time) {
+// Kinds whose messages go from rank to rank as those of an all-reduce and of gathers do, which were measured.
+bool waits_at_steps(CollectiveKind kind) {
+  return kind == CollectiveKind::all_reduce || kind == CollectiveKind::all_gather ||
+         kind == CollectiveKind::reduce_scatter || kind == CollectiveKind::all_to_all;
+}
+
+// `time` by the model. Vectors that fill the channels take their transfer and the waits; shorter ones wait less, and
+// none takes less than a shorter one by the model.
+Seconds held_against_measurements(const Network& network, const CollectiveCall& call, Seconds time) {
   const GroupFacts facts = facts_of(network, call.group);
-  if (network.scaling.points.empty() || facts.nodes <= 1) return time;
-  if (call.kind != CollectiveKind::all_gather && call.kind != CollectiveKind::reduce_scatter)
-    return time * interpolated(network, facts.nodes, factor_at);
-  const Seconds waits(interpolated(network, facts.nodes, wait_at) * (facts.ranks - 1));
-  return std::max(time, transfer_time(call, facts.bus) + waits);
+  if (network.scaling.points.empty() || facts.nodes <= 1 || !waits_at_steps(call.kind)) return time;
+  const CollectiveKind measured =
+      call.kind == CollectiveKind::all_reduce ? CollectiveKind::all_reduce : CollectiveKind::all_gather;
+  const Bytes filling = std::min(call.bytes, all_channels);
+  const Seconds waits(wait_over(network, facts.nodes, measured) * (filling / all_channels) * (facts.ranks - 1));
+  const Seconds least = filling < call.bytes ? chosen_price(network, {call.kind, call.group, filling}).time : time;
+  return std::max(least, unhindered_transfer(network, call) + waits);
 }
 
 }  // namespace
@@ -82,7 +94,7 @@ CollectivePrice collective_time(const Network& network, const CollectiveCall& ca
   if (call.group.ranks <= 1 || call.bytes <= Bytes(0))
     return {Seconds(0), CollectiveAlgorithm::ring, CollectiveProtocol::simple, Ground::measured};
   CollectivePrice price = chosen_price(network, call);
-  price.time = scaled_to_measured(network, call, price.time);
+  price.time = held_against_measurements(network, call, price.time);
   return price;
 }
 

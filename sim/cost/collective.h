@@ -13,10 +13,12 @@
 // tables name, whatever they cost (rccl_choice.h), and all-reduces of a whole node up to 20 MiB in two steps between
 // all pairs, by the MSCCL algorithms that run there by default ("RCCL usage tips" of ROCm 6 and 7.0; later versions
 // have none). Bandwidths are achieved ones from the profile. Where the profile has bandwidths measured by number of
-// nodes (MeasuredScaling), an all-reduce takes as much longer at every size as it did at the measured one. A gather or
-// scatter takes its transfer at full bandwidth and waits as long at each step of its ring as it did there: on AWS's EFA
-// those waits come to 43, 46 and 49 us a step on 2, 4 and 8 nodes, so they are latency. Both are interpolated over the
-// logarithm of the nodes.
+// nodes (MeasuredScaling), a call takes its transfer at full bandwidth and waits at each step of a ring through its
+// ranks as long as the measured one did, times the share of NCCL's channels that its vector fills. That it waits, and
+// is not slower by a factor, three measurements on AWS's EFA say: a gather's waits come to 43, 46 and 49 us a step on
+// 2, 4 and 8 nodes; 16 nodes reach 370 GB/s in an all-reduce of 16 GiB (nccl-tests log of p5en) where 256 MiB had 85;
+// and they all-reduce 8 bytes in 167 us. Interpolated over the logarithm of the nodes; an all-to-all waits as a gather
+// does.
 #pragma once
 
 #include "sim/base/enum_names.h"
