@@ -45,7 +45,7 @@ constexpr auto rules = std::to_array<ClusterRule>({
     {"a100", "40g", "", "dgx-a100-40g", "", ""},
     {"a100", "", "omnipath", "a100-80g-4opa100", "dgx-a100-80g", ""},
     {"a100", "", "omni-path", "a100-80g-4opa100", "dgx-a100-80g", ""},
-    {"a100", "", "400 gbps", "a100-80g-4opa100", "dgx-a100-80g", "400 Gb/s a node: priced as four 100 Gb/s adapters"},
+    {"a100", "", "400 gbps", "a100-80g-roce400", "dgx-a100-80g", "400 Gb/s a node: priced as four 100 Gb/s adapters"},
     {"a100", "", "1600", "a100-80g-roce1600", "dgx-a100-80g", ""},
     {"a100", "", "4x200", "dgx-a100-80g-4hdr", "dgx-a100-80g", ""},
     {"a100", "", "800 gb", "dgx-a100-80g-4hdr", "dgx-a100-80g", ""},

@@ -84,6 +84,8 @@ std::vector<NetworkRow> number_rows() {
       ratio("step_latency_scale", 100, &Network::step_latency_scale, "on NCCL's latency constants inside a node"),
       count("adapters", optional, &Network::adapters, "network adapters of a node"),
       quantity("adapter_gb_s", 1e5, optional, &Network::adapter_rate, gb_s, "achieved rate of one adapter"),
+      count("ring_adapters", optional, &Network::ring_adapters,
+            "of a node's adapters, those that the rings of one group drive at most; 0 or absent: all"),
       quantity("adapter_latency_us", 1e6, optional, &Network::adapter_latency, us, "of one message between nodes"),
       ratio("network_latency_scale", 100, &Network::network_latency_scale,
             "on NCCL's network latency constants, or RCCL's of LL"),

@@ -25,8 +25,9 @@ GroupFacts facts_of(const Network& network, const GroupShape& group) {
     const double share = facts.per_node / static_cast<double>(domain);
     const double nodes_of_domain = static_cast<double>(domain) / static_cast<double>(network.gpus_per_node);
     const double uncongested = std::pow(std::max(1.0, facts.nodes / 2), -network.congestion);
-    facts.adapters =
-        network.adapter_rate * (static_cast<double>(network.adapters) * nodes_of_domain * share * uncongested);
+    double adapters = static_cast<double>(network.adapters) * nodes_of_domain * share;
+    if (network.ring_adapters > 0) adapters = std::min(adapters, static_cast<double>(network.ring_adapters));
+    facts.adapters = network.adapter_rate * (adapters * uncongested);
     // A ring through a node's GPUs and on takes one link less of the mesh than one that closes in the node.
     if (network.fabric == Fabric::xgmi_mesh && facts.per_node > 2) facts.bus *= facts.per_node / (facts.per_node - 1);
     facts.bus = facts.per_node > 1 ? std::min(facts.bus, facts.adapters) : facts.adapters;

@@ -82,6 +82,7 @@ struct Network {
 
   std::int64_t adapters = 0;         // network adapters of a node; 0 = a single node
   ByteRate adapter_rate;             // of one adapter
+  std::int64_t ring_adapters = 0;    // of them, those that the rings of one group drive at most; 0 = all
   Seconds adapter_latency;           // of one message between nodes
   double network_latency_scale = 1;  // on NCCL's network latency constants; on RCCL's of LL, its others gain as much
   MeasuredScaling scaling;

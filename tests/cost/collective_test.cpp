@@ -49,6 +49,13 @@ Network odd_system(std::mt19937_64& random) {
   network.rooted_ll128_share = between(0.1, 1);
   network.library_version = random() % 2 == 0 ? 22304 : 21800;
   network.switch_reduction = random() % 2 == 0;
+  network.ring_adapters = static_cast<std::int64_t>(random() % 9);
+  if (random() % 2 == 0) {
+    network.scaling.bytes = Bytes(between(1e7, 1e9));
+    for (const std::int64_t nodes : {2, 4, 16})
+      network.scaling.points.push_back(
+          {nodes, gigabytes_per_second(between(1, 300)), gigabytes_per_second(between(1, 300))});
+  }
   const auto& algorithms = enum_names<CollectiveAlgorithm>;
   const auto& protocols = enum_names<CollectiveProtocol>;
   if (random() % 2 == 0) network.forced_algorithm = algorithms[random() % algorithms.size()].value;
@@ -311,6 +318,33 @@ TEST_CASE("where bandwidths were measured by number of nodes, prices pass throug
   CHECK(gather(2, 2 * bytes) - gather(2, bytes) == Approx(bytes * 15 / 16 / adapters));
   const double waits = bytes * 15 / 16 * (1 / 100e9 - 1 / adapters);
   CHECK(gather(2, 1e6) == Approx(waits + 1e6 * 15 / 16 / adapters));
+  // A quarter of the 512 KiB that fill NCCL's channels waits a quarter as long, and next to nothing not at all.
+  CHECK(gather(2, 131072) == Approx(waits / 4 + 131072. * 15 / 16 / adapters));
+  CHECK(gather(2, 8) < 1.01 * time_of(eight_by_eight(), CollectiveKind::all_gather, {16, 8}, 8).value());
+  // The all-reduce of one GPU a node has 7 steps of the measured 63.
+  const auto all_reduce = [&](GroupShape group, double size) {
+    return time_of(network, CollectiveKind::all_reduce, group, size).value();
+  };
+  const double whole_waits = bytes * 2 * 63 / 64 * (1 / 50e9 - 1 / adapters);
+  CHECK(all_reduce({64, 8}, 1e10) == Approx(whole_waits + 1e10 * 2 * 63 / 64 / adapters));
+  CHECK(all_reduce({8, 1}, 1e10) == Approx(whole_waits * 7 / 63 + 1e10 * 2 * 7 / 8 / (adapters / 8)));
+}
+
+TEST_CASE(
+    "the rings of one group drive as many adapters as the profile says, those of groups side by side share them") {
+  Network network = eight_by_eight();
+  network.adapters = 4;
+  network.ring_adapters = 1;
+  const auto bus = [&](std::int64_t per_node) {
+    const GroupShape group{4 * per_node, per_node};
+    const auto ranks = static_cast<double>(group.ranks);
+    return 1e12 * 2 * (ranks - 1) / ranks / time_of(network, CollectiveKind::all_reduce, group, 1e12).value();
+  };
+  CHECK(bus(8) == Approx(23e9).epsilon(0.01));
+  CHECK(bus(2) == Approx(23e9).epsilon(0.01));
+  CHECK(bus(1) == Approx(23e9 / 2).epsilon(0.01));
+  network.ring_adapters = 0;
+  CHECK(bus(8) == Approx(4 * 23e9).epsilon(0.01));
 }
 
 TEST_CASE("an algorithm that cannot do a collective is passed over, and the protocol beside it holds") {
