@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "calibrate/gpu/cuda/buffer.h"
 #include "calibrate/gpu/cuda/nvml.h"
@@ -67,6 +68,10 @@ Reading time_captured(Context& context, const Launch& launch, int copies, const 
 
 // The same for what cannot be captured: each run is `launches` executions between two events.
 Reading time_streamed(Context& context, const Launch& launch, int launches, const Effort& effort);
+
+// For what times itself: `block` gives the microseconds of as many runs as it is told. One warms up.
+Reading time_in_blocks(Context& context, const std::function<std::vector<double>(int runs)>& block,
+                       const Effort& effort);
 
 // By the host's clock, for calls that return when they are done.
 Reading time_on_host(Context& context, const std::function<void()>& call, const Effort& effort);

@@ -122,6 +122,20 @@ Reading time_streamed(Context& context, const Launch& launch, int launches, cons
   return time_blocks(context, run, launches, effort);
 }
 
+Reading time_in_blocks(Context& context, const std::function<std::vector<double>(int runs)>& block,
+                       const Effort& effort) {
+  block(1);
+  Reading reading;
+  const auto start = Clock::now();
+  while (static_cast<int>(reading.microseconds.size()) < effort.most_runs) {
+    const std::vector<double> times = block(effort.least_runs);
+    reading.microseconds.insert(reading.microseconds.end(), times.begin(), times.end());
+    if (seconds_since(start) > effort.seconds) break;
+  }
+  reading.conditions = context.nvml.conditions();
+  return reading;
+}
+
 Reading time_on_host(Context& context, const std::function<void()>& call, const Effort& effort) {
   Reading reading;
   call();
