@@ -239,6 +239,19 @@ TEST_CASE("Plans have no benchmark twice, grow with their scope and name what is
   }
 }
 
+// A benchmark warms up for a fifth of the time that it is timed for (timing.cu). What it takes beside that, to choose
+// algorithms and fill memory, the whole device layer shows on the test's runtime (calibrate/README.md has its figures).
+TEST_CASE("The timed runs of a whole plan fit its budget") {
+  DeviceFacts facts = known_origin().facts;
+  facts.gpus = 1;
+  for (const auto& scope : enum_names<Scope>) {
+    CAPTURE(scope.name);
+    const double seconds = 1.2 * effort_of(scope.value).seconds;
+    const double minutes = seconds * static_cast<double>(make_plan(scope.value, {}, facts).size()) / 60;
+    CHECK(minutes < budget_minutes(scope.value));
+  }
+}
+
 TEST_CASE("A plan has every subset of a node's GPUs, and of the nodes that met") {
   DeviceFacts facts = known_origin().facts;
   facts.gpus = 6;
