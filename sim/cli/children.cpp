@@ -83,7 +83,8 @@ class ChildWatch {
     if (WIFEXITED(status) && WEXITSTATUS(status) == go_on_exit_code) return again("");
     if (WIFEXITED(status)) return {WEXITSTATUS(status), "", false, 0};
     const int signal = WTERMSIG(status);
-    if (signal == SIGINT || signal == SIGTERM || signal == SIGKILL) return {128 + signal, "", false, 0};  // a wish
+    for (const int wish : {SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGTERM})  // of somebody's
+      if (signal == wish) return {128 + signal, "", false, 0};
     return again(fmt::format("the process died of signal {}", signal));
   }
 
