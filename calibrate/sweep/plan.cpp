@@ -348,7 +348,7 @@ Effort effort_of(Scope scope) {
     case Scope::standard:
       return {0.05, 5, 50};
     case Scope::thorough:
-      return {0.2, 10, 200};
+      return {0.1, 10, 200};
   }
   return {};
 }

@@ -26,9 +26,8 @@ struct SweepResult {
   bool device_lost = false;
 };
 
-// Puts the benchmark that comes next into the journal as lost, with a note: what an earlier process died of, so that it
-// is not tried again. Nothing where all are there. Throws what the journal throws.
-void give_up_next(const std::vector<Benchmark>& plan, SampleJournal& journal, const std::string& note);
+// The benchmark that comes next; none where the journal has all.
+const Benchmark* next_of(const std::vector<Benchmark>& plan, const SampleJournal& journal);
 
 // Skips what the journal has, goes on after benchmarks that fail, and stops when the budget is used up or the device is
 // lost. Throws what the journal throws.

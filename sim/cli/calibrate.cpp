@@ -1,7 +1,4 @@
 #include <fmt/format.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,12 +10,14 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <thread>
+#include <optional>
 
 #include "calibrate/fit/sample_fit.h"
 #include "calibrate/gpu/open_device.h"
+#include "calibrate/gpu/peers.h"
 #include "calibrate/sweep/plan.h"
 #include "calibrate/sweep/sweep.h"
+#include "sim/cli/children.h"
 #include "sim/cli/command.h"
 #include "sim/cli/number_in.h"
 #include "sim/config/data_dir.h"
@@ -43,7 +42,6 @@ struct CalibrateOptions {
   int rank = -1;  // -1 = as the launcher says
   int ranks = 0;  // 0 = as the launcher says
   double patience = 120;
-  std::string died_of;  // what ended the process that measured before this one
 
   Scope scope() const { return quick ? Scope::quick : thorough ? Scope::thorough : Scope::standard; }
 };
@@ -100,7 +98,7 @@ int number_of(const char* variable) {
   return text == nullptr ? -1 : std::atoi(text);
 }
 
-Rendezvous rendezvous_of(const CalibrateOptions& options, std::int64_t gpus) {
+Rendezvous rendezvous_of(const CalibrateOptions& options) {
   Rendezvous meeting;
   meeting.file = options.rendezvous;
   meeting.rank = options.rank;
@@ -115,25 +113,8 @@ Rendezvous rendezvous_of(const CalibrateOptions& options, std::int64_t gpus) {
         {"--rendezvous", 0, 0}, fmt::format("process {} of {}", meeting.rank, meeting.ranks),
         "--rank R --ranks N with R from 0 to N - 1 and 2 processes or more, one a node, or a launcher that "
         "says so (mpirun, srun)");
-  meeting.gpus = static_cast<int>(gpus);
   meeting.patience = std::chrono::milliseconds(static_cast<std::int64_t>(1000 * options.patience));
   return meeting;
-}
-
-// Joins the other nodes. True on those that then only took part in what process 0 measured.
-bool joined_and_followed(const CalibrateOptions& options, DeviceLayer& device) {
-  const Rendezvous meeting = rendezvous_of(options, device.facts().gpus);
-  fmt::print(stderr, "waiting for {} processes at {}\n", meeting.ranks, options.rendezvous);
-  try {
-    device.join(meeting);
-    if (meeting.rank == 0) return false;
-    fmt::print(stderr, "process {} of {} takes part in what process 0 measures\n", meeting.rank, meeting.ranks);
-    device.follow();
-    return true;
-  } catch (const std::runtime_error& error) {
-    throw InputError({options.rendezvous, 0, 0}, error.what(),
-                     "one process a node, all started within --patience, with a --rendezvous file that all see");
-  }
 }
 
 // One line that is written over on a terminal; only trouble is told where standard error goes to a file.
@@ -155,12 +136,19 @@ struct Measured {
   bool device_lost = false;
 };
 
+// What took the process before this one down is not tried again; one on another node took part in collectives alone.
+void give_up_fatal(const ChildStart& start, const std::vector<Benchmark>& plan, SampleJournal& journal) {
+  const Benchmark* const next = next_of(plan, journal);
+  if (start.died_of.empty() || next == nullptr || (start.by_peer && next->ranks_per_node == 0)) return;
+  journal.append(summarise(*next, {Outcome::lost, {}, {}, start.died_of}));
+}
+
 // Measures; a used-up budget is told.
-Measured measure(const CalibrateOptions& options, DeviceLayer& device) {
+Measured measure(const CalibrateOptions& options, const ChildStart& start, DeviceLayer& device) {
   const DeviceFacts facts = device.facts();
   const std::vector<Benchmark> plan = make_plan(options.scope(), options.only, facts);
   SampleJournal journal(options.raw, {facts, host_name(), today()});
-  if (!options.died_of.empty()) give_up_next(plan, journal, options.died_of);
+  give_up_fatal(start, plan, journal);
   fmt::print(stderr, "{}, {} GPUs here; {} benchmarks within {:.3g} minutes -> {}\n", facts.gpu, facts.gpus,
              plan.size(), options.minutes, options.raw);
   const SweepResult result =
@@ -229,73 +217,62 @@ void check_output(const std::string& output) {
     throw InputError({output, 0, 0}, "cannot be written", "-o in a folder that exists and can be written");
 }
 
-constexpr int go_on = 75;  // exit code of a process that lost its GPU, which answers to a new process: EX_TEMPFAIL
+// Throws InputError where the others do not come.
+void join_others(const Rendezvous& meeting, DeviceLayer& device) {
+  fmt::print(stderr, "waiting for {} processes at {}\n", meeting.ranks, meeting.file.string());
+  try {
+    device.join(meeting);
+  } catch (const std::runtime_error& error) {
+    throw InputError({meeting.file.string(), 0, 0}, error.what(),
+                     "one process a node, all started within --patience, with a --rendezvous file that all see");
+  }
+}
 
-int run_on_device(const CalibrateOptions& options) {
+// Gives up a device whose libraries may wait for ever, for one that answers no more or for ranks that are gone.
+int go_on_without(std::unique_ptr<DeviceLayer> device) {
+  (void)device.release();
+  return go_on_exit_code;
+}
+
+int take_part(const Rendezvous& meeting, std::unique_ptr<DeviceLayer> device) {
+  fmt::print(stderr, "process {} of {} takes part in what process 0 measures\n", meeting.rank, meeting.ranks);
+  try {
+    device->follow();
+    return 0;
+  } catch (const std::runtime_error& error) {
+    fmt::print(stderr, "process {}: {}\n", meeting.rank, error.what());
+    return go_on_without(std::move(device));
+  }
+}
+
+// The body of a child.
+int run_on_device(CalibrateOptions options, const Peers* peers, const ChildStart& start) {
   OpenedDevice opened = open_cuda_device();
   if (opened.device == nullptr) {
     fmt::print(stderr, "no CUDA device ({}); --fit-only SAMPLES.csv fits what was measured elsewhere\n", opened.reason);
     return 2;
   }
-  if (!options.rendezvous.empty() && joined_and_followed(options, *opened.device)) return 0;
-  const Profile base = base_profile(options, opened.device->facts().gpu, "calibrate");
-  const Measured measured = measure(options, *opened.device);
-  if (measured.device_lost && options.rendezvous.empty()) {
-    (void)opened.device.release();  // its libraries may wait for ever for a device that answers no more
-    return go_on;
+  if (peers != nullptr) {
+    const Rendezvous meeting = peers->meeting(start.number, opened.device->facts().gpus);
+    join_others(meeting, *opened.device);
+    if (meeting.rank > 0) return take_part(meeting, std::move(opened.device));
   }
+  const Profile base = base_profile(options, opened.device->facts().gpu, "calibrate");
+  options.minutes = std::max(options.minutes - start.spent.value() / 60, 0.01);
+  const Measured measured = measure(options, start, *opened.device);
+  if (measured.device_lost) return go_on_without(std::move(opened.device));
   return fit_and_write(options, base, measured.set, options.raw);
 }
 
-// How a child ended: with an exit code, or by what it died of.
-struct ChildEnd {
-  int exit_code = 0;
-  std::string died_of;
-};
-
-// Waits for a child, and ends it where its journal grows no more: a library that hangs would hold up the rest.
-ChildEnd wait_for(pid_t child, const std::filesystem::path& journal) {
-  using Clock = std::chrono::steady_clock;
-  constexpr std::chrono::seconds longest_silence(60);  // the longest benchmark takes a third of that
-  std::uintmax_t size = 0;
-  Clock::time_point grown = Clock::now();
-  bool hung = false;
-  int status = 0;
-  while (waitpid(child, &status, WNOHANG) == 0) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    std::error_code absent;  // before and after it measures
-    const std::uintmax_t now = std::filesystem::file_size(journal, absent);
-    if (absent || now != size) grown = Clock::now();
-    size = now;
-    hung = hung || Clock::now() - grown > longest_silence;
-    if (hung) kill(child, SIGKILL);
-  }
-  if (WIFEXITED(status)) return {WEXITSTATUS(status), ""};
-  if (hung) return {0, fmt::format("it gave no sample within {} s", longest_silence.count())};
-  const int signal = WTERMSIG(status);
-  if (signal == SIGINT || signal == SIGTERM || signal == SIGKILL) return {128 + signal, ""};  // somebody's wish
-  return {0, fmt::format("the process died of signal {}", signal)};
-}
-
-// Measures in a child, and in another where the GPU stopped answering or a library took the process down: the sweep
-// goes on after that benchmark. The parent touches no CUDA.
-int run_in_children(CalibrateOptions options) {
-  constexpr int most_children = 10;
-  const auto start = std::chrono::steady_clock::now();
-  const double minutes = options.minutes;
-  for (int child = 1;; ++child) {
-    const pid_t pid = fork();
-    if (pid == 0) prctl(PR_SET_PDEATHSIG, SIGTERM);  // nobody is left to measure for
-    if (pid <= 0) return run_on_device(options);     // the child; or no child can be had
-    const ChildEnd end = wait_for(pid, options.raw + ".part");
-    if (end.died_of.empty() && end.exit_code != go_on) return end.exit_code;
-    const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 60;
-    options.minutes = std::max(minutes - spent, 0.01);
-    options.died_of = end.died_of;
-    fmt::print(stderr, "{}; going on after that benchmark in a new process\n",
-               end.died_of.empty() ? "the GPU stopped answering" : end.died_of);
-    if (child == most_children) return 1;
-  }
+// The parent touches no CUDA.
+int run_watched(const CalibrateOptions& options) {
+  std::optional<Peers> peers;
+  if (!options.rendezvous.empty()) peers.emplace(rendezvous_of(options));
+  Watched watched;
+  watched.peers = peers ? &*peers : nullptr;
+  if (!peers || peers->rendezvous().rank == 0) watched.journal = options.raw + ".part";
+  return run_in_children(watched,
+                         [&](const ChildStart& start) { return run_on_device(options, watched.peers, start); });
 }
 
 int run_calibrate(CalibrateOptions options) {
@@ -309,7 +286,7 @@ int run_calibrate(CalibrateOptions options) {
     options.raw = std::filesystem::path(options.output).replace_extension(".samples.csv.gz").string();
   check_output(options.raw);
   if (options.minutes <= 0) options.minutes = budget_minutes(options.scope());
-  return options.rendezvous.empty() ? run_in_children(std::move(options)) : run_on_device(options);
+  return run_watched(options);
 }
 
 std::string families_text() {

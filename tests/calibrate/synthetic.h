@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <random>
 #include <vector>
 
@@ -20,6 +21,7 @@ inline Device synthetic_device() {
 // Normal noise of 5 %; one sample in 33 takes two to five times as long.
 class Noise {
  public:
+  explicit Noise(std::uint64_t seed = 7) : random_(seed) {}
   Seconds disturb(Seconds time) {
     const double factor = std::exp(0.05 * normal_(random_));
     const bool outlier = uniform_(random_) < 0.03;
@@ -27,7 +29,7 @@ class Noise {
   }
 
  private:
-  std::mt19937_64 random_{7};
+  std::mt19937_64 random_;
   std::normal_distribution<double> normal_{0, 1};
   std::uniform_real_distribution<double> uniform_{0, 1};
 };

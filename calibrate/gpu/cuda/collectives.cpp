@@ -38,11 +38,9 @@ Reading measure_collective(Context& context, const Benchmark& benchmark, const E
   const auto bytes = static_cast<std::size_t>(benchmark.bytes);
   const std::shared_ptr<NcclGroup> group = local_group(context, ranks);
   group->reserve(aligned(bytes));
-  const int calls = calls_for(bytes);
-  Reading reading = time_on_host(
-      context, [&] { group->run(call, bytes / 2, calls); }, effort);
+  const auto block = [&](int runs) { return group->time(call, bytes / 2, calls_for(bytes), runs); };
+  Reading reading = time_in_blocks(context, block, effort);
   context.communicators = group;
-  for (double& time : reading.microseconds) time /= calls;
   return reading;
 }
 

@@ -27,7 +27,7 @@ Context::~Context() {
 
 int Context::copies_for(std::size_t bytes) const {
   const std::size_t wanted = 2 * static_cast<std::size_t>(properties.l2CacheSize) / std::max<std::size_t>(bytes, 1) + 1;
-  return static_cast<int>(std::min<std::size_t>(wanted, 100));
+  return static_cast<int>(std::min<std::size_t>(wanted, most_launches_a_run));
 }
 
 }  // namespace echelon

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "calibrate/gpu/cuda/buffer.h"
 #include "calibrate/gpu/cuda/nvml.h"
@@ -56,7 +57,10 @@ struct Context {
   std::shared_ptr<World> world;         // processes on several nodes, once they met
   std::shared_ptr<void> cudnn;          // a handle, from the first fused attention on
 
-  // Into how many copies buffers of one execution are rotated: as many as make twice the L2 cache, at most 100.
+  // Executions of one run at most: of 2 us they are 2 ms.
+  static constexpr int most_launches_a_run = 1000;
+  // Into how many copies buffers of one execution are rotated: as many as make twice the L2 cache, at most one for each
+  // execution of a run. Those of less than a thousandth of that stay in the cache.
   int copies_for(std::size_t bytes) const;
 };
 
@@ -67,6 +71,14 @@ Reading time_captured(Context& context, const Launch& launch, int copies, const 
 
 // The same for what cannot be captured: each run is `launches` executions between two events.
 Reading time_streamed(Context& context, const Launch& launch, int launches, const Effort& effort);
+
+// For what times itself: `block` gives the microseconds of as many runs as it is told. One warms up.
+Reading time_in_blocks(Context& context, const std::function<std::vector<double>(int runs)>& block,
+                       const Effort& effort);
+
+// Each execution between two events of its own, on what `beside` has enqueued elsewhere just before: the host may take
+// longer for that than the execution does, so that one execution does not follow on the other.
+Reading time_beside(Context& context, const Launch& launch, const std::function<void()>& beside, const Effort& effort);
 
 // By the host's clock, for calls that return when they are done.
 Reading time_on_host(Context& context, const std::function<void()>& call, const Effort& effort);

@@ -91,7 +91,8 @@ class CudaDevice : public DeviceLayer {
     } catch (const Unsupported& error) {
       return without_times(Outcome::unsupported, error.what());
     } catch (const std::exception& error) {
-      return without_times(still_works() ? Outcome::failed : Outcome::lost, error.what());
+      const bool others_wait = benchmark.ranks_per_node > 0;  // in the same collective, for ever
+      return without_times(!others_wait && still_works() ? Outcome::failed : Outcome::lost, error.what());
     }
   }
 

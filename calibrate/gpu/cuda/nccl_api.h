@@ -26,6 +26,7 @@ struct Nccl : private SharedLibrary {
   decltype(&ncclReduce) reduce = function("ncclReduce");
   decltype(&ncclGetVersion) get_version = function("ncclGetVersion");
   decltype(&ncclGetErrorString) get_error_string = function("ncclGetErrorString");
+  decltype(&ncclGetLastError) get_last_error = function("ncclGetLastError");
 };
 
 // Throws Unsupported without the library.
@@ -33,8 +34,12 @@ inline const Nccl& nccl() {
   return loaded<Nccl>();
 }
 
+// Throws where `status` is an error, with NCCL's own account of the last one in this process.
 inline void check_nccl(ncclResult_t status, const char* what) {
-  if (status != ncclSuccess) throw DeviceError(std::string(what) + ": " + nccl().get_error_string(status));
+  if (status == ncclSuccess) return;
+  const char* const account = nccl().get_last_error(nullptr);
+  throw DeviceError(std::string(what) + ": " + nccl().get_error_string(status) + "; " +
+                    (account == nullptr ? "" : account));
 }
 
 }  // namespace echelon

@@ -1,8 +1,11 @@
 #include "calibrate/gpu/cuda/nccl_group.h"
 
+#include <algorithm>
 #include <array>
+#include <future>
 #include <string_view>
-#include <thread>
+
+#include "calibrate/gpu/cuda/event.h"
 
 namespace echelon {
 namespace {
@@ -118,24 +121,40 @@ void NcclGroup::reserve(std::size_t bytes) {
   }
 }
 
-ncclResult_t NcclGroup::run_rank(NcclCall call, std::size_t count, int calls, NcclRank& rank) const {
-  cudaSetDevice(rank.device);
-  for (int i = 0; i < calls; ++i) {
+std::vector<double> NcclGroup::time_rank(NcclCall call, std::size_t count, int calls, int runs, NcclRank& rank) const {
+  check(cudaSetDevice(rank.device), "cudaSetDevice");
+  const auto once = [&] {
     nccl().group_start();
     const ncclResult_t status = call(rank, count, place_.ranks);
     const ncclResult_t end = nccl().group_end();
-    if (status != ncclSuccess || end != ncclSuccess) return status != ncclSuccess ? status : end;
+    check_nccl(status != ncclSuccess ? status : end, "collective");
+  };
+  once();
+  std::vector<Event> marks(static_cast<std::size_t>(runs) + 1);
+  marks.front().record(*rank.stream);
+  for (std::size_t run = 1; run < marks.size(); ++run) {
+    for (int i = 0; i < calls; ++i) once();
+    marks[run].record(*rank.stream);
   }
-  return cudaStreamSynchronize(*rank.stream) == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
+  check(cudaStreamSynchronize(*rank.stream), "collective");
+  std::vector<double> times;
+  for (std::size_t run = 1; run < marks.size(); ++run)
+    times.push_back(marks[run].microseconds_since(marks[run - 1]) / calls);
+  return times;
 }
 
-void NcclGroup::run(NcclCall call, std::size_t count, int calls) {
-  std::vector<std::thread> threads;
-  std::vector<ncclResult_t> statuses(ranks_.size(), ncclSuccess);
-  for (std::size_t i = 0; i < ranks_.size(); ++i)
-    threads.emplace_back([&, i] { statuses[i] = run_rank(call, count, calls, ranks_[i]); });
-  for (std::thread& thread : threads) thread.join();
-  for (const ncclResult_t status : statuses) check_nccl(status, "collective");
+std::vector<double> NcclGroup::time(NcclCall call, std::size_t count, int calls, int runs) {
+  std::vector<std::future<std::vector<double>>> ranks;
+  for (NcclRank& rank : ranks_)
+    ranks.push_back(std::async(std::launch::async, [&] { return time_rank(call, count, calls, runs, rank); }));
+  for (const auto& rank : ranks) rank.wait();
+  std::vector<double> slowest(static_cast<std::size_t>(runs), 0);
+  for (auto& rank : ranks) {
+    const std::vector<double> times = rank.get();
+    std::transform(times.begin(), times.end(), slowest.begin(), slowest.begin(),
+                   [](double a, double b) { return std::max(a, b); });
+  }
+  return slowest;
 }
 
 void NcclGroup::enqueue(NcclCall call, std::size_t count) {

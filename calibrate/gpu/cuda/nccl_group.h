@@ -56,15 +56,19 @@ class NcclGroup {
 
   // Buffers of at least so many bytes on every rank here.
   void reserve(std::size_t bytes);
-  // Every rank's calls from a thread of its own, as processes of a training run make them; returns when all are done.
-  void run(NcclCall call, std::size_t count, int calls);
+  // One call of every rank here, each from a thread of its own, as processes of a training run make them; returns when
+  // all are done.
+  void run(NcclCall call, std::size_t count) { time(call, count, 0, 0); }
+  // The same, and behind that call, which lines the ranks up, so many timed runs of `calls` each, with nobody waiting
+  // in between: microseconds of one call, an entry a run, of the slowest rank here.
+  std::vector<double> time(NcclCall call, std::size_t count, int calls, int runs);
   // One call of every rank here, on its stream; does not wait.
   void enqueue(NcclCall call, std::size_t count);
   // For what was enqueued.
   void wait();
 
  private:
-  ncclResult_t run_rank(NcclCall call, std::size_t count, int calls, NcclRank& rank) const;
+  std::vector<double> time_rank(NcclCall call, std::size_t count, int calls, int runs, NcclRank& rank) const;
 
   NcclPlace place_;
   std::vector<NcclRank> ranks_;

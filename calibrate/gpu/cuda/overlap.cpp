@@ -44,11 +44,10 @@ Reading measure_overlap(Context& context, const Benchmark& benchmark, const Effo
   const auto run = [&](int, cudaStream_t stream) { product.run(in, in + product.a_bytes(), out, stream); };
   if (benchmark.operation == "product_alone") return time_streamed(context, run, 1, effort);
   const Companion beside = companion_of(context, benchmark.operation);
-  const auto loaded = [&](int copy, cudaStream_t stream) {
+  const auto load = [&] {
     for (int i = 0; i < beside.times; ++i) beside.load.enqueue();
-    run(copy, stream);
   };
-  Reading reading = time_streamed(context, loaded, 1, effort);
+  Reading reading = time_beside(context, run, load, effort);
   beside.load.wait();
   return reading;
 }

@@ -12,7 +12,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double least_microseconds_a_run = 400;  // events resolve half a microsecond
-constexpr int most_launches_a_run = 100;
 constexpr double seconds_between_conditions = 0.5;
 
 double seconds_since(Clock::time_point start) {
@@ -100,7 +99,7 @@ double first_guess(Context& context, const Launch& launch) {
 Reading time_captured(Context& context, const Launch& launch, int copies, const Effort& effort) {
   const double guess = first_guess(context, launch);
   const int enough = static_cast<int>(std::ceil(least_microseconds_a_run / guess));
-  const int launches = std::clamp(std::max(enough, copies), 1, most_launches_a_run);
+  const int launches = std::clamp(std::max(enough, copies), 1, Context::most_launches_a_run);
   const auto enqueue = [&] {
     for (int i = 0; i < launches; ++i) launch(i % copies, context.stream);
   };
@@ -120,6 +119,37 @@ Reading time_streamed(Context& context, const Launch& launch, int launches, cons
     for (int i = 0; i < launches; ++i) launch(i, context.stream);
   };
   return time_blocks(context, run, launches, effort);
+}
+
+Reading time_beside(Context& context, const Launch& launch, const std::function<void()>& beside, const Effort& effort) {
+  const auto block = [&](int runs) {
+    std::vector<Event> before(static_cast<std::size_t>(runs)), after(before.size());
+    for (std::size_t run = 0; run < before.size(); ++run) {
+      beside();
+      before[run].record(context.stream);
+      launch(0, context.stream);
+      after[run].record(context.stream);
+    }
+    check(cudaStreamSynchronize(context.stream), "timed runs");
+    std::vector<double> times;
+    for (std::size_t run = 0; run < before.size(); ++run) times.push_back(after[run].microseconds_since(before[run]));
+    return times;
+  };
+  return time_in_blocks(context, block, effort);
+}
+
+Reading time_in_blocks(Context& context, const std::function<std::vector<double>(int runs)>& block,
+                       const Effort& effort) {
+  block(1);
+  Reading reading;
+  const auto start = Clock::now();
+  while (static_cast<int>(reading.microseconds.size()) < effort.most_runs) {
+    const std::vector<double> times = block(effort.least_runs);
+    reading.microseconds.insert(reading.microseconds.end(), times.begin(), times.end());
+    if (seconds_since(start) > effort.seconds) break;
+  }
+  reading.conditions = context.nvml.conditions();
+  return reading;
 }
 
 Reading time_on_host(Context& context, const std::function<void()>& call, const Effort& effort) {

@@ -50,7 +50,7 @@ void World::pass(WorldOrder& order) {
   static_assert(sizeof order % 2 == 0, "calls count elements of two bytes");
   NcclRank& first = everyone_->ranks().front();
   copy_up(first, &order, sizeof order);
-  everyone_->run(nccl_call("broadcast"), sizeof order / 2, 1);
+  everyone_->run(nccl_call("broadcast"), sizeof order / 2);
   check(cudaMemcpy(&order, first.out.data(), sizeof order, cudaMemcpyDeviceToHost), "order");
 }
 
@@ -61,7 +61,7 @@ bool World::all(bool here) {
   for (NcclRank& rank : everyone_->ranks()) copy_up(rank, nothing.data(), sizeof nothing);
   NcclRank& first = everyone_->ranks().front();
   if (!here) copy_up(first, &one, sizeof one);
-  everyone_->run(nccl_call("all_reduce"), nothing.size(), 1);
+  everyone_->run(nccl_call("all_reduce"), nothing.size());
   std::uint16_t sum = 0;
   check(cudaMemcpy(&sum, first.out.data(), sizeof sum, cudaMemcpyDeviceToHost), "agreement");
   return sum == 0;
@@ -103,9 +103,10 @@ Reading World::run_together(Context& context, const WorldOrder& order) {
   if (!all(has_room)) throw OutOfMemory("on one of the nodes");
   if (!takes_part) return {};
   const NcclCall call = nccl_call(order.operation.data());
-  const int calls = calls_for(bytes);
-  Reading reading = time_on_host(context, [&] { group_->run(call, bytes / 2, calls); }, {0, order.runs, order.runs});
-  for (double& time : reading.microseconds) time /= calls;
+  group_->time(call, bytes / 2, calls_for(bytes), 1);  // warms up
+  Reading reading;
+  reading.microseconds = group_->time(call, bytes / 2, calls_for(bytes), order.runs);
+  reading.conditions = context.nvml.conditions();
   return reading;
 }
 

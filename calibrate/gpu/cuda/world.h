@@ -4,7 +4,9 @@
 //   the others       World(...)  { order = answer() then run_together(order) }*  until stop
 //
 // Whether a benchmark can be run is agreed on before its first collective, so that memory that one node lacks leaves
-// nobody waiting. A process that dies does: its peers hang until whoever started them ends them all.
+// nobody waiting. A process that dies or errs does, since a collective has no way out: whoever watches them
+// (../peers.h) ends them and starts them anew. NCCL's own way, communicators that do not block and can be aborted,
+// would start a thread for each call (NVIDIA/nccl, group.cc), which is time that training does not take.
 #pragma once
 
 #include <array>

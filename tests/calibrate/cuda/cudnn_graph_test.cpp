@@ -3,6 +3,9 @@
 // of it is enough. Nothing is compiled or run.
 #include <dlfcn.h>
 
+#include <array>
+#include <string>
+
 #include "calibrate/gpu/cuda/attention_graph.h"
 #include "tests/catch.h"
 
@@ -10,15 +13,37 @@ using namespace echelon;
 
 namespace {
 
-// An H200: 132 multiprocessors of compute capability 9.0 (NVIDIA, "H200 datasheet" and "CUDA C++ Programming Guide",
-// technical specifications by compute capability), in the fields that cuDNN itself writes of a device.
-constexpr const char* h200 =
-    R"({"deviceVer":900,"driverVer":13000,"cudaDeviceId":0,"totalGlobalMem":150754820096,
+// Chips from Ampere on: compute capability, multiprocessors, most shared memory of a block and most threads of a
+// multiprocessor (NVIDIA, "CUDA C++ Programming Guide", technical specifications by compute capability, and
+// datasheets).
+struct Chip {
+  const char* name;
+  int capability;
+  int multiprocessors;
+  int shared_bytes;
+  int threads;
+};
+constexpr Chip h200{"NVIDIA H200", 900, 132, 232448, 2048};
+constexpr std::array<Chip, 5> others{{{"NVIDIA A100-SXM4-80GB", 800, 108, 166912, 2048},
+                                      {"NVIDIA L40S", 890, 142, 101376, 1536},
+                                      {"NVIDIA B200", 1000, 148, 232448, 2048},
+                                      {"NVIDIA B300", 1030, 148, 232448, 2048},
+                                      {"NVIDIA RTX PRO 6000", 1200, 188, 101376, 1536}}};
+
+// In the fields that cuDNN itself writes of a device. Memory, clocks and cache are an H200's for all.
+CudnnDescriptor device_of(const Chip& chip) {
+  return described_device(
+      R"({"deviceVer":)" + std::to_string(chip.capability) +
+      R"(,"driverVer":13000,"cudaDeviceId":0,"totalGlobalMem":150754820096,
         "maxGridSize":[2147483647,65535,65535],"maxBlockSize":[1024,1024,64],"regsPerBlock":65536,
-        "multiProcessorCount":132,"warpSize":32,"maxSharedMemoryPerBlock":49152,"maxSharedMemoryPerBlockOptin":232448,
-        "reservedSharedMemoryPerBlock":1024,"maxRegistersPerSM":65536,"maxCtasPerSM":32,"maxThreadsPerBlock":1024,
-        "maxThreadsPerSM":2048,"pciDeviceId":0,"isTccDriver":0,"supportCoopLaunch":1,"smClockRateKHz":1980000,
-        "memClockRateKHz":3201000,"l2CacheSize":62914560,"deviceName":"NVIDIA H200"})";
+        "warpSize":32,"maxSharedMemoryPerBlock":49152,"reservedSharedMemoryPerBlock":1024,"maxRegistersPerSM":65536,
+        "maxCtasPerSM":)" +
+      std::to_string(chip.threads / 64) +
+      R"(,"maxThreadsPerBlock":1024,"pciDeviceId":0,"isTccDriver":0,"supportCoopLaunch":1,"smClockRateKHz":1980000,
+        "memClockRateKHz":3201000,"l2CacheSize":62914560,"multiProcessorCount":)" +
+      std::to_string(chip.multiprocessors) + R"(,"maxSharedMemoryPerBlockOptin":)" + std::to_string(chip.shared_bytes) +
+      R"(,"maxThreadsPerSM":)" + std::to_string(chip.threads) + R"(,"deviceName":")" + chip.name + R"("})");
+}
 
 // cuDNN 9.8 or later, and a driver's library or the stub of one; else there is nobody to ask.
 bool can_ask() {
@@ -42,7 +67,7 @@ std::string refusal(const AttentionGraph& made, const CudnnDescriptor& device) {
 
 TEST_CASE("cuDNN has an engine for every attention that the sweep plans") {
   if (!can_ask()) return;
-  const CudnnDescriptor device = described_device(h200);
+  const CudnnDescriptor device = device_of(h200);
   for (const cudnnDataType_t type : {CUDNN_DATA_BFLOAT16, CUDNN_DATA_HALF})
     for (const std::int64_t positions : {512, 4096, 16384})
       for (const std::int64_t head_size : {64, 128})
@@ -55,9 +80,24 @@ TEST_CASE("cuDNN has an engine for every attention that the sweep plans") {
           }
 }
 
+TEST_CASE("cuDNN has engines for them on every chip from Ampere on") {
+  if (!can_ask()) return;
+  for (const Chip& chip : others) {
+    const CudnnDescriptor device = device_of(chip);
+    for (const std::int64_t head_size : {64, 128})
+      for (const std::int64_t kv_heads : {32, 8})
+        for (const bool causal : {false, true}) {
+          CAPTURE(chip.name, head_size, kv_heads, causal);
+          const AttentionShape shape{4, 32, kv_heads, 4096, head_size, causal, CUDNN_DATA_BFLOAT16};
+          CHECK(refusal(attention_forward(shape), device).empty());
+          CHECK(refusal(attention_backward(shape), device).empty());
+        }
+  }
+}
+
 TEST_CASE("What cuDNN refuses is told with its own words, and as unsupported") {
   if (!can_ask()) return;
-  const CudnnDescriptor device = described_device(h200);
+  const CudnnDescriptor device = device_of(h200);
   // Rows of 77 features of 2 bytes are no whole number of 16-byte loads.
   AttentionShape shape{1, 4, 4, 512, 77, true, CUDNN_DATA_BFLOAT16};
   CHECK_THROWS_AS(count_engines(attention_backward(shape).graph, {nullptr, &device}), Unsupported);

@@ -94,7 +94,7 @@ endif()
 # The same sweep, killed on its way (137 = 128 + SIGKILL): its child ends too, before the sweep's end, which would be
 # told in the log. execute_process waits for both, since both hold its pipes.
 get_filename_component(here ${CMAKE_SCRIPT_MODE_FILE} DIRECTORY)
-calibrate(killed BEFORE ${here}/kill_midway.sh ${SCRATCH}/killed.csv.part OPTIONS --quick)
+calibrate(killed BEFORE ${here}/kill_midway.sh ${SCRATCH}/killed.csv.part 100 OPTIONS --quick)
 if(NOT status EQUAL 137 OR said MATCHES "measured [0-9]+ benchmarks" OR log MATCHES "seconds:"
    OR EXISTS ${SCRATCH}/killed.csv OR EXISTS ${SCRATCH}/killed.yaml)
   message(FATAL_ERROR "the sweep was not killed on its way: exit code ${status}\n${said}\n${log}")
