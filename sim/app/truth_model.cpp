@@ -162,7 +162,8 @@ const PublishedShape* published_shape(const std::string& name) {
 }
 
 // The row with the blanks of its shape filled; a refusal names the column that stays blank.
-std::optional<Infeasible> fill_shape(TruthRow& row, std::vector<std::string>& assumptions) {
+std::optional<Infeasible> fill_shape(TruthRow& row, const SourceConvention& convention,
+                                     std::vector<std::string>& assumptions) {
   if (const PublishedShape* known = published_shape(lower_case(row.model)); known != nullptr && !row.layers) {
     row.layers = known->layers;
     row.hidden = known->hidden;
@@ -172,6 +173,7 @@ std::optional<Infeasible> fill_shape(TruthRow& row, std::vector<std::string>& as
     assumptions.push_back(fmt::format("shape of {} as NVIDIA's training configuration has it", known->words));
   }
   if (!row.hidden) return Infeasible{fmt::format("hidden is not stated for model '{}'", row.model)};
+  if (!row.vocab && convention.vocabulary > 0) row.vocab = convention.vocabulary;
   if (!row.vocab) {
     constexpr std::int64_t gpt2_vocabulary = 50257;  // the tokenizer of Megatron-LM's GPT examples
     row.vocab = gpt2_vocabulary;
@@ -273,7 +275,7 @@ std::variant<TransformerSpec, Infeasible> shape_of(const TruthRow& row, const So
         return Infeasible{
             fmt::format("model '{}' is no dense transformer, and its configuration is not known", row.model)};
     TruthRow filled = row;
-    if (auto refusal = fill_shape(filled, assumptions)) return *refusal;
+    if (auto refusal = fill_shape(filled, convention, assumptions)) return *refusal;
     spec = dense_shape(filled, convention, assumptions);
   }
   constexpr std::int64_t megatron_multiple = 128;  // --make-vocab-size-divisible-by

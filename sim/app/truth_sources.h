@@ -4,6 +4,7 @@
 // time. Only facts about software stand here, none that was derived from a measured time or memory.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -43,6 +44,7 @@ struct SourceConvention {
   std::optional<PeakKind> peak;
   bool first_stage_peak = false;     // the source reports memory of the first pipeline stage alone
   bool megatron_vocabulary = false;  // padded to a multiple of 128 * tensor parallelism
+  std::int64_t vocabulary = 0;       // where the row is blank; 0: GPT-2's
   std::string_view reason;           // where the facts stand; shown as an assumption
 };
 

@@ -215,6 +215,13 @@ bool adds_bias_apart(const Operator& op, const Execution& execution) {
          runs_expert_parts_apart(op, execution);
 }
 
+// Megatron-LM's own column-parallel layer stores its product and adds the bias in a second kernel
+// (megatron/core/tensor_parallel/layers.py, LinearWithGradAccumulationAndAsyncCommunication: output + bias); the MLP's
+// bias is left to the activation's kernel and those of the row-parallel layers to the residual's (skip_bias_add).
+bool adds_bias_behind_product(const Operator& op, const Execution& execution) {
+  return execution.style == KernelStyle::megatron_fused && op.name == "qkv" && has_bias(op);
+}
+
 bool clamps_apart(const Operator& op, const Execution& execution) {
   return op.kind == OperatorKind::activation && op.gated && op.clamped && runs_expert_parts_apart(op, execution);
 }
@@ -238,10 +245,14 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
     case OperatorKind::linear:
     case OperatorKind::convolution:
       elements = rows * op.out_features;
-      // The forward bias is added in the product's epilogue; its gradient sums the columns.
+      // The forward bias is added in the product's epilogue or by the next kernel; its gradient sums the columns.
       if (has_bias(op) && !adds_bias_apart(op, execution)) {
         passes.backward += 1;
         passes.backward_kernels += 1;
+      }
+      if (adds_bias_behind_product(op, execution)) {
+        passes.forward += 2;
+        passes.forward_kernels += 1;
       }
       break;
     case OperatorKind::rotary:

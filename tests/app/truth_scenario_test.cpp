@@ -164,6 +164,16 @@ TEST_CASE("the source decides what the row leaves out") {
   CHECK(refusal_of(row) == "dgx-h100 has no nvfp4 units");
 }
 
+TEST_CASE("a source whose scripts tell its vocabulary fills the blank column with it") {
+  TruthRow row = gpt_row();
+  row.vocab.reset();
+  CHECK(translate(row).scenario.model.vocabulary == 51200);  // GPT-2's 50257, rounded up to 128 * tp 8
+  row.source = "Zero Bubble Table 4";
+  CHECK(translate(row).scenario.model.vocabulary == 32768);  // 32000, likewise
+  row.vocab = 65536;
+  CHECK(translate(row).scenario.model.vocabulary == 65536);
+}
+
 TEST_CASE("an unknown source is judged by its columns and its GPU") {
   TruthRow row = gpt_row();
   row.source = "somebody's blog";

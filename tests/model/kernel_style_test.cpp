@@ -111,6 +111,29 @@ TEST_CASE("Megatron-Core clamps before its fused gate, and keeps both") {
   CHECK(kept(true) == kept(false));
 }
 
+TEST_CASE("Megatron's own layers add the bias of queries, keys and values behind their product") {
+  Execution execution;
+  Operator op;
+  op.name = "qkv";
+  op.split = TensorSplit::column;
+  op.in_features = 8192;
+  op.out_features = 3 * 8192;
+  op.parameters = op.in_features * op.out_features + op.out_features;
+  // A pass in and one out, of two bytes an element.
+  const auto forward = [&] { return traffic(op, tokens, sequence, execution).forward; };
+  CHECK(forward().moved.value() == Approx(2 * 2 * tokens * 3 * 8192));
+  CHECK(forward().kernels == 2);
+  execution.style = KernelStyle::transformer_engine;  // in the product's epilogue
+  CHECK(forward().moved.value() == 0);
+  execution.style = KernelStyle::megatron_fused;
+  op.name = "mlp_up";  // in the activation's kernel
+  CHECK(forward().moved.value() == 0);
+  op.name = "qkv";
+  op.parameters = op.in_features * op.out_features;
+  CHECK(forward().moved.value() == 0);
+  CHECK(forward().kernels == 1);
+}
+
 TEST_CASE("PyTorch's LayerNorm takes the time that was measured") {
   // github.com/allenai/OLMo/issues/258, A100: 949.80 and 491.52 GB/s, counted as two and three passes of two-byte
   // elements; 1,409.38 GB/s is what memory gave there.
