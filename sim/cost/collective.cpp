@@ -6,6 +6,7 @@
 
 #include "sim/cost/collective_choice.h"
 #include "sim/cost/group_facts.h"
+#include "sim/cost/step_latency.h"
 
 namespace echelon {
 
@@ -54,13 +55,29 @@ double interpolated(const Network& network, double nodes, const Value& value) {
   return std::lerp(value(network, below), value(network, *above), share);
 }
 
-Seconds scaled_to_measured(const Network& network, const CollectiveCall& call, Seconds time) {
+// Whether NCCL takes LL rather than Simple for a ring of gathers or scatters between nodes: by its own constants, which
+// know nothing of the system, and the bus bandwidth that it gives LL there: a half, and so much at most (tuning.cc,
+// llMaxBws of Hopper).
+bool takes_ll(const CollectiveCall& call, const GroupFacts& facts) {
+  const ByteRate ll_bus = std::min(facts.bus * 0.5, gigabytes_per_second(facts.nodes <= 2 ? 45 : 35));
+  const double between = facts.nodes - 1;
+  const auto latency = [&](CollectiveProtocol protocol) {
+    const auto p = static_cast<std::size_t>(protocol);
+    const LatencyRow& row = nccl_latency.ring;
+    return microseconds(row.base[p] + (facts.ranks - 1 - between) * row.link[p] + between * row.network[p]);
+  };
+  return latency(CollectiveProtocol::ll) + transfer_time(call, ll_bus) <
+         latency(CollectiveProtocol::simple) + transfer_time(call, facts.bus);
+}
+
+Seconds scaled_to_measured(const Network& network, const CollectiveCall& call, const CollectivePrice& price) {
   const GroupFacts facts = facts_of(network, call.group);
-  if (network.scaling.points.empty() || facts.nodes <= 1) return time;
+  if (network.scaling.points.empty() || facts.nodes <= 1) return price.time;
   if (call.kind != CollectiveKind::all_gather && call.kind != CollectiveKind::reduce_scatter)
-    return time * interpolated(network, facts.nodes, factor_at);
+    return price.time * interpolated(network, facts.nodes, factor_at);
+  if (takes_ll(call, facts)) return price.time;
   const Seconds waits(interpolated(network, facts.nodes, wait_at) * (facts.ranks - 1));
-  return std::max(time, transfer_time(call, facts.bus) + waits);
+  return std::max(price.time, transfer_time(call, facts.bus) + waits);
 }
 
 }  // namespace
@@ -82,7 +99,7 @@ CollectivePrice collective_time(const Network& network, const CollectiveCall& ca
   if (call.group.ranks <= 1 || call.bytes <= Bytes(0))
     return {Seconds(0), CollectiveAlgorithm::ring, CollectiveProtocol::simple, Ground::measured};
   CollectivePrice price = chosen_price(network, call);
-  price.time = scaled_to_measured(network, call, price.time);
+  price.time = scaled_to_measured(network, call, price);
   return price;
 }
 

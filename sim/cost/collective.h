@@ -15,8 +15,11 @@
 // have none). Bandwidths are achieved ones from the profile. Where the profile has bandwidths measured by number of
 // nodes (MeasuredScaling), an all-reduce takes as much longer at every size as it did at the measured one. A gather or
 // scatter takes its transfer at full bandwidth and waits as long at each step of its ring as it did there: on AWS's EFA
-// those waits come to 43, 46 and 49 us a step on 2, 4 and 8 nodes, so they are latency. Both are interpolated over the
-// logarithm of the nodes.
+// those waits come to 43, 46 and 49 us a step on 2, 4 and 8 nodes, so they are latency. Vectors so small that NCCL
+// takes LL do not wait so: its ring hands lines of 8 bytes on as they come, and such nodes reduce 8 bytes over 16
+// ranks, which takes a gather's steps and more, in 65 to 70 us (nccl-tests in aws-samples/aws-do-eks @f721602f7389,
+// aws/aws-k8s-tester pull requests 503 and 585, bottlerocket-os/bottlerocket-core-kit pull request 141). Both are
+// interpolated over the logarithm of the nodes.
 #pragma once
 
 #include "sim/base/enum_names.h"

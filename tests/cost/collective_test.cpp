@@ -305,12 +305,17 @@ TEST_CASE("where bandwidths were measured by number of nodes, prices pass throug
   CHECK(time_of(network, CollectiveKind::all_gather, {8, 8}, bytes) ==
         time_of(eight_by_eight(), CollectiveKind::all_gather, {8, 8}, bytes));  // inside a node nothing changes
   // What a gather lacks is waiting at each of its 15 steps, whatever its size: between two large sizes lies bandwidth
-  // alone, here the 8 adapters' of eight_by_eight().
+  // alone, here the 8 adapters' of eight_by_eight(). So small that LL runs, it does not wait.
   network.mid_size_loss = 0;
   const double adapters = 8 * 23e9;
   CHECK(gather(2, 2 * bytes) - gather(2, bytes) == Approx(bytes * 15 / 16 / adapters));
   const double waits = bytes * 15 / 16 * (1 / 100e9 - 1 / adapters);
-  CHECK(gather(2, 1e6) == Approx(waits + 1e6 * 15 / 16 / adapters));
+  CHECK(gather(2, 64e6) == Approx(waits + 64e6 * 15 / 16 / adapters));
+  Network unscaled = network;
+  unscaled.scaling = {};
+  CHECK(gather(2, 8) == time_of(unscaled, CollectiveKind::all_gather, {16, 8}, 8).value());
+  for (double size = 8; size < 1e9; size *= 2)
+    for (const std::int64_t nodes : {2, 4, 16}) CHECK(gather(nodes, 2 * size) >= gather(nodes, size));
 }
 
 TEST_CASE("an algorithm that cannot do a collective is passed over, and the protocol beside it holds") {
