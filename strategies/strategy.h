@@ -334,7 +334,8 @@ struct Strategy {
   CudaGraphs cuda_graphs = CudaGraphs::none;
   bool repeats_kv_heads = false;  // keys and values are copied for each query head before fused attention
   GradientFusion fused_gradient_accumulation = GradientFusion::none;
-  bool fused_loss = false;  // loss in chunks: no full logits kept
+  bool fused_loss = false;         // loss in chunks: no full logits kept
+  std::int64_t metric_losses = 0;  // cross entropies that eager kernels take once more of each micro-batch's logits
   bool dropout = false;
 
   Offload offload;

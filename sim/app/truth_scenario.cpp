@@ -65,6 +65,7 @@ Refusal find_source(Translation& t) {
   t.strategy() = conventional_strategy(*t.convention);
   t.out.first_stage_peak = t.convention->first_stage_peak;
   apply_notes(t.row, t.strategy(), t.out.assumptions);
+  apply_large_scale_recipe(t.row, t.strategy(), t.out.assumptions);
   return std::nullopt;
 }
 

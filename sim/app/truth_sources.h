@@ -4,6 +4,7 @@
 // time. Only facts about software stand here, none that was derived from a measured time or memory.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +23,7 @@ struct SourceConvention {
   FrameworkKind framework = FrameworkKind::megatron;
   std::optional<KernelStyle> kernels;
   std::optional<KernelStyle> loss_kernels;
+  std::int64_t metric_losses = 0;
   std::optional<AttentionKernel> attention;
   std::optional<bool> dropout;
   std::optional<bool> data_overlap;  // gradient reduce and parameter gather

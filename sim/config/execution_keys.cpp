@@ -52,6 +52,8 @@ StrategyKeys execution_keys() {
                             "transformer_engine: experts' biases and clamps run inside their products (Megatron-Core's "
                             "use_transformer_engine_op_fuser)"),
       boolean_key<Strategy>("fused_loss", &Strategy::fused_loss, "loss in chunks: no full logits kept"),
+      integer_key<Strategy>("metric_losses", 0, 100, &Strategy::metric_losses,
+                            "cross entropies taken once more of each micro-batch's logits, for metrics (Composer: 2)"),
       enum_key<KernelStyle, Strategy>("kernels", &Strategy::kernels, "how pointwise work is fused"),
       {{"loss_kernels", enum_type<KernelStyle>(),
         "the same for the final norm and the loss; as kernels where left out"},
