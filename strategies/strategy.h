@@ -320,6 +320,7 @@ struct Strategy {
   // bucket_size = max(40,000,000, 1,000,000 * data-parallel size)).
   double reduce_bucket_elements = 40e6;
   LocalSteps local_steps;
+  bool checks_collectives = false;     // TORCH_DISTRIBUTED_DEBUG=DETAIL: hosts of a group meet before each collective
   bool copies_list_by_tensor = false;  // zero1: one reduction in place and gathers of lists of tensors, after the last
                                        // backward pass
 

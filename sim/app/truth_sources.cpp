@@ -167,6 +167,7 @@ constexpr SourceConvention nanotron(std::string_view words, std::string_view rea
   c.optimizer = OptimizerVariant::megatron;  // bf16 weights, fp32 gradients, fp32 master copy in the optimizer
   c.peak = PeakKind::reserved;
   c.first_stage_peak = true;
+  c.checked_pipelines = true;
   c.reason = reason;
   return c;
 }

@@ -28,6 +28,8 @@ StrategyKeys execution_keys() {
                             "full tensors of collectives stay reserved while the host is ahead of the device"),
       boolean_key<Strategy>("keeps_gather_buffers", &Strategy::keeps_gather_buffers,
                             "the two buffers that sequence parallelism gathers into are never given back"),
+      boolean_key<Strategy>("checks_collectives", &Strategy::checks_collectives,
+                            "PyTorch checks collectives before they run (TORCH_DISTRIBUTED_DEBUG=DETAIL)"),
       boolean_key<Strategy>("copies_list_by_tensor", &Strategy::copies_list_by_tensor,
                             "zero1: one reduction and gathers of lists of tensors, after the last backward pass"),
       number_key<Strategy>("reduce_bucket_elements", 1, 1e12, &Strategy::reduce_bucket_elements,

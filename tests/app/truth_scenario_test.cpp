@@ -129,6 +129,7 @@ TEST_CASE("the source decides what the row leaves out") {
   TruthScenario truth = translate(row);
   CHECK(truth.first_stage_peak);
   CHECK(truth.scenario.strategy.framework == FrameworkKind::nanotron);
+  CHECK_FALSE(truth.scenario.strategy.checks_collectives);
   CHECK(truth.scenario.strategy.sequence_parallel);
   CHECK(truth.scenario.strategy.sharding == Sharding::zero1);
   CHECK(truth.scenario.model.tied_embeddings);
