@@ -320,6 +320,7 @@ struct Strategy {
   // bucket_size = max(40,000,000, 1,000,000 * data-parallel size)).
   double reduce_bucket_elements = 40e6;
   LocalSteps local_steps;
+  bool checks_collectives = false;     // TORCH_DISTRIBUTED_DEBUG=DETAIL: hosts of a group meet before each collective
   bool copies_list_by_tensor = false;  // zero1: one reduction in place and gathers of lists of tensors, after the last
                                        // backward pass
 
@@ -334,7 +335,8 @@ struct Strategy {
   CudaGraphs cuda_graphs = CudaGraphs::none;
   bool repeats_kv_heads = false;  // keys and values are copied for each query head before fused attention
   GradientFusion fused_gradient_accumulation = GradientFusion::none;
-  bool fused_loss = false;  // loss in chunks: no full logits kept
+  bool fused_loss = false;         // loss in chunks: no full logits kept
+  std::int64_t metric_losses = 0;  // cross entropies that eager kernels take once more of each micro-batch's logits
   bool dropout = false;
 
   Offload offload;

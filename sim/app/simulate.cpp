@@ -148,9 +148,11 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
         "thread a rank (torchrun's default) expect many times as long");
   if (collectives_hold_up_hosts(scenario))
     warnings.emplace_back(
-        "tensor-parallel collectives hold their hosts up, as nanotron's pipelines over nodes of AWS p5 did; the cause "
-        "is "
-        "not known, other clusters may be faster");
+        "checks of tensor-parallel collectives hold hosts up for as long as in published runs of nanotron; those of "
+        "other collectives are not priced");
+  if (scenario.placement.kind == PlacementKind::fragmented && scenario.cluster_gpus <= scenario.gpus)
+    warnings.emplace_back(
+        "the fragmented job fills its cluster, which leaves one placement: cluster.cluster_gpus makes room for others");
   const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
   if (ungrounded > 0.05)
     warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));

@@ -148,6 +148,17 @@ bool apply_memory_recipe(const TruthRow& row, Strategy& strategy, std::vector<st
   return true;
 }
 
+// mosaicml/llm-foundry scripts/train/benchmarking/sweep.py @4a6d4e6b4033: --attn_impl by model (FlashAttention-2 of the
+// gpu-flash2 extra for all but 13b and 30b, which stay with Triton's) and --fsdp_config_backward_prefetch BACKWARD_PRE;
+// its micro-batches are those of the README's rows.
+void apply_large_scale_recipe(const TruthRow& row, Strategy& strategy, std::vector<std::string>& assumptions) {
+  if (!mentions(row.source, "llm-foundry") || !mentions(row.notes, "large scale")) return;
+  strategy.backward_prefetch = BackwardPrefetch::pre;
+  if (!mentions(row.model, "13b") && !mentions(row.model, "30b")) strategy.attention = AttentionKernel::flash;
+  assumptions.push_back(
+      fmt::format("llm-foundry's sweep of large scale: attention {}, BACKWARD_PRE", name_of(strategy.attention)));
+}
+
 void apply_recipe(const TruthRow& row, Scenario& scenario, std::vector<std::string>& assumptions) {
   Strategy& strategy = scenario.strategy;
   if (!mentions(row.source, "megatron-bridge") || strategy.mesh.expert <= 1) return;

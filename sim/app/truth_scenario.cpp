@@ -65,6 +65,7 @@ Refusal find_source(Translation& t) {
   t.strategy() = conventional_strategy(*t.convention);
   t.out.first_stage_peak = t.convention->first_stage_peak;
   apply_notes(t.row, t.strategy(), t.out.assumptions);
+  apply_large_scale_recipe(t.row, t.strategy(), t.out.assumptions);
   return std::nullopt;
 }
 
@@ -93,6 +94,10 @@ Refusal set_mesh(Translation& t) {
       t.convention->framework == FrameworkKind::fsdp || t.convention->framework == FrameworkKind::torchtitan;
   if (auto refusal = set_degree(t.row.tp, "tp", shards, mesh.tensor)) return refusal;
   if (auto refusal = set_degree(t.row.pp, "pp", shards, mesh.pipeline)) return refusal;
+  if (t.convention->checked_pipelines && mesh.pipeline > 1) {
+    t.strategy().checks_collectives = true;
+    t.assume("runs with stages had PyTorch check their collectives (TORCH_DISTRIBUTED_DEBUG=DETAIL)");
+  }
   mesh.context = t.row.cp.value_or(1);
   mesh.expert = t.row.ep.value_or(1);
   mesh.expert_tensor = t.row.etp.value_or(0);

@@ -133,10 +133,14 @@ constexpr SourceConvention fully_sharded(std::string_view words, KernelStyle ker
   return c;
 }
 
-// MPT's defaults in the benchmarks of 2023; flash-attn's fused cross entropy moves what compiled code does.
+// MPT's defaults in the benchmarks of 2023; flash-attn's fused cross entropy moves what compiled code does. After each
+// micro-batch's backward pass Composer's trainer (_train_microbatch, _eval_train_metrics) updates the metrics of MPT's
+// training batch (llmfoundry/models/mpt/modeling_mpt.py: LanguageCrossEntropy and LanguagePerplexity), each of which
+// takes torch.nn.CrossEntropyLoss of the logits (composer/metrics/nlp.py).
 constexpr SourceConvention mosaic_pretrained(SourceConvention c) {
   c.attention = AttentionKernel::flash_triton;
   c.loss_kernels = KernelStyle::compiled;
+  c.metric_losses = 2;
   c.backward_prefetch = BackwardPrefetch::post;  // composer.utils.FSDPConfig
   return c;
 }
@@ -168,6 +172,7 @@ constexpr SourceConvention nanotron(std::string_view words, std::string_view rea
   c.optimizer = OptimizerVariant::megatron;  // bf16 weights, fp32 gradients, fp32 master copy in the optimizer
   c.peak = PeakKind::reserved;
   c.first_stage_peak = true;
+  c.checked_pipelines = true;
   c.reason = reason;
   return c;
 }
@@ -204,7 +209,7 @@ constexpr auto conventions = std::to_array<SourceConvention>({
     mosaic_pretrained(fully_sharded(
         "llm-foundry", KernelStyle::eager, DataType::fp32,
         "llm-foundry: Composer FSDP, eager MPT blocks, FlashAttention in Triton (submit_benchmarks.py), fused cross "
-        "entropy; DEFAULT reduces in fp32, PURE in bf16")),
+        "entropy, which two metrics take again; DEFAULT reduces in fp32, PURE in bf16")),
     fully_sharded(
         "fms-fsdp", KernelStyle::compiled, DataType::bf16,
         "fms-fsdp: FSDP with torch.compile, bf16 gathers and reduces (policies/mixed_precision.py); its selective "
@@ -310,6 +315,7 @@ Strategy conventional_strategy(const SourceConvention& convention) {
   set(strategy.synchronous_pipeline, convention.synchronous_pipeline);
   if (convention.loss_kernels) strategy.loss_kernels = convention.loss_kernels;
   set(strategy.backward_prefetch, convention.backward_prefetch);
+  strategy.metric_losses = convention.metric_losses;
   set(strategy.overlap_tensor, convention.overlap_tensor);
   set(strategy.overlap_weight_gradient, convention.overlap_weight_gradient);
   set(strategy.fused_gradient_accumulation, convention.gradient_fusion);

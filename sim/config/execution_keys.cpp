@@ -28,6 +28,8 @@ StrategyKeys execution_keys() {
                             "full tensors of collectives stay reserved while the host is ahead of the device"),
       boolean_key<Strategy>("keeps_gather_buffers", &Strategy::keeps_gather_buffers,
                             "the two buffers that sequence parallelism gathers into are never given back"),
+      boolean_key<Strategy>("checks_collectives", &Strategy::checks_collectives,
+                            "PyTorch checks collectives before they run (TORCH_DISTRIBUTED_DEBUG=DETAIL)"),
       boolean_key<Strategy>("copies_list_by_tensor", &Strategy::copies_list_by_tensor,
                             "zero1: one reduction and gathers of lists of tensors, after the last backward pass"),
       number_key<Strategy>("reduce_bucket_elements", 1, 1e12, &Strategy::reduce_bucket_elements,
@@ -52,6 +54,8 @@ StrategyKeys execution_keys() {
                             "transformer_engine: experts' biases and clamps run inside their products (Megatron-Core's "
                             "use_transformer_engine_op_fuser)"),
       boolean_key<Strategy>("fused_loss", &Strategy::fused_loss, "loss in chunks: no full logits kept"),
+      integer_key<Strategy>("metric_losses", 0, 100, &Strategy::metric_losses,
+                            "cross entropies taken once more of each micro-batch's logits, for metrics (Composer: 2)"),
       enum_key<KernelStyle, Strategy>("kernels", &Strategy::kernels, "how pointwise work is fused"),
       {{"loss_kernels", enum_type<KernelStyle>(),
         "the same for the final norm and the loss; as kernels where left out"},

@@ -17,8 +17,9 @@
 // ranks as long as the measured one did, times the share of NCCL's channels that its vector fills. That it waits, and
 // is not slower by a factor, three measurements on AWS's EFA say: a gather's waits come to 43, 46 and 49 us a step on
 // 2, 4 and 8 nodes; 16 nodes reach 370 GB/s in an all-reduce of 16 GiB (nccl-tests log of p5en) where 256 MiB had 85;
-// and they all-reduce 8 bytes in 167 us. Interpolated over the logarithm of the nodes; an all-to-all waits as a gather
-// does.
+// they all-reduce 8 bytes in 167 us, and two nodes in 65 to 70 (aws-samples/aws-do-eks @f721602f7389,
+// aws/aws-k8s-tester pull requests 503 and 585). Interpolated over the logarithm of the nodes; an all-to-all waits as a
+// gather does.
 #pragma once
 
 #include "sim/base/enum_names.h"

@@ -226,6 +226,13 @@ bool clamps_apart(const Operator& op, const Execution& execution) {
   return op.kind == OperatorKind::activation && op.gated && op.clamped && runs_expert_parts_apart(op, execution);
 }
 
+// A metric of the training batch takes the loss anew from the logits, whatever kernel took it for the gradients.
+void add_metric_losses(double elements, const Execution& execution, OperatorTraffic& moved) {
+  const Passes eager = passes_of(OperatorKind::cross_entropy, KernelStyle::eager);
+  moved.forward.moved += execution.activation_element * (execution.metric_losses * eager.forward * elements);
+  moved.forward.kernels += execution.metric_losses * eager.forward_kernels;
+}
+
 OperatorTraffic stated_traffic(const StatedWork& work, double tokens, Bytes element) {
   return {{element * (work.forward_elements * tokens) + work.forward_bytes * tokens, work.forward_kernels},
           {element * (work.backward_elements * tokens) + work.backward_bytes * tokens, work.backward_kernels}};
@@ -289,6 +296,7 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
   if (op.kind == OperatorKind::attention && execution.attention == AttentionKernel::flash_triton)
     add_gradient_concatenation(op, rows, execution.activation_element, moved);
   if (op.kind == OperatorKind::attention && op.merged_partials > 0) add_merges(op, rows, moved);
+  if (op.kind == OperatorKind::cross_entropy) add_metric_losses(elements, execution, moved);
   return moved;
 }
 

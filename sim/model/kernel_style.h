@@ -37,6 +37,7 @@ struct Execution {
   bool repeats_kv_heads = false;  // keys and values are copied for each query head before fused attention
   bool dropout = false;           // keeps one-byte masks and runs dropout kernels
   bool fused_experts = false;     // transformer_engine: experts' biases and clamps run inside their products
+  double metric_losses = 0;       // cross entropies taken once more of the logits, in eager kernels and forward alone
 };
 
 // Traffic and kernel counts of one operator in one direction.

@@ -55,6 +55,7 @@ Lowering describe_ranks(const LoweringInput& input) {
   execution.dropout = strategy.dropout;
   execution.fused_experts = strategy.fused_experts;
   execution.repeats_kv_heads = strategy.repeats_kv_heads;
+  execution.metric_losses = static_cast<double>(strategy.metric_losses);
   execution.activation_element = element_size(precision.compute);
   execution.linear_input_element = std::min(execution.activation_element, element_size(precision.matrix));
   lowering.sequence = static_cast<double>(input.workload.sequence_length);

@@ -1,5 +1,7 @@
 #include "sim/app/network_traffic.h"
 
+#include <algorithm>
+
 #include "sim/app/simulate.h"
 #include "sim/interop/hf_config.h"
 #include "tests/catch.h"
@@ -108,6 +110,17 @@ TEST_CASE("the latency of a long link delays every message and every step of a r
 TEST_CASE("a placement that does not fit is refused where it stands") {
   CHECK_THROWS_AS(iteration(many_nodes, {flow, "cluster.placement_list=[0, 1]"}), InputError);
   CHECK_THROWS_AS(iteration(many_nodes, {flow, "cluster.topology={network: {family: none}}"}), InputError);
+}
+
+TEST_CASE("a fragmented job that fills its cluster is told so") {
+  const auto warned = [](const std::string& cluster) {
+    const std::vector<std::string> warnings =
+        result_of(many_nodes, {flow, "cluster.placement=fragmented", cluster}).warnings;
+    return std::any_of(warnings.begin(), warnings.end(),
+                       [](const std::string& text) { return text.find("the fragmented job fills") == 0; });
+  };
+  CHECK(warned("cluster.cluster_gpus=512"));
+  CHECK_FALSE(warned("cluster.cluster_gpus=1024"));
 }
 
 TEST_CASE("every rank on its own sends what the folded replay sends") {

@@ -129,6 +129,7 @@ TEST_CASE("the source decides what the row leaves out") {
   TruthScenario truth = translate(row);
   CHECK(truth.first_stage_peak);
   CHECK(truth.scenario.strategy.framework == FrameworkKind::nanotron);
+  CHECK_FALSE(truth.scenario.strategy.checks_collectives);
   CHECK(truth.scenario.strategy.sequence_parallel);
   CHECK(truth.scenario.strategy.sharding == Sharding::zero1);
   CHECK(truth.scenario.model.tied_embeddings);
@@ -172,6 +173,26 @@ TEST_CASE("a source whose scripts tell its vocabulary fills the blank column wit
   CHECK(translate(row).scenario.model.vocabulary == 32768);  // 32000, likewise
   row.vocab = 65536;
   CHECK(translate(row).scenario.model.vocabulary == 65536);
+}
+
+TEST_CASE("llm-foundry's runs of large scale have a sweep of their own") {
+  TruthRow row = gpt_row();
+  row.source = "mosaicml/llm-foundry";
+  row.zero_or_fsdp = "FSDP-FULL_SHARD(zero3)";
+  row.precision = "amp_bf16/DEFAULT";
+  row.model = "mpt-7b";
+  Strategy strategy = translate(row).scenario.strategy;
+  CHECK(strategy.metric_losses == 2);
+  CHECK(strategy.attention == AttentionKernel::flash_triton);
+  CHECK(strategy.backward_prefetch == BackwardPrefetch::post);
+  row.notes = "section \"H100 80GB BF16 (Large Scale, >= 128 GPUs)\"";
+  strategy = translate(row).scenario.strategy;
+  CHECK(strategy.attention == AttentionKernel::flash);
+  CHECK(strategy.backward_prefetch == BackwardPrefetch::pre);
+  row.model = "mpt-13b";
+  CHECK(translate(row).scenario.strategy.attention == AttentionKernel::flash_triton);
+  row.source = "IBM fms-fsdp README";
+  CHECK(translate(row).scenario.strategy.metric_losses == 0);
 }
 
 TEST_CASE("an unknown source is judged by its columns and its GPU") {

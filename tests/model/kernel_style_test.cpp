@@ -145,6 +145,22 @@ TEST_CASE("PyTorch's LayerNorm takes the time that was measured") {
   CHECK(moved.backward.moved.value() / 1409.38 == Approx(3 * pass / 491.52).epsilon(0.02));
 }
 
+TEST_CASE("a metric takes the loss once more from the logits, forward alone and in eager kernels") {
+  Operator loss;
+  loss.kind = OperatorKind::cross_entropy;
+  loss.width = 50368;
+  Execution execution;
+  execution.style = KernelStyle::compiled;
+  const OperatorTraffic without = traffic(loss, tokens, sequence, execution);
+  execution.metric_losses = 2;
+  const OperatorTraffic with = traffic(loss, tokens, sequence, execution);
+  // PyTorch's autocast reads 2 bytes of a logit and writes 4, log_softmax reads and writes 4: 14 bytes a metric.
+  CHECK((with.forward.moved - without.forward.moved).value() == Approx(2 * 14 * tokens * 50368));
+  CHECK(with.forward.kernels == without.forward.kernels + 2 * 3);
+  CHECK(with.backward.moved == without.backward.moved);
+  CHECK(with.backward.kernels == without.backward.kernels);
+}
+
 TEST_CASE("llm-foundry's attention copies its three gradients into one") {
   Execution execution;
   const OperatorTraffic without = traffic(attention(), tokens, sequence, execution);
