@@ -211,6 +211,23 @@ inline constexpr auto enum_names<FrameworkKind> = std::to_array<EnumName<Framewo
     {FrameworkKind::nanotron, "nanotron"},
 });
 
+// Which stages' forward passes begin with fetching the micro-batch while the device waits. Megatron-LM until autumn
+// 2023 sent sizes and tokens over the tensor group and read the sizes back on the host, on every stage
+// (megatron/core/tensor_parallel/data.py, broadcast_data; pretrain_gpt.py, get_batch); DeepSpeed's pipeline engine asks
+// the stages at the ends alone (deepspeed/runtime/pipe/engine.py, _exec_load_micro_batch).
+enum class BatchFetch {
+  ahead,       // none: the batch is there before the device wants it
+  end_stages,  // the first and the last
+  every_stage
+};
+
+template <>
+inline constexpr auto enum_names<BatchFetch> = std::to_array<EnumName<BatchFetch>>({
+    {BatchFetch::ahead, "ahead"},
+    {BatchFetch::end_stages, "end_stages"},
+    {BatchFetch::every_stage, "every_stage"},
+});
+
 // What a peak-memory figure counts: bytes in live tensors, bytes held by the caching allocator, or the whole device as
 // nvidia-smi shows it (allocator + context + NCCL).
 enum class PeakKind { allocated, reserved, device };
@@ -269,8 +286,9 @@ struct Strategy {
   bool thresholds_stages = false;     // or, where nothing else is said, by nanotron's thresholds on weights
   bool overlap_pipeline = false;      // sends and receives run beside compute
   bool synchronous_pipeline = false;  // the host waits for the device at every pipeline send or receive
-  bool keeps_stage_outputs = false;   // what a stage sent on stays until its backward pass
-  bool divides_messages = false;      // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
+  BatchFetch batch_fetch = BatchFetch::ahead;
+  bool keeps_stage_outputs = false;  // what a stage sent on stays until its backward pass
+  bool divides_messages = false;     // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)
 
   // Tensor and sequence parallelism.
   TensorMode tensor_mode = TensorMode::one_d;

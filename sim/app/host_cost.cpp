@@ -21,6 +21,10 @@ namespace echelon {
 // a B200, whose multiprocessors they leave idle (median of 8.6, 8.8, 9.1 and 9.3 us, forward and input gradient;
 // MooreThreads/SimuMax @4dcaae513ba7, configs/system/b200_bf16_ceperm.json, group_matmul, N 5120, K 1536). The rest is
 // assumed, not measured and not tuned: 5-10 us of dispatch and launch for a PyTorch operator.
+// A micro-batch that is fetched while the device waits takes 0.64 ms, the median of what three logs of Megatron-LM of
+// 2021 have for one (timer batch-generator, which waits for the device at both ends): 0.51 on one node, tensor 2 x
+// pipeline 4, 1,024 micro-batches (GPT 13B, sequence 2,048); 0.59 to 0.68 on V100 nodes of Jean Zay, tensor 4, four
+// micro-batches (bigscience-workshop, GPT of 7 to 78B); 0.64 of CodeGeeX, one.
 bool collectives_hold_up_hosts(const Scenario& scenario) {
   return scenario.strategy.checks_collectives && scenario.gpus > scenario.profile.network.gpus_per_node;
 }
@@ -28,16 +32,17 @@ bool collectives_hold_up_hosts(const Scenario& scenario) {
 HostCost host_cost(const Scenario& scenario) {
   constexpr Seconds operator_cost = microseconds(8);
   constexpr Seconds call = microseconds(8.9);
+  constexpr Seconds batch = microseconds(640);
   const Seconds check = collectives_hold_up_hosts(scenario) ? microseconds(213) : Seconds(0);
   switch (scenario.strategy.framework) {
     case FrameworkKind::megatron:
     case FrameworkKind::deepspeed:
-      return {microseconds(50), microseconds(41.5), operator_cost, call, check};
+      return {microseconds(50), microseconds(41.5), operator_cost, call, batch, check};
     case FrameworkKind::nanotron:
-      return {microseconds(100), microseconds(75), operator_cost, call, check};
+      return {microseconds(100), microseconds(75), operator_cost, call, batch, check};
     case FrameworkKind::fsdp:
     case FrameworkKind::torchtitan:
-      return {operator_cost, microseconds(6), operator_cost, call, check};
+      return {operator_cost, microseconds(6), operator_cost, call, batch, check};
   }
   return {};
 }

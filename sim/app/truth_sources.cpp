@@ -11,7 +11,8 @@ namespace echelon {
 namespace {
 
 // Megatron-LM before Transformer Engine: unfused attention, dropout 0.1, gradients reduced after the last backward
-// pass, torch.cuda.synchronize() behind each batched send and receive, no sequence parallelism unless asked for.
+// pass, torch.cuda.synchronize() behind each batched send and receive, every stage fetching every micro-batch, no
+// sequence parallelism unless asked for.
 constexpr SourceConvention megatron_classic(std::string_view words, std::string_view reason) {
   SourceConvention c;
   c.words = words;
@@ -20,6 +21,7 @@ constexpr SourceConvention megatron_classic(std::string_view words, std::string_
   c.attention = AttentionKernel::unfused;
   c.dropout = true;
   c.synchronous_pipeline = true;
+  c.batch_fetch = BatchFetch::every_stage;
   c.sequence_parallel = false;
   c.sharding = Sharding::none;
   c.peak = PeakKind::allocated;
@@ -41,8 +43,17 @@ constexpr SourceConvention without_dropout(SourceConvention c) {
   return c;
 }
 
-constexpr SourceConvention with_vocabulary(std::int64_t words, SourceConvention c) {
-  c.vocabulary = words;
+constexpr SourceConvention with_fetch(BatchFetch stages, SourceConvention c) {
+  c.batch_fetch = stages;
+  return c;
+}
+
+// The fork's scripts have a SentencePiece tokenizer. Layers and one table of 25,500 to 33,400 words make the 6.2, 14.6
+// and 28.3 billion parameters that name the models; GPT-2's table makes 6.3, 14.7 and 28.4. 32,000 is SentencePiece's
+// usual size between the two.
+constexpr SourceConvention zero_bubble(std::string_view words, std::string_view reason) {
+  SourceConvention c = megatron_classic(words, reason);
+  c.vocabulary = 32000;
   return c;
 }
 
@@ -110,7 +121,7 @@ constexpr SourceConvention without_overlap(SourceConvention c) {
 
 // Megatron-DeepSpeed keeps Megatron's kernels; DeepSpeed's engine owns the optimizer state.
 constexpr SourceConvention megatron_deepspeed(std::string_view words, std::string_view reason) {
-  SourceConvention c = megatron_classic(words, reason);
+  SourceConvention c = with_fetch(BatchFetch::end_stages, megatron_classic(words, reason));
   c.framework = FrameworkKind::deepspeed;
   return c;
 }
@@ -226,29 +237,35 @@ constexpr auto conventions = std::to_array<SourceConvention>({
     without_overlap(megatron_core("simumax",
                                   "SimuMax runs Megatron-Core with every overlap off; memory is "
                                   "max_memory_allocated over all ranks")),
-    // Its scripts have a SentencePiece tokenizer. Layers and one table of 25,500 to 33,400 words make the 6.2, 14.6 and
-    // 28.3 billion parameters that name its models; GPT-2's table makes 6.3, 14.7 and 28.4. 32,000 is SentencePiece's
-    // usual size between the two.
-    with_vocabulary(
-        32000,
-        megatron_classic("zero bubble",
-                         "zero bubble: Megatron-LM of 2023, unfused attention and dropout as in the paper's activation "
-                         "formula sbh(34 + 5as/h), 32,000 words as the names of its models have it; kind of memory not "
-                         "stated: allocated")),
-    with_flash(
-        megatron_classic("vocabulary parallel",
-                         "vocabulary parallelism: the zero-bubble fork of Megatron-LM in 2024, whose "
-                         "examples/pretrain_zero_bubble.sh has flash attention, local kernels, fp16 and dropout; kind "
-                         "of memory not stated: allocated")),
+    // Table 6 came with the version of January 2024, whose ZB-V runs on Megatron-LM of the end of 2023 (the fork's
+    // training.py imports megatron.core.distributed.finalize_model_grads): only the ends have batches there, copied
+    // asynchronously.
+    with_fetch(BatchFetch::ahead,
+               zero_bubble("(qi et al. iclr24) table 6",
+                           "zero bubble: Megatron-LM of the end of 2023, unfused attention and dropout as in the "
+                           "paper's activation formula sbh(34 + 5as/h), 32,000 words as the names of its models have "
+                           "it; kind of memory not stated: allocated")),
+    zero_bubble("zero bubble",
+                "zero bubble: Megatron-LM of 2023, unfused attention and dropout as in the paper's activation formula "
+                "sbh(34 + 5as/h), 32,000 words as the names of its models have it; kind of memory not stated: "
+                "allocated"),
+    // Its pretrain_gpt.py gives the stages in the middle no batch and copies that of the others asynchronously.
+    with_fetch(BatchFetch::ahead,
+               with_flash(megatron_classic(
+                   "vocabulary parallel",
+                   "vocabulary parallelism: the zero-bubble fork of Megatron-LM in 2024, whose "
+                   "examples/pretrain_zero_bubble.sh has flash attention, local kernels, fp16 and dropout; kind "
+                   "of memory not stated: allocated"))),
     with_device_peak(without_dropout(megatron_deepspeed(
         "bloom", "BLOOM: Megatron-DeepSpeed, no dropout (its published configuration); memory is nvidia-smi's"))),
     with_device_peak(without_dropout(megatron_deepspeed("bigscience", "BigScience: as BLOOM"))),
     megatron_deepspeed("glm-130b", "GLM-130B: Megatron-DeepSpeed with unfused attention"),
     megatron_deepspeed("mt-nlg", "MT-NLG: Megatron-DeepSpeed, unfused attention"),
-    without_async_reduce(
-        megatron_classic("vtrain",
-                         "vTrain's measurements: Megatron-DeepSpeed with ZeRO off, unfused attention, dropout, "
-                         "gradients reduced in one piece at the end")),
+    with_fetch(BatchFetch::end_stages,
+               without_async_reduce(megatron_classic(
+                   "vtrain",
+                   "vTrain's measurements: Megatron-DeepSpeed with ZeRO off, unfused attention, dropout, "
+                   "gradients reduced in one piece at the end"))),
     with_fp32_gradients(megatron_classic("korthikanti",
                                          "Korthikanti 2022: Megatron-LM, unfused attention, dropout; 18 bytes a "
                                          "parameter, so fp32 gradients (its Figure 1)")),
@@ -316,6 +333,7 @@ Strategy conventional_strategy(const SourceConvention& convention) {
   if (convention.loss_kernels) strategy.loss_kernels = convention.loss_kernels;
   set(strategy.backward_prefetch, convention.backward_prefetch);
   strategy.metric_losses = convention.metric_losses;
+  set(strategy.batch_fetch, convention.batch_fetch);
   set(strategy.overlap_tensor, convention.overlap_tensor);
   set(strategy.overlap_weight_gradient, convention.overlap_weight_gradient);
   set(strategy.fused_gradient_accumulation, convention.gradient_fusion);

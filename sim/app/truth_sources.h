@@ -30,6 +30,7 @@ struct SourceConvention {
   std::optional<BackwardPrefetch> backward_prefetch;
   std::optional<bool> overlap_pipeline;
   std::optional<bool> synchronous_pipeline;
+  std::optional<BatchFetch> batch_fetch;
   std::optional<bool> overlap_tensor;
   std::optional<bool> overlap_weight_gradient;
   std::optional<GradientFusion> gradient_fusion;

@@ -18,6 +18,9 @@ StrategyKeys execution_keys() {
                             "tensor-parallel collectives of the backward pass run beside weight gradients"),
       boolean_key<Strategy>("synchronous_pipeline", &Strategy::synchronous_pipeline,
                             "the host waits for the device at every pipeline send or receive"),
+      enum_key<BatchFetch, Strategy>("batch_fetch", &Strategy::batch_fetch,
+                                     "stages whose forward passes begin with fetching the micro-batch while the device "
+                                     "waits: none (ahead), the first and the last, or all"),
       boolean_key<Strategy>("keeps_input_shards", &Strategy::keeps_input_shards,
                             "sequence parallel: keep the shard of a gathered input and gather again backward"),
       boolean_key<Strategy>("divides_messages", &Strategy::divides_messages,

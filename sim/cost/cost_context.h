@@ -28,6 +28,7 @@ struct HostCost {
   Seconds backward_kernel;  // per kernel of a backward pass (autograd runs in C++)
   Seconds copy;             // per copy that Python launches outside of both
   Seconds grouped_product;  // per expert and product: Transformer Engine calls cuBLAS for each, from C++
+  Seconds batch;            // fetching a micro-batch, from the last kernel before it to the first behind it
   Seconds tensor_rank;      // per tensor-parallel collective of a layer and rank of its group, beside its launch
 };
 

@@ -16,6 +16,7 @@ struct Price {
   Seconds recompute;
   std::array<Seconds, 5> exposed{};
   Seconds host_copy;
+  Seconds batch;  // the device idle while the host fetches a micro-batch
   Seconds host;
   double launches = 0;                 // kernels and waits between streams that the host queues in `host`
   Flops flops;                         // executed, recomputed ones included

@@ -59,6 +59,10 @@ const Price& WorkPricer::price_run(const LayerRun& run) {
 Price WorkPricer::price_compute(const ComputeWork& work) {
   Price price;
   for (const LayerRun& run : work.runs) price += price_run(run).scaled(run.count);
+  if (work.fetches_batch) {
+    price.batch = context_.host.batch;
+    price.host += context_.host.batch;
+  }
   return price;
 }
 

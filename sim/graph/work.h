@@ -58,6 +58,7 @@ struct LayerRun {
 // Layers one after another on the compute stream, collectives inside them included.
 struct ComputeWork {
   std::vector<LayerRun> runs;
+  bool fetches_batch = false;  // first, with the device idle
 };
 
 // A collective on a stream of its own. `bytes`: the full vector, as nccl-tests counts it.

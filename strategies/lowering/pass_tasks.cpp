@@ -49,12 +49,20 @@ bool PassTasks::opens(const Action& action, const UnitRange& units) const {
   return action.pass == Pass::forward ? units.first == 0 : units.last == share_.units(units.stage).size();
 }
 
+// Slices of a sequence share what the first of them fetched.
+bool PassTasks::fetches_batch(const Action& action, const UnitRange& units) const {
+  if (action.pass != Pass::forward || action.slice > 0 || !opens(action, units)) return false;
+  if (strategy_.batch_fetch == BatchFetch::ahead) return false;
+  return strategy_.batch_fetch == BatchFetch::every_stage || units.stage == 0 || share_.is_last(units.stage);
+}
+
 TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange& units) {
   Program& program = into_.graph.programs[rank];
   Task task = task_of(action, kind_of(action.pass), Stream::compute, work(rank, units, action));
   const bool whole_stage = units.last - units.first == share_.units(units.stage).size();
   task.layer = whole_stage ? -1 : static_cast<std::int32_t>(units.first);
-  task.syncs_host = opens(action, units) && strategy_.synchronous_pipeline && strategy_.mesh.pipeline > 1;
+  task.syncs_host = (opens(action, units) && strategy_.synchronous_pipeline && strategy_.mesh.pipeline > 1) ||
+                    fetches_batch(action, units);
   const TaskId id = program.append(task);
   add_memory_effect(program, units, action);
   return id;
@@ -66,6 +74,7 @@ WorkId PassTasks::work(std::size_t rank, const UnitRange& units, const Action& a
   const auto key = std::make_tuple(units.stage, units.first, units.last, pass, action.slice);
   if (const auto found = works_.find(key); found != works_.end()) return found->second;
   ComputeWork work;
+  work.fetches_batch = fetches_batch(action, units);
   for (std::size_t i = units.first; i < units.last; ++i) {
     const StageUnit& unit = share_.units(units.stage)[i];
     const LayerRun run{unit.block, pass, rerun_of(unit, pass, strategy_.recompute), 1,

@@ -28,6 +28,7 @@ class PassTasks {
   bool opens(const Action& action, const UnitRange& units) const;
 
  private:
+  bool fetches_batch(const Action& action, const UnitRange& units) const;
   WorkId work(std::size_t rank, const UnitRange& units, const Action& action);
   void add_memory_effect(Program& program, const UnitRange& units, const Action& action) const;
 

@@ -81,6 +81,24 @@ TEST_CASE("each wider CUDA graph takes launches off the host") {
   CHECK(whole < parts);
 }
 
+TEST_CASE("a micro-batch that is fetched while the device waits takes its time once in each forward pass") {
+  // Four micro-batches of 8 x 4,096 tokens on one GPU, whose kernels take longer than their launches.
+  const auto seconds = [](BatchFetch stages) {
+    Scenario scenario = on_h100(small_llama(), FrameworkKind::megatron, 1);
+    scenario.workload.sequence_length = 4096;
+    scenario.workload.global_batch = 32;
+    scenario.strategy.micro_batch = 8;
+    scenario.strategy.batch_fetch = stages;
+    const Result result = result_of(scenario);
+    return std::pair(result.iteration.value(), result.breakdown.other.value());
+  };
+  const auto [ahead, ahead_other] = seconds(BatchFetch::ahead);
+  const auto [waited, waited_other] = seconds(BatchFetch::every_stage);
+  CHECK(waited - ahead == Approx(4 * 640e-6).epsilon(0.001));
+  CHECK(waited_other - ahead_other == Approx(4 * 640e-6).epsilon(0.001));
+  CHECK(seconds(BatchFetch::end_stages).first == Approx(waited));
+}
+
 TEST_CASE("over nodes a run is held up by checks of its tensor-parallel collectives") {
   // Per micro-batch the same layers, and launch-bound both; hardware_profiles/aws-p5-h100-efa.yaml names the rows.
   const auto seconds = [](std::int64_t nodes, bool checks) {

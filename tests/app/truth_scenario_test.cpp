@@ -40,6 +40,7 @@ TEST_CASE("a full row of Megatron-LM becomes its scenario") {
   CHECK(scenario.strategy.recompute == Recompute::full);
   CHECK(scenario.strategy.attention == AttentionKernel::unfused);
   CHECK(scenario.strategy.dropout);
+  CHECK(scenario.strategy.batch_fetch == BatchFetch::every_stage);
   CHECK_FALSE(scenario.strategy.sequence_parallel);
   CHECK(scenario.workload.precision.gradient == DataType::fp16);  // Megatron's default for fp16
   CHECK(scenario.model.layers.size() == 48);
@@ -153,6 +154,10 @@ TEST_CASE("the source decides what the row leaves out") {
   row.notes = "compile; compiled loss";
   CHECK(translate(row).scenario.strategy.loss_kernels == KernelStyle::compiled);
 
+  row.source = "BLOOM chronicles";
+  row.zero_or_fsdp = "zero1 (DeepSpeed)";
+  CHECK(translate(row).scenario.strategy.batch_fetch == BatchFetch::end_stages);
+
   row.source = "NVIDIA Megatron-Bridge performance summary";
   row.zero_or_fsdp = "DDP+dist-optimizer(default; not stated)";
   row.precision = "FP8 sub-channel/MX";
@@ -172,6 +177,10 @@ TEST_CASE("a source whose scripts tell its vocabulary fills the blank column wit
   row.source = "Zero Bubble Table 4";
   CHECK(translate(row).scenario.model.vocabulary == 32768);  // 32000, likewise
   row.vocab = 65536;
+  CHECK(translate(row).scenario.model.vocabulary == 65536);
+  CHECK(translate(row).scenario.strategy.batch_fetch == BatchFetch::every_stage);
+  row.source = "Zero Bubble PP (Qi et al. ICLR24) Table 6";  // with ZB-V, on a later Megatron-LM
+  CHECK(translate(row).scenario.strategy.batch_fetch == BatchFetch::ahead);
   CHECK(translate(row).scenario.model.vocabulary == 65536);
 }
 

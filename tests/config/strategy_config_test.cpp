@@ -108,7 +108,8 @@ TEST_CASE("every strategy key arrives", "[config]") {
       "schedule: zb_h1, virtual_stages: 9, first_stage_layers: 10, last_stage_layers: 11, sequence_parallel: yes, "
       "sharding: hybrid, shard_ranks: 12, reshard_after_forward: no, recompute: {kind: full, layers: 13}, "
       "overlap_gradient_reduce: true, overlap_parameter_gather: true, overlap_pipeline: true, overlap_tensor: true, "
-      "overlap_weight_gradient: false, synchronous_pipeline: true, fused_loss: true, kernels: compiled, "
+      "overlap_weight_gradient: false, synchronous_pipeline: true, batch_fetch: end_stages, fused_loss: true, kernels: "
+      "compiled, "
       "attention: unfused, dropout: true, peak_memory: device");
   CHECK(s.mesh.data == 2);
   CHECK(s.mesh.tensor == 3);
@@ -134,11 +135,17 @@ TEST_CASE("every strategy key arrives", "[config]") {
   CHECK(s.overlap_tensor);
   CHECK_FALSE(s.overlap_weight_gradient);
   CHECK(s.synchronous_pipeline);
+  CHECK(s.batch_fetch == BatchFetch::end_stages);
   CHECK(s.fused_loss);
   CHECK(s.kernels == KernelStyle::compiled);
   CHECK(s.attention == AttentionKernel::unfused);
   CHECK(s.dropout);
   CHECK(s.peak == PeakKind::device);
+}
+
+TEST_CASE("stages that fetch batches are named as they are", "[config]") {
+  CHECK(strategy_of("framework: deepspeed").batch_fetch == BatchFetch::ahead);
+  CHECK(strategy_error("batch_fetch: all").find("every_stage") != std::string::npos);
 }
 
 TEST_CASE("layers of a rank by runs, and the chunks that they take", "[config]") {

@@ -135,6 +135,41 @@ TEST_CASE("modules that the model has not cannot run again") {
   CHECK(refusal(strategy, 1).find("has a mla_up_proj to run again") != std::string::npos);
 }
 
+TEST_CASE("the stages that fetch batches do so once in each forward pass, behind a wait of the host") {
+  Workload workload;
+  workload.sequence_length = 32;
+  workload.global_batch = 6;
+  // Forward tasks that fetch on each of three ranks, whose micro-batches are six.
+  const auto fetches = [&](BatchFetch stages, ScheduleKind schedule, std::int64_t chunks) {
+    Strategy strategy;
+    strategy.mesh.pipeline = 3;
+    strategy.schedule = schedule;
+    strategy.virtual_stages = chunks;
+    strategy.batch_fetch = stages;
+    const auto lowering = std::get<Lowering>(lower(testing::tiny_gpt(6), workload, strategy, {3, 8}));
+    std::vector<int> found;
+    for (const Program& program : lowering.graph.programs) {
+      int count = 0;
+      for (const Task& task : program.tasks) {
+        const auto* work = std::get_if<ComputeWork>(&lowering.works[static_cast<std::size_t>(task.work)]);
+        const bool fetching = work != nullptr && work->fetches_batch;
+        CHECK(task.syncs_host == fetching);
+        if (fetching) CHECK(task.kind == TaskKind::forward);
+        count += fetching ? 1 : 0;
+      }
+      found.push_back(count);
+    }
+    return found;
+  };
+  CHECK(fetches(BatchFetch::ahead, ScheduleKind::one_f_one_b, 1) == std::vector{0, 0, 0});
+  CHECK(fetches(BatchFetch::end_stages, ScheduleKind::one_f_one_b, 1) == std::vector{6, 0, 6});
+  CHECK(fetches(BatchFetch::every_stage, ScheduleKind::one_f_one_b, 1) == std::vector{6, 6, 6});
+  // Each chunk fetches for itself; in a V both ends lie on the first rank.
+  CHECK(fetches(BatchFetch::every_stage, ScheduleKind::interleaved, 2) == std::vector{12, 12, 12});
+  CHECK(fetches(BatchFetch::end_stages, ScheduleKind::interleaved, 2) == std::vector{6, 0, 6});
+  CHECK(fetches(BatchFetch::end_stages, ScheduleKind::zb_v, 2) == std::vector{12, 0, 0});
+}
+
 TEST_CASE("what cannot be is refused with the number that would do") {
   Strategy strategy;
   strategy.mesh.tensor = 8;
