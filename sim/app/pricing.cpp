@@ -4,6 +4,7 @@
 
 #include "sim/app/host_cost.h"
 #include "sim/app/offload_check.h"
+#include "strategies/intra/intra.h"
 #include "strategies/state.h"
 
 namespace echelon {
@@ -70,6 +71,7 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering, con
   context.recomputed = scenario.strategy.recompute_operators;
   context.accumulation = accumulation_bytes(scenario);
   context.fused_accumulation = accumulates_in_products(scenario);
+  context.waits_for_counts = waits_for_token_counts(scenario.strategy);
   // Transformer Engine quantises weights for the first micro-batch and keeps them for the others (its modules'
   // is_first_microbatch, which Megatron-Core sets).
   if (scenario.strategy.kernels == KernelStyle::transformer_engine)

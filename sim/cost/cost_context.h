@@ -59,6 +59,7 @@ struct CostContext {
   double weight_cast_share = 1;           // of micro-batches, those that quantise the weights
   Bytes accumulation;                     // moved for each element to add a micro-batch's weight gradient to its buffer
   bool fused_accumulation = false;        // by the products themselves
+  bool waits_for_counts = false;          // the host, for the tokens of experts (strategies/intra/intra.h)
 };
 
 }  // namespace echelon

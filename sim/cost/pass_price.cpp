@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "sim/cost/host_wait.h"
 #include "sim/graph/selective_recompute.h"
 
 namespace echelon {
@@ -50,13 +51,22 @@ Price PassPricer::rerun(const RerunList& list) const {
 
 Price PassPricer::forward(bool again) const {
   Price price;
+  std::vector<LaunchedStep> launched;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const PricedStep& step = steps_[i];
+    Price one;
     if (step.op != nullptr) {
-      add_forward(price, again ? price.recompute : price.compute, step);
+      add_forward(one, again ? one.recompute : one.compute, step);
     } else {
-      expose(price, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
+      expose(one, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
     }
+    launched.push_back({one.device(), one.host});
+    price += one;
+  }
+  const std::size_t counted = step_after_counts(program_);
+  if (context_.waits_for_counts && counted < launched.size()) {
+    price.idle = idle_between_waits(launched, counted);
+    price.host = price.device();
   }
   return price;
 }

@@ -16,6 +16,7 @@ struct Price {
   Seconds recompute;
   std::array<Seconds, 5> exposed{};
   Seconds host_copy;
+  Seconds idle;  // of the device between a layer's kernels, because the host waited for it and launches them too late
   Seconds host;
   double launches = 0;                 // kernels and waits between streams that the host queues in `host`
   Flops flops;                         // executed, recomputed ones included
