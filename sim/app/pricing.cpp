@@ -4,6 +4,7 @@
 
 #include "sim/app/host_cost.h"
 #include "sim/app/offload_check.h"
+#include "strategies/intra/intra.h"
 #include "strategies/state.h"
 
 namespace echelon {
@@ -49,6 +50,13 @@ bool accumulates_in_products(const Scenario& scenario) {
          (fusion == GradientFusion::fp32 && state_bytes(scenario.workload).gradient >= Bytes(4));
 }
 
+// Where counts of tokens are whatever the router made them. What DeepEP and HybridEP do was not found out; none is
+// counted for them.
+bool pads_experts(const Strategy& strategy) {
+  return strategy.kernels == KernelStyle::transformer_engine && strategy.expert_capacity_factor <= 0 &&
+         strategy.expert_dispatch == ExpertDispatch::all_to_all && !strategy.fused_experts;
+}
+
 CostContext cost_context(const Scenario& scenario, const Lowering& lowering, const RankKind& kind,
                          const Profile& machine) {
   CostContext context;
@@ -70,6 +78,8 @@ CostContext cost_context(const Scenario& scenario, const Lowering& lowering, con
   context.recomputed = scenario.strategy.recompute_operators;
   context.accumulation = accumulation_bytes(scenario);
   context.fused_accumulation = accumulates_in_products(scenario);
+  context.pads_experts = pads_experts(scenario.strategy);
+  context.waits_for_counts = waits_for_token_counts(scenario.strategy);
   // Transformer Engine quantises weights for the first micro-batch and keeps them for the others (its modules'
   // is_first_microbatch, which Megatron-Core sets).
   if (scenario.strategy.kernels == KernelStyle::transformer_engine)

@@ -68,6 +68,22 @@ constexpr auto recipes = std::to_array<ExpertRecipe>({
     {"qwen3-30b", "", "", 2604, once, false, none},
 });
 
+// Rows "(tokendrop)" of container 25.09: apply_moe_token_drop() pads experts to a capacity of 1, which takes plain
+// all-to-alls, and the graphs of whole iterations that dropless runs of the time could not have
+// (scripts/performance/configs/qwen3/workload_base_configs.py @0fa501acee1e, qwen3_30b_a3b_llm_pretrain.py and
+// deepseek/deepseek_v3_llm_pretrain.py @58fa56a3eabd).
+struct TokenDropRecipe {
+  std::string_view model;
+  std::string_view gpu;
+  CudaGraphs graphs;
+};
+constexpr auto token_drop_recipes = std::to_array<TokenDropRecipe>({
+    {"qwen3-235b", "gb", whole},
+    {"qwen3-30b", "gb", whole},
+    {"qwen3-30b", "b200", whole},
+    {"", "", none},
+});
+
 using Modules = std::array<std::optional<RecomputeModule>, 2>;
 
 struct MemoryRecipe {
@@ -117,9 +133,23 @@ int container_of(const std::string& notes) {
 }
 
 template <class Recipe>
+bool names_machine(const Recipe& recipe, const TruthRow& row) {
+  return mentions(row.model, recipe.model) && lower_case(row.gpu).starts_with(recipe.gpu);
+}
+
+template <class Recipe>
 bool applies(const Recipe& recipe, const TruthRow& row, int container) {
-  return mentions(row.model, recipe.model) && lower_case(row.gpu).starts_with(recipe.gpu) &&
-         mentions(row.precision, recipe.precision) && container >= recipe.since;
+  return names_machine(recipe, row) && mentions(row.precision, recipe.precision) && container >= recipe.since;
+}
+
+void apply_token_drop(const TruthRow& row, Strategy& strategy, std::vector<std::string>& assumptions) {
+  const auto* recipe = std::find_if(token_drop_recipes.begin(), token_drop_recipes.end(),
+                                    [&](const TokenDropRecipe& one) { return names_machine(one, row); });
+  strategy.expert_capacity_factor = 1;
+  strategy.cuda_graphs = recipe->graphs;
+  assumptions.push_back(
+      fmt::format("Megatron-Bridge's recipe: experts padded to the mean of their tokens; CUDA graphs: {}",
+                  name_of(recipe->graphs)));
 }
 
 std::string described(const MemoryRecipe& recipe) {
@@ -162,6 +192,7 @@ void apply_large_scale_recipe(const TruthRow& row, Strategy& strategy, std::vect
 void apply_recipe(const TruthRow& row, Scenario& scenario, std::vector<std::string>& assumptions) {
   Strategy& strategy = scenario.strategy;
   if (!mentions(row.source, "megatron-bridge") || strategy.mesh.expert <= 1) return;
+  if (mentions(row.notes, "tokendrop")) return apply_token_drop(row, strategy, assumptions);
   const int container = container_of(lower_case(row.notes));
   for (const ExpertRecipe& recipe : recipes) {
     if (!applies(recipe, row, container)) continue;

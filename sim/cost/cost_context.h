@@ -27,7 +27,8 @@ struct HostCost {
   Seconds forward_kernel;   // per kernel of a forward pass
   Seconds backward_kernel;  // per kernel of a backward pass (autograd runs in C++)
   Seconds copy;             // per copy that Python launches outside of both
-  Seconds grouped_product;  // per expert and product: Transformer Engine calls cuBLAS for each, from C++
+  Seconds grouped_product;  // per expert and product: Transformer Engine calls cuBLAS for each, from C++; and for each
+                            // kernel that quantises what one expert reads
   Seconds batch;            // fetching a micro-batch, from the last kernel before it to the first behind it
   Seconds tensor_rank;      // per tensor-parallel collective of a layer and rank of its group, beside its launch
 };
@@ -60,6 +61,8 @@ struct CostContext {
   double weight_cast_share = 1;           // of micro-batches, those that quantise the weights
   Bytes accumulation;                     // moved for each element to add a micro-batch's weight gradient to its buffer
   bool fused_accumulation = false;        // by the products themselves
+  bool pads_experts = false;              // rows of experts are copied to multiples of 8-bit products' blocks, and back
+  bool waits_for_counts = false;          // the host, for the tokens of experts (strategies/intra/intra.h)
 };
 
 }  // namespace echelon

@@ -33,6 +33,12 @@ QuantiseBytes quantise_bytes(DataType type, const Device& device) {
   return {2 + 2 + 1, 2 + 2 + 1 + 1, 2 + 1};
 }
 
+// Kernels that quantise one operand. With one scale for the tensor: the maximum, the scale and the cast. Transformer
+// Engine's MXFP8 is one. NVFP4's transforms were not counted: one.
+double quantise_kernels(DataType type, const Precision& precision) {
+  return type == DataType::fp8 && !precision.fp8_rowwise_scaling ? 3 : 1;
+}
+
 // Row-wise scales need an fp32 maximum for each row and column: one more read of the tensor each way.
 constexpr double rowwise_extra_bytes = 4;
 
@@ -45,6 +51,18 @@ Seconds add(Seconds& sum, const Priced& priced, Ground& ground) {
 void add_accumulation(double weights, const CostContext& context, OperatorCost& cost) {
   if (context.fused_accumulation) return;
   add(cost.weight_gradient, memory_bound_time(*context.device, context.accumulation * weights, 0), cost.ground);
+}
+
+// Megatron-Core's TEGroupedMLP copies the rows that come to each expert into a buffer where they make whole blocks, and
+// what the second product makes of them back; their gradients the other way (transformer/moe/experts.py, fp8_padding).
+// The probabilities go with the rows: a kernel more.
+void pad_experts(const Operator& op, const CostContext& context, double elements, OperatorCost& cost) {
+  const double kernels = op.split == TensorSplit::row ? 1 : 2;
+  const Bytes moved = context.execution.activation_element * (2 * elements);
+  add(cost.forward, memory_bound_time(*context.device, moved, kernels), cost.ground);
+  add(cost.input_gradient, memory_bound_time(*context.device, moved, kernels), cost.ground);
+  cost.forward_kernels += kernels;
+  cost.backward_kernels += kernels;
 }
 
 void cost_linear(const Operator& op, const CostContext& context, OperatorCost& cost) {
@@ -84,10 +102,17 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   const double read = inputs * cast_share + cast_weights;
   const Bytes forward = Bytes(bytes.input + extra) * read;
   const Bytes backward = Bytes(bytes.gradient + extra) * outputs + Bytes(bytes.again) * read;
-  add(cost.forward, memory_bound_time(device, forward, 4), cost.ground);
-  add(cost.input_gradient, memory_bound_time(device, backward, 2), cost.ground);
+  // Transformer Engine's split_quantize() runs the kernels for one expert after the other.
+  const bool apart = op.experts > 1 && !context.execution.fused_experts;
+  const double calls = apart ? experts * quantise_kernels(type, context.precision) : 0;
+  add(cost.forward, memory_bound_time(device, forward, apart ? calls : 4), cost.ground);
+  add(cost.input_gradient, memory_bound_time(device, backward, apart ? calls : 2), cost.ground);
   cost.forward_kernels += 4;
   cost.backward_kernels += 2;
+  cost.forward_calls += calls;
+  cost.backward_calls += calls;
+  if (op.experts > 1 && context.pads_experts)
+    pad_experts(op, context, op.split == TensorSplit::row ? outputs : inputs, cost);
 }
 
 // Parts that a long sum of products is cut into, each on multiprocessors of its own, where the result alone would leave

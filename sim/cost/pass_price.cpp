@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "sim/cost/host_wait.h"
 #include "sim/graph/selective_recompute.h"
 
 namespace echelon {
@@ -50,13 +51,22 @@ Price PassPricer::rerun(const RerunList& list) const {
 
 Price PassPricer::forward(bool again) const {
   Price price;
+  std::vector<LaunchedStep> launched;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const PricedStep& step = steps_[i];
+    Price one;
     if (step.op != nullptr) {
-      add_forward(price, again ? price.recompute : price.compute, step);
+      add_forward(one, again ? one.recompute : one.compute, step);
     } else {
-      expose(price, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
+      expose(one, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
     }
+    launched.push_back({one.device(), one.host});
+    price += one;
+  }
+  const std::size_t counted = step_after_counts(program_);
+  if (context_.waits_for_counts && counted < launched.size()) {
+    price.idle = idle_between_waits(launched, counted);
+    price.host = price.device();
   }
   return price;
 }
@@ -76,7 +86,8 @@ Price PassPricer::selective_operators() const {
     price.recompute += step.cost.forward * share;
     tally(price, step.cost.forward * share, step.cost.ground);
     price.flops += step.cost.flops.forward * share;
-    add_launches(price, step, context_.host.forward_kernel, {step.cost.forward_kernels * share, share});
+    add_launches(price, step, context_.host.forward_kernel,
+                 {step.cost.forward_kernels * share, share, step.cost.forward_calls * share});
   }
   return price;
 }
@@ -89,7 +100,8 @@ Price PassPricer::backward(bool inputs, bool weights) const {
       if (inputs) add_compute(price, step.cost.input_gradient, step.cost.flops.backward_input, step);
       if (weights) add_compute(price, step.cost.weight_gradient, step.cost.flops.backward_weight, step);
       const double share = inputs && weights ? 1 : 0.5;
-      add_launches(price, step, context_.host.backward_kernel, {step.cost.backward_kernels * share, 2 * share});
+      add_launches(price, step, context_.host.backward_kernel,
+                   {step.cost.backward_kernels * share, 2 * share, step.cost.backward_calls * share});
       continue;
     }
     if (step.communication->for_weight_gradient ? weights : inputs)
@@ -107,13 +119,14 @@ void PassPricer::add_forward(Price& price, Seconds& sum, const PricedStep& step)
   sum += step.cost.forward;
   tally(price, step.cost.forward, step.cost.ground);
   price.flops += step.cost.flops.forward;
-  add_launches(price, step, context_.host.forward_kernel, {step.cost.forward_kernels, 1});
+  add_launches(price, step, context_.host.forward_kernel, {step.cost.forward_kernels, 1, step.cost.forward_calls});
 }
 
 // Of one direction of an operator, at `kernel` of host time each.
 void PassPricer::add_launches(Price& price, const PricedStep& step, Seconds kernel, const Launches& launches) const {
   if (is_replayed(context_.graphs, *step.op)) return;
-  const double calls = step.op->experts > 1 ? launches.products * static_cast<double>(step.op->experts) : 0;
+  const double products = step.op->experts > 1 ? launches.products * static_cast<double>(step.op->experts) : 0;
+  const double calls = products + launches.calls;
   price.host += kernel * launches.kernels + context_.host.grouped_product * calls;
   price.launches += launches.kernels + calls;
 }

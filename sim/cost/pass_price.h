@@ -31,10 +31,11 @@ class PassPricer {
 
  private:
   void add_forward(Price& price, Seconds& sum, const PricedStep& step) const;
-  // Kernels, and products of each expert where they are grouped.
+  // Kernels, products of each expert where they are grouped, and other calls for single experts.
   struct Launches {
     double kernels = 0;
     double products = 0;
+    double calls = 0;
   };
   void add_launches(Price& price, const PricedStep& step, Seconds kernel, const Launches& launches) const;
   void expose(Price& price, std::size_t i, const PricedCalls& calls, Seconds cover, Seconds host) const;

@@ -3,7 +3,7 @@
 namespace echelon {
 
 Seconds Price::device() const {
-  Seconds sum = compute + recompute + host_copy + batch;
+  Seconds sum = compute + recompute + host_copy + idle;
   for (const Seconds& part : exposed) sum += part;
   return sum;
 }
@@ -13,7 +13,7 @@ Price& Price::operator+=(const Price& other) {
   recompute += other.recompute;
   for (std::size_t i = 0; i < exposed.size(); ++i) exposed[i] += other.exposed[i];
   host_copy += other.host_copy;
-  batch += other.batch;
+  idle += other.idle;
   host += other.host;
   launches += other.launches;
   flops += other.flops;
@@ -28,7 +28,7 @@ Price Price::scaled(double factor) const {
   price.recompute *= factor;
   for (Seconds& part : price.exposed) part *= factor;
   price.host_copy *= factor;
-  price.batch *= factor;
+  price.idle *= factor;
   price.host *= factor;
   price.launches *= factor;
   price.flops *= factor;

@@ -16,7 +16,7 @@ struct Price {
   Seconds recompute;
   std::array<Seconds, 5> exposed{};
   Seconds host_copy;
-  Seconds batch;  // the device idle while the host fetches a micro-batch
+  Seconds idle;  // of the device, for its host: it fetches a micro-batch, or launches late what follows a wait
   Seconds host;
   double launches = 0;                 // kernels and waits between streams that the host queues in `host`
   Flops flops;                         // executed, recomputed ones included

@@ -60,7 +60,7 @@ Price WorkPricer::price_compute(const ComputeWork& work) {
   Price price;
   for (const LayerRun& run : work.runs) price += price_run(run).scaled(run.count);
   if (work.fetches_batch) {
-    price.batch = context_.host.batch;
+    price.idle += context_.host.batch;
     price.host += context_.host.batch;
   }
   return price;

@@ -97,6 +97,11 @@ double kept_copies(const Strategy& strategy, std::int64_t experts) {
   return kept;
 }
 
+bool waits_for_token_counts(const Strategy& strategy) {
+  return strategy.expert_capacity_factor <= 0 && strategy.cuda_graphs != CudaGraphs::iteration &&
+         !(strategy.overlap_expert && strategy.mesh.expert > 1);
+}
+
 void expert_parallel(LayerProgram& program, const Strategy& strategy) {
   const auto is_routed = [](const Step& step) { return routed_operator(step) != nullptr; };
   const auto first = std::find_if(program.steps.begin(), program.steps.end(), is_routed);

@@ -41,6 +41,14 @@ double expert_imbalance(const Strategy& strategy, std::int64_t experts);
 // its capacity, as many as are drawn, or one rank's imbalance and the same for all others.
 double kept_copies(const Strategy& strategy, std::int64_t experts);
 
+// Whether the host waits in every forward pass of experts until the device has counted their tokens: it cuts the
+// exchanges and the experts' products to those counts. A capacity fixes them; a graph of the whole iteration has room
+// for the most. Beside another micro-batch's compute the device has that to run meanwhile. Megatron-Core's
+// token_dispatcher.py has cuda_sync_point, no_sync where experts are padded to a capacity; DeepEP and HybridEP return
+// the number of tokens they received (pytorch/torchtitan pull request 2207: a stream synchronisation after each
+// dispatch).
+bool waits_for_token_counts(const Strategy& strategy);
+
 // Takes the tables' operators, with what tensor ranks exchange for them, out of an embedding's or a head's program:
 // one share of them where `ranks` pipeline ranks divide the vocabulary (arXiv:2411.05288).
 LayerProgram take_vocabulary_share(LayerProgram& program, std::int64_t ranks);

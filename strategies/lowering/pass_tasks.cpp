@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "strategies/intra/intra.h"
 #include "strategies/lowering/tasks.h"
 #include "strategies/pipeline/slices.h"
 
@@ -62,10 +63,21 @@ TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange
   const bool whole_stage = units.last - units.first == share_.units(units.stage).size();
   task.layer = whole_stage ? -1 : static_cast<std::int32_t>(units.first);
   task.syncs_host = (opens(action, units) && strategy_.synchronous_pipeline && strategy_.mesh.pipeline > 1) ||
-                    fetches_batch(action, units);
+                    fetches_batch(action, units) || counts_tokens(action, units);
   const TaskId id = program.append(task);
   add_memory_effect(program, units, action);
   return id;
+}
+
+bool PassTasks::counts_tokens(const Action& action, const UnitRange& units) const {
+  if (action.pass == Pass::weight_gradient || !waits_for_token_counts(strategy_)) return false;
+  const auto& all = share_.units(units.stage);
+  return std::any_of(all.begin() + static_cast<std::ptrdiff_t>(units.first),
+                     all.begin() + static_cast<std::ptrdiff_t>(units.last), [&](const StageUnit& unit) {
+                       const bool forward = action.pass == Pass::forward ||
+                                            rerun_of(unit, action.pass, strategy_.recompute) == Rerun::everything;
+                       return forward && share_.facts(unit).routed > 0;
+                     });
 }
 
 // The same id for the same question. Neighbouring units that run alike are one run.

@@ -29,6 +29,9 @@ class PassTasks {
 
  private:
   bool fetches_batch(const Action& action, const UnitRange& units) const;
+  // Whether the host waits in it for the device to count the tokens of experts, and so is never ahead of its start by
+  // more than a layer.
+  bool counts_tokens(const Action& action, const UnitRange& units) const;
   WorkId work(std::size_t rank, const UnitRange& units, const Action& action);
   void add_memory_effect(Program& program, const UnitRange& units, const Action& action) const;
 

@@ -20,7 +20,7 @@ inline Profile fake_profile(const std::string& name, bool eight_bit) {
   return profile;
 }
 
-// Profiles by the names given; deepseek-v3 as 3 dense layers before 58 mixtures.
+// Profiles by the names given; deepseek-v3 as 3 dense layers before 58 mixtures, qwen3-30b-a3b as the same.
 inline TruthLibrary fake_library(std::map<std::string, Profile> profiles) {
   TruthLibrary library;
   library.profiles = [profiles = std::move(profiles)](const std::string& name) -> const Profile* {
@@ -28,7 +28,7 @@ inline TruthLibrary fake_library(std::map<std::string, Profile> profiles) {
     return found == profiles.end() ? nullptr : &found->second;
   };
   library.shapes = [](const std::string& name) -> std::optional<TransformerSpec> {
-    if (name != "deepseek-v3") return std::nullopt;
+    if (name != "deepseek-v3" && name != "qwen3-30b-a3b") return std::nullopt;
     TransformerSpec spec;
     spec.name = name;
     spec.layers = 61;

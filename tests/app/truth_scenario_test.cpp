@@ -316,6 +316,27 @@ TEST_CASE("Megatron-Bridge's recipes say what its table leaves out") {
   CHECK(strategy_in("container 26.04 NeMo Container").expert_dispatch == ExpertDispatch::all_to_all);
 }
 
+TEST_CASE("runs that drop tokens pad their experts, and those of some machines are graphs of whole iterations") {
+  TruthRow row = gpt_row();
+  row.source = "NVIDIA Megatron-Bridge performance summary";
+  row.model = "qwen3-30B-A3B";
+  row.gpu = "B200";
+  row.tp = 1;
+  row.dp = row.gpus = row.ep = row.global_batch = 8;
+  row.micro_batch = 1;
+  row.precision = "FP8-CS";
+  row.notes = "Qwen3_30B_a3B (tokendrop); container 25.09 NeMo Container";
+  const Strategy whole = translate(row).scenario.strategy;
+  CHECK(whole.expert_capacity_factor == 1);
+  CHECK(whole.expert_dispatch == ExpertDispatch::all_to_all);
+  CHECK(whole.cuda_graphs == CudaGraphs::iteration);
+  CHECK_FALSE(whole.fused_experts);
+  row.gpu = "H100";
+  CHECK(translate(row).scenario.strategy.cuda_graphs == CudaGraphs::none);
+  row.notes = "container 25.09 NeMo Container";
+  CHECK(translate(row).scenario.strategy.expert_capacity_factor == 0);
+}
+
 TEST_CASE("Megatron-Bridge's recipes with FSDP keep activations on the host") {
   TruthRow row = gpt_row();
   row.source = "NVIDIA Megatron-Bridge performance summary";

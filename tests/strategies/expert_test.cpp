@@ -72,6 +72,34 @@ TEST_CASE("experts with a capacity are padded to it and balanced by it") {
             .row_share == 2.5);  // one rank pads too
 }
 
+TEST_CASE("hosts wait for the tokens of experts to be counted, unless a capacity says how many there are") {
+  const auto waits = [](const Strategy& strategy) {
+    Workload workload;
+    workload.sequence_length = 64;
+    workload.global_batch = 4;
+    const auto lowering =
+        std::get<Lowering>(lower(build_transformer(shape()), workload, strategy, {strategy.mesh.ranks(), 8}));
+    std::vector<TaskKind> kinds;
+    for (const Task& task : lowering.graph.programs[0].tasks)
+      if (task.syncs_host) kinds.push_back(task.kind);
+    return kinds;
+  };
+  Strategy strategy = over(4);
+  CHECK(waits(strategy) == std::vector{TaskKind::forward});
+  CHECK(waits(over(1)).size() == 4);  // the products' rows are counts, too
+  strategy.recompute = Recompute::full;
+  CHECK(waits(strategy) == std::vector{TaskKind::forward, TaskKind::backward});
+  strategy.expert_capacity_factor = 1;
+  CHECK(waits(strategy).empty());
+  strategy.expert_capacity_factor = 0;
+  strategy.cuda_graphs = CudaGraphs::iteration;
+  CHECK(waits(strategy).empty());
+  strategy.cuda_graphs = CudaGraphs::router;
+  CHECK(waits(strategy).size() == 2);
+  strategy.overlap_expert = true;  // the other micro-batch's compute is there to run
+  CHECK(waits(strategy).empty());
+}
+
 TEST_CASE("a capacity drops what comes to an expert beyond it") {
   Strategy strategy = over(4);
   CHECK(kept_copies(strategy, 8) == 1);
