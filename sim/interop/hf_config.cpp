@@ -69,6 +69,21 @@ TransformerSpec family_defaults(const HfFamily& family) {
   return spec;
 }
 
+// YaRN's factor on sines and cosines, 0.1 mscale ln(factor) + 1 over the same of mscale_all_dim, which is 1 where the
+// two are equal; without either of them 0.1 ln(factor) + 1 (transformers modeling_rope_utils.py).
+bool scales_rotary(const HfConfig& config) {
+  const auto scaling = config.find({"rope_scaling"});
+  if (!scaling || !scaling->is_mapping()) return false;
+  auto type = scaling->find("rope_type");
+  if (!type) type = scaling->find("type");
+  if (!type || type->text() != "yarn") return false;
+  const auto factor = scaling->find("factor");
+  if (!factor || factor->number() <= 1) return false;
+  const auto own = scaling->find("mscale");
+  const auto all = scaling->find("mscale_all_dim");
+  return !own || !all || own->number() != all->number();
+}
+
 // Fields that every family has, by the names that they go by.
 void read_common(const HfConfig& config, bool tied, TransformerSpec& spec) {
   spec.hidden = config.size({"hidden_size", "n_embd", "d_model"}, most_features);
@@ -80,6 +95,7 @@ void read_common(const HfConfig& config, bool tied, TransformerSpec& spec) {
                             4 * most_features);
   spec.vocabulary = config.size({"vocab_size"}, most_vocabulary);
   spec.tied_embeddings = config.flag_or({"tie_word_embeddings"}, tied);
+  spec.scaled_rotary = spec.position_kind == PositionKind::rotary && scales_rotary(config);
   if (spec.position_kind == PositionKind::learned)
     spec.positions = config.size({"max_position_embeddings", "n_positions"}, most_vocabulary);
 }

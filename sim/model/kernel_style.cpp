@@ -92,6 +92,14 @@ Passes permutation(Permuter permuter) {
   return passes;
 }
 
+// Megatron-Core leaves Transformer Engine's fused kernel where sines and cosines are scaled (models/common/embeddings/
+// rope_utils.py, mscale). Of queries and of keys then: forward the product with the cosines (2 passes), the turned
+// halves (a negation of one and their joining, 3), the product with the sines (2), the sum (3) and the joining with
+// what is not rotated, of which there is nothing (2); backward both products (4), the turn (a negation and a joining,
+// 3), their sum (3), and the gradients of the two slices, zeroed and copied, and their sum (7). Sines and cosines
+// themselves are small: 12 kernels.
+constexpr Passes scaled_rotary{12, 2 * 6 + 12, 17, 2 * 10};
+
 // Dropout as its own kernel (eager) or inside the fused residual kernel: one-byte masks are half a pass.
 Passes residual_with_dropout(KernelStyle style) {
   if (style == KernelStyle::eager) return {5.5, 2, 5.5, 2};
@@ -264,6 +272,7 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
       break;
     case OperatorKind::rotary:
       elements = rows * rotary_width(op.attention);
+      if (op.scaled && execution.style == KernelStyle::transformer_engine) passes = scaled_rotary;
       break;
     case OperatorKind::attention:
       if (execution.attention == AttentionKernel::unfused) {

@@ -200,6 +200,7 @@ struct Operator {
   double copies = 1;              // routed: experts that each token goes to
   bool gated = false;             // activation: two inputs of `width`
   bool clamped = false;           // activation: of inputs that are limited first
+  bool scaled = false;            // rotary: by sines and cosines times a factor (YaRN)
   bool root_mean_square = false;  // norm: RMSNorm, for which eager PyTorch had no kernel of its own
   bool transposed_of = false;     // linear: shares the embedding's table (tied); has no weight of its own
   AttentionShape attention;       // attention and rotary only

@@ -117,6 +117,8 @@ struct TransformerSpec {
   std::int64_t vocabulary = 0;                         // rows of the embedding table, padding included
   std::int64_t positions = 0;                          // rows of the learned position table
   PositionKind position_kind = PositionKind::learned;  // none also for ALiBi: no parameters, no kernel of its own
+  bool scaled_rotary = false;                          // its sines and cosines are times a factor (arXiv:2309.00071,
+                                                       // section 3.4)
   NormKind norm = NormKind::layer_norm;
   NormPlacement norm_placement = NormPlacement::before;
   bool norm_bias = true;        // of LayerNorm; RMSNorm has none

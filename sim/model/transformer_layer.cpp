@@ -100,6 +100,7 @@ class LayerBuilder {
     const char* name = spec_.latent ? "latent_rotary" : "rotary";
     Operator rotary = pointwise_operator(name, OperatorKind::rotary, width, TensorSplit::inner);
     rotary.attention = shape;
+    rotary.scaled = spec_.scaled_rotary;
     return block_.add(rotary, width, {projected});
   }
 

@@ -261,6 +261,13 @@ TEST_CASE("Which layers are of which kind") {
   CHECK(kinds("nemotron-h-56b", LayerKind::attention_only) == 10);
 }
 
+TEST_CASE("YaRN's factor is one where mscale and mscale_all_dim are equal") {
+  CHECK(shape_of_file("gpt-oss-120b").scaled_rotary);  // has neither
+  CHECK_FALSE(shape_of_file("deepseek-v3").scaled_rotary);
+  CHECK_FALSE(shape_of_file("kimi-k2").scaled_rotary);
+  CHECK_FALSE(shape_of_file("llama-3.1-8b").scaled_rotary);  // scaled otherwise
+}
+
 TEST_CASE("Which layers have windows") {
   const auto windows = [](const char* name, std::int64_t window) {
     const TransformerSpec spec = shape_of_file(name);

@@ -71,6 +71,22 @@ TEST_CASE("Transformer Engine's permutation is slower than its bytes, and a sort
   CHECK(bytes(Permuter::kernel) == bytes(Permuter::exchange));
 }
 
+TEST_CASE("sines and cosines with a factor leave Transformer Engine's fused rotation") {
+  Execution execution;
+  execution.style = KernelStyle::transformer_engine;
+  Operator op;
+  op.kind = OperatorKind::rotary;
+  op.attention = attention().attention;
+  const auto moved = [&] { return traffic(op, tokens, sequence, execution); };
+  const double pass = 2 * tokens * (64 + 64) * 128;
+  CHECK(moved().forward.moved.value() == Approx(2 * pass));
+  op.scaled = true;
+  CHECK(moved().forward.moved.value() == Approx(12 * pass));
+  CHECK(moved().backward.moved.value() == Approx(17 * pass));
+  execution.style = KernelStyle::compiled;
+  CHECK(moved().forward.moved.value() == Approx(2 * pass));
+}
+
 TEST_CASE("Megatron-Core adds its experts' second biases one expert at a time") {
   Execution execution;
   execution.style = KernelStyle::transformer_engine;
