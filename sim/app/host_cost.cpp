@@ -37,7 +37,7 @@ HostCost host_cost(const Scenario& scenario) {
   switch (scenario.strategy.framework) {
     case FrameworkKind::megatron:
     case FrameworkKind::deepspeed:
-      return {microseconds(50), microseconds(41.5), operator_cost, call, batch, check};
+      return {microseconds(49.3), microseconds(40.9), operator_cost, call, batch, check};
     case FrameworkKind::nanotron:
       return {microseconds(100), microseconds(75), operator_cost, call, batch, check};
     case FrameworkKind::fsdp:

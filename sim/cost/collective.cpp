@@ -26,34 +26,38 @@ Seconds unhindered_transfer(const Network& network, const CollectiveCall& call) 
 // of its own at every step.
 constexpr Bytes all_channels{16.0 * 32 * 1024};
 
-// Seconds that a group waits at each step of a ring through all its ranks, all channels open, if its links are as fast
-// as the model's. It was measured on whole nodes, as the library chose to run it.
-double wait_at(const Network& network, const ScalingPoint& point, CollectiveKind kind) {
+// Ranks of so many whole nodes, less one: the steps of a ring through them.
+double steps_of(const Network& network, double nodes) {
+  return nodes * static_cast<double>(network.gpus_per_node) - 1;
+}
+
+// Seconds that whole nodes waited at all steps of a ring through their ranks, all channels open, if their links are as
+// fast as the model's. It was measured as the library chose to run it.
+double waits_at(const Network& network, const ScalingPoint& point, CollectiveKind kind) {
   if (network.forced_algorithm || network.forced_protocol) {
     Network as_measured = network;
     as_measured.forced_algorithm.reset();
     as_measured.forced_protocol.reset();
-    return wait_at(as_measured, point, kind);
+    return waits_at(as_measured, point, kind);
   }
   const GroupShape whole_nodes{point.nodes * network.gpus_per_node, network.gpus_per_node};
   const CollectiveCall call{kind, whole_nodes, network.scaling.bytes};
   const ByteRate bus = kind == CollectiveKind::all_reduce ? point.all_reduce_bus : point.gather_bus;
-  const Seconds waits = transfer_time(call, bus) - unhindered_transfer(network, call);
-  return std::max(0.0, waits.value() / static_cast<double>(whole_nodes.ranks - 1));
+  return std::max(0.0, (transfer_time(call, bus) - unhindered_transfer(network, call)).value());
 }
 
-// wait_at over the logarithm of the nodes; the ends of the measurements serve beyond them.
+// Of one step: all waits over the logarithm of the nodes, and beyond the measurements a step's as at their ends.
 double wait_over(const Network& network, double nodes, CollectiveKind kind) {
   const std::vector<ScalingPoint>& points = network.scaling.points;
-  const auto above = std::find_if(points.begin(), points.end(),
-                                  [&](const ScalingPoint& point) { return static_cast<double>(point.nodes) >= nodes; });
-  if (above == points.begin()) return wait_at(network, points.front(), kind);
-  if (above == points.end()) return wait_at(network, points.back(), kind);
+  const auto at = [&](const ScalingPoint& point) { return waits_at(network, point, kind); };
+  const auto count = [](const ScalingPoint& point) { return static_cast<double>(point.nodes); };
+  const auto above =
+      std::find_if(points.begin(), points.end(), [&](const ScalingPoint& point) { return count(point) >= nodes; });
+  if (above == points.begin()) return at(points.front()) / steps_of(network, count(points.front()));
+  if (above == points.end()) return at(points.back()) / steps_of(network, count(points.back()));
   const ScalingPoint& below = *std::prev(above);
-  const double from = std::log2(static_cast<double>(below.nodes));
-  const double to = std::log2(static_cast<double>(above->nodes));
-  const double share = (std::log2(nodes) - from) / (to - from);
-  return std::lerp(wait_at(network, below, kind), wait_at(network, *above, kind), share);
+  const double share = std::log2(nodes / count(below)) / std::log2(count(*above) / count(below));
+  return std::lerp(at(below), at(*above), share) / steps_of(network, nodes);
 }
 
 // Kinds whose messages go from rank to rank as those of an all-reduce and of gathers do, which were measured.
@@ -63,7 +67,7 @@ bool waits_at_steps(CollectiveKind kind) {
 }
 
 // `time` by the model. Vectors that fill the channels take their transfer and the waits; shorter ones wait less, and
-// none takes less than a shorter one by the model.
+// none takes less than a shorter one by the model, or than its ranks of one node do.
 Seconds held_against_measurements(const Network& network, const CollectiveCall& call, Seconds time) {
   const GroupFacts facts = facts_of(network, call.group);
   if (network.scaling.points.empty() || facts.nodes <= 1 || !waits_at_steps(call.kind)) return time;
@@ -72,7 +76,10 @@ Seconds held_against_measurements(const Network& network, const CollectiveCall& 
   const Bytes filling = std::min(call.bytes, all_channels);
   const Seconds waits(wait_over(network, facts.nodes, measured) * (filling / all_channels) * (facts.ranks - 1));
   const Seconds least = filling < call.bytes ? chosen_price(network, {call.kind, call.group, filling}).time : time;
-  return std::max(least, unhindered_transfer(network, call) + waits);
+  const GroupShape one_node{call.group.ranks_per_node, call.group.ranks_per_node};
+  const Seconds inside =
+      one_node.ranks > 1 ? chosen_price(network, {call.kind, one_node, call.bytes}).time : Seconds(0);
+  return std::max({least, inside, unhindered_transfer(network, call) + waits});
 }
 
 }  // namespace
