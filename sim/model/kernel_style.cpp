@@ -36,8 +36,8 @@ struct StyleRow {
 // - cross_entropy, measured on H100 (8,192 tokens, 131,072 words; linkedin/Liger-Kernel benchmark/data/
 //   all_benchmark_data_megatron.csv @7097ab9c4f1f): Megatron's unfused loss takes the time of 22 and 10.4 passes over
 //   16-bit logits, the Triton kernel that Transformer Engine has too that of 3 and 6.4; on B200 both of the latter take
-//   that of 8.9 (MooreThreads/SimuMax configs/system/b200_bf16_ceperm.json @e691807a7ef8, ce_fusion). nanotron's loss is
-//   Megatron's, operation by operation (its parallel/tensor_parallel/functional.py).
+//   that of 8.9 (MooreThreads/SimuMax configs/system/b200_bf16_ceperm.json @e691807a7ef8, ce_fusion). nanotron's loss
+//   is Megatron's, operation by operation (its parallel/tensor_parallel/functional.py).
 // - permute: there, counting tokens for each expert and rank with two copies to the host, and the fused permutation and
 //   sort of chunks make 19 kernels before the exchange and 3 behind it: 11 each. Estimated likewise.
 // - embedding: gather, and scatter-add into an fp32 gradient.
@@ -54,7 +54,8 @@ constexpr auto style_table = std::to_array<StyleRow>({
     {OperatorKind::permute, {{{4, 4, 4, 4}, {3, 3, 3, 3}, {3, 11, 3, 3}, {2, 11, 2, 3}, {4, 4, 4, 4}}}},
     {OperatorKind::state_space, {{{14, 6, 28, 10}, {10, 4, 20, 6}, {10, 4, 20, 6}, {10, 4, 20, 6}, {14, 6, 28, 10}}}},
     {OperatorKind::convolution, {{{0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}, {0, 1, 0, 2}}}},
-    {OperatorKind::cross_entropy, {{{7, 3, 11, 3}, {3, 1, 3, 1}, {22, 10, 10.4, 4}, {3, 4, 6.4, 2}, {22, 10, 10.4, 3}}}},
+    {OperatorKind::cross_entropy,
+     {{{7, 3, 11, 3}, {3, 1, 3, 1}, {22, 10, 10.4, 4}, {3, 4, 6.4, 2}, {22, 10, 10.4, 3}}}},
 });
 
 Passes passes_of(OperatorKind kind, KernelStyle style) {
