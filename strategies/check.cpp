@@ -324,6 +324,13 @@ Refusal check_recompute(const Model& model, const Strategy& strategy) {
   return std::nullopt;
 }
 
+// Metrics take the loss again from logits that a fused loss never has whole.
+Refusal check_metrics(const Strategy& strategy) {
+  if (!strategy.fused_loss || strategy.metric_losses == 0) return std::nullopt;
+  return refuse("metric_losses {} are taken of logits that fused_loss keeps none of; metric_losses 0 would do",
+                strategy.metric_losses);
+}
+
 // What a stage's tensor degree must fit.
 Refusal check_degrees(const Model& model, const Strategy& strategy, const Placement& placement) {
   if (auto refusal = check_heads(model, strategy)) return refusal;
@@ -349,6 +356,7 @@ std::optional<Infeasible> check_strategy(const Model& model, const Workload& wor
   if (auto refusal = check_graph(model, strategy)) return refusal;
   if (auto refusal = check_grid(model, strategy)) return refusal;
   if (auto refusal = check_recompute(model, strategy)) return refusal;
+  if (auto refusal = check_metrics(strategy)) return refusal;
   if (auto refusal = check_unlike_stages(model, strategy, placement)) return refusal;
   if (auto refusal = check_heads(model, strategy)) return refusal;
   if (auto refusal = check_graph_stages(model, strategy)) return refusal;

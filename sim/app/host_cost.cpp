@@ -26,7 +26,8 @@ namespace echelon {
 // pipeline 4, 1,024 micro-batches (GPT 13B, sequence 2,048); 0.59 to 0.68 on V100 nodes of Jean Zay, tensor 4, four
 // micro-batches (bigscience-workshop, GPT of 7 to 78B); 0.64 of CodeGeeX, one.
 bool collectives_hold_up_hosts(const Scenario& scenario) {
-  return scenario.strategy.checks_collectives && scenario.gpus > scenario.profile.network.gpus_per_node;
+  return scenario.strategy.checks_collectives && scenario.strategy.mesh.tensor > 1 &&
+         scenario.gpus > scenario.profile.network.gpus_per_node;
 }
 
 HostCost host_cost(const Scenario& scenario) {

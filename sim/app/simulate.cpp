@@ -153,6 +153,11 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
   if (scenario.placement.kind == PlacementKind::fragmented && scenario.cluster_gpus <= scenario.gpus)
     warnings.emplace_back(
         "the fragmented job fills its cluster, which leaves one placement: cluster.cluster_gpus makes room for others");
+  if (scenario.network == NetworkModel::flow && scenario.profile.network.ring_adapters > 0)
+    warnings.push_back(fmt::format(
+        "flows use every adapter of a node, where this machine's rings drive {}: groups with several ranks a node "
+        "come out too fast, --network analytic prices them as measured",
+        scenario.profile.network.ring_adapters));
   const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
   if (ungrounded > 0.05)
     warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));

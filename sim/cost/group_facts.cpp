@@ -25,12 +25,14 @@ GroupFacts facts_of(const Network& network, const GroupShape& group) {
     const double share = facts.per_node / static_cast<double>(domain);
     const double nodes_of_domain = static_cast<double>(domain) / static_cast<double>(network.gpus_per_node);
     const double uncongested = std::pow(std::max(1.0, facts.nodes / 2), -network.congestion);
-    double adapters = static_cast<double>(network.adapters) * nodes_of_domain * share;
-    if (network.ring_adapters > 0) adapters = std::min(adapters, static_cast<double>(network.ring_adapters));
+    const double adapters = static_cast<double>(network.adapters) * nodes_of_domain * share;
     facts.adapters = network.adapter_rate * (adapters * uncongested);
+    const double driven =
+        network.ring_adapters > 0 ? std::min(adapters, static_cast<double>(network.ring_adapters)) : adapters;
+    const ByteRate rings = network.adapter_rate * (driven * uncongested);
     // A ring through a node's GPUs and on takes one link less of the mesh than one that closes in the node.
     if (network.fabric == Fabric::xgmi_mesh && facts.per_node > 2) facts.bus *= facts.per_node / (facts.per_node - 1);
-    facts.bus = facts.per_node > 1 ? std::min(facts.bus, facts.adapters) : facts.adapters;
+    facts.bus = facts.per_node > 1 ? std::min(facts.bus, rings) : rings;
   }
   return facts;
 }

@@ -12,7 +12,7 @@ struct GroupFacts {
   double ranks = 1;
   double per_node = 1;
   double nodes = 1;
-  ByteRate bus;       // bandwidth of a ring through all ranks
+  ByteRate bus;       // bandwidth of a ring through all ranks, over the adapters that rings drive
   ByteRate adapters;  // what the group has of each node's adapters; 0 on one node
 };
 

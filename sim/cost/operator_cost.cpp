@@ -107,8 +107,8 @@ void cost_linear(const Operator& op, const CostContext& context, OperatorCost& c
   const double calls = apart ? experts * quantise_kernels(type, context.precision) : 0;
   add(cost.forward, memory_bound_time(device, forward, apart ? calls : 4), cost.ground);
   add(cost.input_gradient, memory_bound_time(device, backward, apart ? calls : 2), cost.ground);
-  cost.forward_kernels += 4;
-  cost.backward_kernels += 2;
+  cost.forward_kernels += apart ? 0 : 4;
+  cost.backward_kernels += apart ? 0 : 2;
   cost.forward_calls += calls;
   cost.backward_calls += calls;
   if (op.experts > 1 && context.pads_experts)

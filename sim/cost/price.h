@@ -10,7 +10,8 @@
 
 namespace echelon {
 
-// Device time by kind; `exposed` by Axis. The sum of all is the time on the stream.
+// Device time by kind, whose sum device() is the time on the stream; `exposed` by Axis. `host` is what launching takes,
+// or where the host waits in the pass for the device, how long it is in it.
 struct Price {
   Seconds compute;
   Seconds recompute;

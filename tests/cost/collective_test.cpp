@@ -350,6 +350,9 @@ TEST_CASE(
   CHECK(bus(8) == Approx(23e9).epsilon(0.01));
   CHECK(bus(2) == Approx(23e9).epsilon(0.01));
   CHECK(bus(1) == Approx(23e9 / 2).epsilon(0.01));
+  // An all-to-all is no ring: each of 8 ranks a node has half an adapter for the 24 of 32 parts that leave it.
+  CHECK(time_of(network, CollectiveKind::all_to_all, {32, 8}, 1e12).value() ==
+        Approx(1e12 * 24 / 32 / (23e9 / 2)).epsilon(0.01));
   network.ring_adapters = 0;
   CHECK(bus(8) == Approx(4 * 23e9).epsilon(0.01));
 }

@@ -61,6 +61,9 @@ TEST_CASE("what experts read is quantised one expert after the other") {
   CHECK(apart.forward_calls == 2 * 3);
   CHECK(apart.backward_calls == 2 * 3);
   CHECK(fused.forward_calls == 0);
+  // Four and two launches of the whole there, none beside the calls here.
+  CHECK(fused.forward_kernels - apart.forward_kernels == 4);
+  CHECK(fused.backward_kernels - apart.backward_kernels == 2);
   // A microsecond a kernel: six for four, and six for two.
   CHECK((apart.forward - fused.forward).value() == Approx(2e-6));
   CHECK((apart.input_gradient - fused.input_gradient).value() == Approx(4e-6));

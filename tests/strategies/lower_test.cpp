@@ -170,6 +170,14 @@ TEST_CASE("the stages that fetch batches do so once in each forward pass, behind
   CHECK(fetches(BatchFetch::end_stages, ScheduleKind::zb_v, 2) == std::vector{12, 0, 0});
 }
 
+TEST_CASE("metrics of logits that a fused loss has not are refused") {
+  Strategy strategy;
+  strategy.metric_losses = 2;
+  CHECK(refusal(strategy, 1).empty());
+  strategy.fused_loss = true;
+  CHECK(refusal(strategy, 1).find("metric_losses 0 would do") != std::string::npos);
+}
+
 TEST_CASE("what cannot be is refused with the number that would do") {
   Strategy strategy;
   strategy.mesh.tensor = 8;
