@@ -15,12 +15,6 @@ Seconds transfer_time(const CollectiveCall& call, ByteRate bus) {
   return call.bytes * bus_factor(call.kind, static_cast<double>(call.group.ranks)) / bus;
 }
 
-// What the bytes of a call take where a vector is so long that latency is nothing, by the model.
-Seconds unhindered_transfer(const Network& network, const CollectiveCall& call) {
-  constexpr Bytes endless{1e15};
-  return chosen_price(network, {call.kind, call.group, endless}).time * (call.bytes / endless);
-}
-
 // What fills NCCL's channels: each takes 32 KiB, which is 512 threads of 64 bytes (src/enqueue.cc, topoGetAlgoInfo;
 // NCCL_SIMPLE_THREAD_THRESHOLD), and nodes of eight H100 have 16 (NVIDIA/nccl issue 1453). Each channel sends messages
 // of its own at every step.
@@ -43,7 +37,7 @@ double waits_at(const Network& network, const ScalingPoint& point, CollectiveKin
   const GroupShape whole_nodes{point.nodes * network.gpus_per_node, network.gpus_per_node};
   const CollectiveCall call{kind, whole_nodes, network.scaling.bytes};
   const ByteRate bus = kind == CollectiveKind::all_reduce ? point.all_reduce_bus : point.gather_bus;
-  return std::max(0.0, (transfer_time(call, bus) - unhindered_transfer(network, call)).value());
+  return std::max(0.0, (transfer_time(call, bus) - transfer_part(network, call)).value());
 }
 
 // Of one step: all waits over the logarithm of the nodes, and beyond the measurements a step's as at their ends.
@@ -79,7 +73,7 @@ Seconds held_against_measurements(const Network& network, const CollectiveCall& 
   const GroupShape one_node{call.group.ranks_per_node, call.group.ranks_per_node};
   const Seconds inside =
       one_node.ranks > 1 ? chosen_price(network, {call.kind, one_node, call.bytes}).time : Seconds(0);
-  return std::max({least, inside, unhindered_transfer(network, call) + waits});
+  return std::max({least, inside, transfer_part(network, call) + waits});
 }
 
 }  // namespace
@@ -106,8 +100,9 @@ CollectivePrice collective_time(const Network& network, const CollectiveCall& ca
 }
 
 Seconds transfer_part(const Network& network, const CollectiveCall& call) {
+  if (call.group.ranks <= 1) return Seconds(0);
   constexpr Bytes endless{1e15};
-  return collective_time(network, {call.kind, call.group, endless}).time * (call.bytes / endless);
+  return chosen_price(network, {call.kind, call.group, endless}).time * (call.bytes / endless);
 }
 
 Seconds point_to_point_time(const Network& network, bool same_node, Bytes bytes, double sharers) {

@@ -51,20 +51,21 @@ Price PassPricer::rerun(const RerunList& list) const {
 
 Price PassPricer::forward(bool again) const {
   Price price;
+  const std::size_t counted = context_.waits_for_counts ? step_after_counts(program_) : steps_.size();
+  const bool waits = counted < steps_.size();
   std::vector<LaunchedStep> launched;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const PricedStep& step = steps_[i];
-    Price one;
+    const Seconds device = price.device();
+    const Seconds host = price.host;
     if (step.op != nullptr) {
-      add_forward(one, again ? one.recompute : one.compute, step);
+      add_forward(price, again ? price.recompute : price.compute, step);
     } else {
-      expose(one, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
+      expose(price, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
     }
-    launched.push_back({one.device(), one.host});
-    price += one;
+    if (waits) launched.push_back({price.device() - device, price.host - host});
   }
-  const std::size_t counted = step_after_counts(program_);
-  if (context_.waits_for_counts && counted < launched.size()) {
+  if (waits) {
     price.idle = idle_between_waits(launched, counted);
     price.host = price.device();
   }

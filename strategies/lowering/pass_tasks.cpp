@@ -72,12 +72,12 @@ TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange
 bool PassTasks::counts_tokens(const Action& action, const UnitRange& units) const {
   if (action.pass == Pass::weight_gradient || !waits_for_token_counts(strategy_)) return false;
   const auto& all = share_.units(units.stage);
-  return std::any_of(all.begin() + static_cast<std::ptrdiff_t>(units.first),
-                     all.begin() + static_cast<std::ptrdiff_t>(units.last), [&](const StageUnit& unit) {
-                       const bool forward = action.pass == Pass::forward ||
-                                            rerun_of(unit, action.pass, strategy_.recompute) == Rerun::everything;
-                       return forward && share_.facts(unit).routed > 0;
-                     });
+  return std::any_of(
+      all.begin() + static_cast<std::ptrdiff_t>(units.first), all.begin() + static_cast<std::ptrdiff_t>(units.last),
+      [&](const StageUnit& unit) {
+        return share_.facts(unit).routed > 0 &&
+               (action.pass == Pass::forward || rerun_of(unit, action.pass, strategy_.recompute) == Rerun::everything);
+      });
 }
 
 // The same id for the same question. Neighbouring units that run alike are one run.
