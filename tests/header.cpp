@@ -1,0 +1,2 @@
+// Where the precompiled tests/catch.h is made.
+#include "tests/catch.h"
