@@ -245,6 +245,13 @@ TEST_CASE("between nodes of xGMI RCCL's tables choose, not the time") {
   CHECK(all_reduce(35'861'300, 4).protocol == CollectiveProtocol::simple);
   CHECK(all_reduce(268'435'455).algorithm == CollectiveAlgorithm::tree);
   CHECK(all_reduce(268'435'456).algorithm == CollectiveAlgorithm::ring);
+  // A tree in LL leaves 0.06 of the adapters' 184 GB/s, a ring 0.08; inside a node NCCL's half of the bandwidth stays.
+  const double adapters = 8 * 23e9;
+  const auto more = [&](CollectiveKind kind, double bytes) {
+    return price(kind, bytes, 2).time.value() - price(kind, bytes / 2, 2).time.value();
+  };
+  CHECK(more(CollectiveKind::all_reduce, 1e6) == Approx(0.5e6 * 2 * 15 / 16 / (0.06 * adapters)));
+  CHECK(more(CollectiveKind::all_gather, 1e6) == Approx(0.5e6 * 15 / 16 / (0.08 * adapters)));
   // By what each of 16 ranks has.
   CHECK(price(CollectiveKind::all_gather, 98'304 * 16, 2).protocol == CollectiveProtocol::ll);
   CHECK(price(CollectiveKind::all_gather, 98'305 * 16, 2).protocol == CollectiveProtocol::ll128);
