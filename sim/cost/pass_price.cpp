@@ -158,8 +158,7 @@ void PassPricer::expose(Price& price, std::size_t i, const PricedCalls& calls, S
   const double launches = communication.hiding == Hiding::blocks ? communication.repeats : collective_kernels;
   price.host += host * launches;
   price.launches += launches * (1 + stream_waits);
-  if (communication.axis == Axis::tensor)
-    price.host += context_.host.tensor_rank * static_cast<double>(context_.ranks_of(communication.axis));
+  price.host += calls.check;
 }
 
 const OperatorCost& PassPricer::next_linear(std::size_t i) const {
