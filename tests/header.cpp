@@ -1,2 +1,0 @@
-// Where the precompiled tests/catch.h is made.
-#include "tests/catch.h"
