@@ -20,9 +20,11 @@ function(add_room name)
 endfunction()
 
 function(echelon_compile_options target)
-  # GCC 12 sees overlapping copies in std::string's operator+ that are none (GCC bug 105651).
+  # GCC 12 sees overlapping copies in std::string's operator+ that are none (GCC bug 105651), and through a precompiled
+  # header endless ones.
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
                                            $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
+                                           $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-stringop-overflow;-Wno-array-bounds>
                                            $<$<BOOL:${ECHELON_WARNINGS_AS_ERRORS}>:-Werror>)
   if(ECHELON_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=${ECHELON_SANITIZE} -fno-omit-frame-pointer)
