@@ -210,6 +210,16 @@ void add_fused(const char* type, std::int64_t tokens, std::int64_t length, std::
   }
 }
 
+// Of one sequence or few, on a rank of tensor parallelism: fixed time and the unlike ends of the multiprocessors show.
+void add_small_attention(const Sizes& lengths, const Sizes& heads, const Sizes& sequences, Plan& plan) {
+  for (const std::int64_t length : lengths)
+    for (const std::int64_t count : heads)
+      for (const std::int64_t head : {64, 128})
+        for (const std::int64_t batch : sequences)
+          for (const bool causal : {true, false})
+            add_fused("bf16", batch * length, length, head, count, count, causal, plan);
+}
+
 // Lengths, head sizes, heads and masks that models have.
 void add_fused_attention(Scope scope, Plan& plan) {
   if (scope == Scope::quick) {
@@ -229,6 +239,9 @@ void add_fused_attention(Scope scope, Plan& plan) {
           add_fused(type, tokens, length, head, 16, 16, true, plan);
           add_fused(type, tokens, length, head, 32, 32, false, plan);
         }
+  add_small_attention({256, 512, 1024, 2048, 4096}, {4, 8}, {1}, plan);
+  // Many short sequences: there a block's first and last keys are a large part.
+  if (fine) add_small_attention({128, 256, 512, 1024}, {16, 32}, {8, 16, 32, 64}, plan);
 }
 
 void add_attention(Scope scope, const DeviceFacts&, Plan& plan) {

@@ -30,7 +30,7 @@ inline Profile datasheet_machine() {
 inline Profile known_machine() {
   Profile profile = datasheet_machine();
   GemmCurve curve;
-  curve.tiles = {{256, 128, 0.8}, {128, 128, 0.72}, {64, 64, 0.5}};
+  curve.tiles = {{256, 128, 0.8}, {128, 128, 0.72}, {64, 64, 0.5}, {64, 32, 0.4}};
   curve.extra_k = 120;
   curve.wave_quantisation = 0.6;
   curve.bandwidth_fraction = 0.8;
