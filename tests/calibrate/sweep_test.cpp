@@ -174,6 +174,36 @@ TEST_CASE("A benchmark that took its process down is not tried again") {
   CHECK(result.left == 0);
 }
 
+TEST_CASE("What a process told to be lost before another node's failure ended it is not given up twice") {
+  const SampleSet trace = synthetic_sweep(Scope::quick);
+  const std::vector<Benchmark> plan = make_plan(Scope::quick, {"memory"}, trace.origin.facts);
+  const ScratchFile file("twice.csv");
+  const Effort effort = effort_of(Scope::quick);
+  const Death elsewhere{"a process on another node started anew", false};
+  const auto lost = [&] {
+    std::size_t count = 0;
+    for (const Sample& sample : read_samples(file.part()).samples) count += sample.outcome == Outcome::lost ? 1 : 0;
+    return count;
+  };
+  const auto process = [&](DeviceLayer* device, const Death& death) {
+    SampleJournal journal(file.path(), trace.origin);
+    take_over(plan, journal, death);
+    if (device != nullptr) sweep(*device, plan, effort, an_hour, journal);
+  };
+  DyingDevice dying(trace);
+  process(&dying, {});  // tells the loss itself
+  CHECK(lost() == 1);
+  process(nullptr, elsewhere);  // it failed on both nodes: that is told already
+  CHECK(lost() == 1);
+  process(nullptr, {"the process died of signal 6", false});  // before it had measured anything
+  CHECK(lost() == 2);
+  process(nullptr, {"the process died of signal 6", false});  // and again, at the next one
+  CHECK(lost() == 3);
+  RecordedDevice sound(trace);
+  process(&sound, {});
+  CHECK(read_samples(file.part()).samples.size() == plan.size());
+}
+
 TEST_CASE("A used-up budget ends a sweep and says what is left") {
   const SampleSet trace = synthetic_sweep(Scope::quick);
   const auto plan = make_plan(Scope::quick, {"memory"}, trace.origin.facts);
