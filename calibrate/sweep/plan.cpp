@@ -6,6 +6,7 @@
 #include <set>
 
 #include "calibrate/gpu/attention_variant.h"
+#include "calibrate/gpu/expert_rows.h"
 #include "calibrate/gpu/memory_operations.h"
 
 namespace echelon {
@@ -182,7 +183,17 @@ void add_gemm(Scope scope, const DeviceFacts&, Plan& plan) {
 constexpr std::array<std::array<std::int64_t, 3>, 3> expert_shapes{
     {{8, 4096, 14336}, {32, 7168, 2048}, {32, 2048, 768}}};
 
-// The products of experts that were sent as many tokens each.
+// Of experts that were sent unlike numbers of tokens, `rows` at the mean.
+void add_ragged(std::int64_t experts, std::int64_t hidden, std::int64_t ffn, std::int64_t rows, Plan& plan) {
+  plan.push_back(product("grouped", "bf16", "forward", rows, ffn, hidden, experts));
+  plan.back().operation = ragged_product;
+  plan.push_back(product("grouped", "bf16", "input_gradient", rows, hidden, ffn, experts));
+  plan.back().operation = ragged_product;
+  plan.push_back(product("grouped", "bf16", "weight_gradient", hidden, ffn, rows, experts));
+  plan.back().operation = ragged_product;
+}
+
+// The products of experts that were sent as many tokens each, and from the standard sweep on others.
 void add_grouped(Scope scope, const DeviceFacts&, Plan& plan) {
   const bool coarse = scope == Scope::quick;
   for (const auto& [experts, hidden, ffn] : expert_shapes)
@@ -194,6 +205,7 @@ void add_grouped(Scope scope, const DeviceFacts&, Plan& plan) {
       if (coarse) continue;
       plan.push_back(product("grouped", "bf16", "forward", rows, hidden, ffn, experts));
       plan.push_back(product("grouped", "bf16", "input_gradient", rows, hidden, ffn, experts));
+      add_ragged(experts, hidden, ffn, rows, plan);
     }
 }
 

@@ -79,6 +79,11 @@ TEST_CASE("A sweep's constants are recovered within 2 % from noisy samples with 
   CHECK(errors_of_experts(fitted, truth).median < 0.04);  // one factor, whatever the shape
   CHECK(fit.profile.network.ring_bus.value() / 1e9 == Approx(360).epsilon(0.02));
   CHECK(fit.links.has_value());
+  const auto ragged = std::find_if(fit.notes.begin(), fit.notes.end(), [](const std::string& note) {
+    return note.find("Experts with none to twice the mean of rows take 1.") == 0;
+  });
+  REQUIRE(ragged != fit.notes.end());
+  CHECK(std::stod(ragged->substr(ragged->find("take ") + 5)) == Approx(ragged_over_alike).epsilon(0.02));
 }
 
 TEST_CASE("A calibrated profile says where and with what it was measured, and how well it fits") {

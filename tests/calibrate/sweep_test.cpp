@@ -295,7 +295,7 @@ TEST_CASE("A plan has every subset of a node's GPUs, and of the nodes that met")
 
 TEST_CASE("A plan has fused attention by length, head size, heads and mask, and experts' products") {
   std::set<std::int64_t> lengths, head_sizes, groups, experts;
-  std::set<std::string> variants, layouts;
+  std::set<std::string> variants, layouts, ragged;
   for (const Benchmark& benchmark : make_plan(Scope::standard, {"attention", "grouped"}, known_origin().facts)) {
     if (benchmark.operation == "fused") {
       lengths.insert(benchmark.m);
@@ -305,7 +305,7 @@ TEST_CASE("A plan has fused attention by length, head size, heads and mask, and 
     }
     if (benchmark.family == "grouped") {
       experts.insert(benchmark.batch);
-      layouts.insert(benchmark.variant);
+      (benchmark.operation == ragged_product ? ragged : layouts).insert(benchmark.variant);
     }
   }
   CHECK(lengths == std::set<std::int64_t>{256, 512, 1024, 2048, 4096, 8192, 16384});
@@ -314,6 +314,20 @@ TEST_CASE("A plan has fused attention by length, head size, heads and mask, and 
   CHECK(variants == std::set<std::string>{"forward", "backward", "causal_forward", "causal_backward"});
   CHECK(experts == std::set<std::int64_t>{8, 32});
   CHECK(layouts == std::set<std::string>{"forward", "input_gradient", "weight_gradient"});
+  CHECK(ragged == layouts);
+}
+
+TEST_CASE("Experts with unlike rows have the mean at the mean") {
+  for (const std::int64_t experts : {8, 32})
+    for (const std::int64_t mean : {1, 128, 1000}) {
+      std::int64_t sum = 0, most = 0;
+      for (std::int64_t expert = 0; expert < experts; ++expert) {
+        sum += rows_of_expert(mean, expert, experts);
+        most = std::max(most, rows_of_expert(mean, expert, experts));
+      }
+      CHECK(sum == mean * experts);
+      CHECK(most <= 2 * mean);
+    }
 }
 
 TEST_CASE("Weight gradients are measured in every format that training uses, int8 in none") {
