@@ -1,10 +1,14 @@
 #include "calibrate/fit/sample_fit.h"
 
+#include <unistd.h>
+
 #include <set>
 
 #include "calibrate/fit/robust.h"
+#include "calibrate/sweep/sweep.h"
 #include "sim/base/error.h"
 #include "sim/interop/kernel_tables.h"
+#include "tests/calibrate/recorded_device.h"
 #include "tests/calibrate/synthetic_sweep.h"
 #include "tests/catch.h"
 
@@ -105,19 +109,30 @@ TEST_CASE("A calibrated profile says where and with what it was measured, and ho
   CHECK(std::abs(worst.front().error()) > std::abs(worst.back().error()));
 }
 
-TEST_CASE("Real products measured by others fit through the same path") {
+TEST_CASE("A trace of real products, replayed through a whole sweep, fits") {
   KernelTables tables;
   read_kernel_table(std::string(ECHELON_SOURCE_DIR) + "/tests/data/kernels/gemm_h100.csv", tables);
-  SampleSet set{known_origin(), {}};
+  SampleSet trace{known_origin(), {}};
+  std::vector<Benchmark> plan;
   for (const GemmRow& row : tables.products) {
     if (row.type != DataType::bf16) continue;
     Benchmark benchmark{"gemm", "product", "bf16", "forward"};
     benchmark.m = static_cast<std::int64_t>(row.m);
     benchmark.n = static_cast<std::int64_t>(row.n);
     benchmark.k = static_cast<std::int64_t>(row.k);
-    set.samples.push_back(summarise(benchmark, {Outcome::measured, {1e6 * row.time.value()}, {}, ""}));
+    trace.samples.push_back(summarise(benchmark, {Outcome::measured, {1e6 * row.time.value()}, {}, ""}));
+    plan.push_back(benchmark);
   }
-  const SampleFit fit = fit_samples(datasheet_machine(), set, "samples.csv");
+  const auto file = std::filesystem::temp_directory_path() / ("echelon-trace-" + std::to_string(getpid()) + ".csv.gz");
+  RecordedDevice device(trace);
+  {
+    SampleJournal journal(file, trace.origin);
+    CHECK(sweep(device, plan, effort_of(Scope::quick), Seconds(3600), journal).left == 0);
+    journal.finish();
+  }
+  const SampleFit fit = fit_samples(datasheet_machine(), read_samples(file), file.string());
+  std::filesystem::remove(file);
+  CHECK(fit.report.curves.front().samples == static_cast<std::int64_t>(plan.size()));
   CHECK(fit.report.curves.front().held_out > 5);
   CHECK(fit.report.curves.front().median_error < 0.06);
 }
