@@ -146,6 +146,18 @@ TEST_CASE("Samples of another chip and samples of too little are refused") {
   CHECK_THROWS_AS(fit_samples(datasheet_machine(), set, "samples.csv"), InputError);
 }
 
+TEST_CASE("A profile says how its reference product drifted while it was measured") {
+  SampleSet set = quick_sweep_of({"memory"});
+  for (const double us : {200.0, 204.0, 210.0}) {
+    Benchmark reference{"reference", "product_" + std::to_string(set.samples.size()), "bf16", "forward"};
+    set.samples.push_back(summarise(reference, {Outcome::measured, {us}, {1700, 2619, 690, 71}, ""}));
+  }
+  const std::string clocks = fit_samples(datasheet_machine(), set, "samples.csv").profile.calibration.clocks;
+  CHECK(clocks.find("SM 1700 to 1755 MHz") == 0);
+  CHECK(clocks.find("at most 690 W and 71 C") != std::string::npos);
+  CHECK(clocks.find("the reference product's time drifted by 5.0 %") != std::string::npos);
+}
+
 TEST_CASE("What one GPU cannot show keeps the base's numbers, and is said") {
   SampleSet set = quick_sweep_of({"memory", "launch", "copy"});
   set.origin.facts.gpus = 1;

@@ -218,6 +218,26 @@ TEST_CASE("A used-up budget ends a sweep and says what is left") {
   CHECK(told == result.measured);
 }
 
+TEST_CASE("A sweep tells how far it is, and what is left at its pace or of its budget") {
+  const SampleSet trace = synthetic_sweep(Scope::quick);
+  const auto plan = make_plan(Scope::quick, {"memory"}, trace.origin.facts);
+  const ScratchFile file("pace.csv");
+  SampleJournal journal(file.path(), trace.origin);
+  SlowDevice device(trace);
+  std::size_t told = 0;
+  const auto look = [&](const SweepProgress& progress) {
+    CHECK(progress.done == ++told);
+    CHECK(progress.total == plan.size());
+    REQUIRE(progress.last != nullptr);
+    CHECK(progress.last->benchmark.key() == plan[told - 1].key());
+    // 2 ms a benchmark at least, of those to come.
+    CHECK(progress.remaining >= Seconds(0.002 * static_cast<double>(plan.size() - told)));
+    CHECK(progress.remaining <= an_hour);
+  };
+  sweep(device, plan, effort_of(Scope::quick), an_hour, journal, look);
+  CHECK(told == plan.size());
+}
+
 TEST_CASE("Samples of another machine are not mixed in") {
   SweepOrigin origin = known_origin();
   const ScratchFile file("other.csv");
