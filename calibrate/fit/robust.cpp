@@ -7,6 +7,8 @@
 namespace echelon {
 namespace {
 
+constexpr double huber_knee = 0.1;
+
 using Objective = std::function<double(std::span<const double>)>;
 
 // The simplex and its values, kept in order of value.
@@ -92,6 +94,71 @@ class Simplex {
   int evaluations_ = 0;
 };
 
+using Residuals = std::function<std::vector<double>(std::span<const double>)>;
+using Matrix = std::vector<std::vector<double>>;
+
+double sum_of_losses(const std::vector<double>& log_ratios) {
+  double sum = 0;
+  for (const double ratio : log_ratios) sum += huber_loss(ratio);
+  return sum;
+}
+
+// d log_ratios / d parameter, one column a parameter.
+Matrix slopes(const Residuals& log_ratios, const std::vector<double>& at, const std::vector<double>& there) {
+  constexpr double step = 1e-4;
+  Matrix columns;
+  for (std::size_t i = 0; i < at.size(); ++i) {
+    std::vector<double> beside = at;
+    beside[i] += step;
+    std::vector<double> column = log_ratios(beside);
+    for (std::size_t s = 0; s < column.size(); ++s) column[s] = (column[s] - there[s]) / step;
+    columns.push_back(std::move(column));
+  }
+  return columns;
+}
+
+// Solves a symmetric positive definite system by Gauss's elimination.
+std::vector<double> solved(Matrix a, std::vector<double> b) {
+  const std::size_t count = b.size();
+  for (std::size_t i = 0; i < count; ++i)
+    for (std::size_t row = i + 1; row < count; ++row) {
+      const double factor = a[row][i] / a[i][i];
+      for (std::size_t j = i; j < count; ++j) a[row][j] -= factor * a[i][j];
+      b[row] -= factor * b[i];
+    }
+  for (std::size_t i = count; i-- > 0;) {
+    for (std::size_t j = i + 1; j < count; ++j) b[i] -= a[i][j] * b[j];
+    b[i] /= a[i][i];
+  }
+  return b;
+}
+
+// The weighted normal equations of Huber's loss: weight 1 within the knee, knee / |ratio| beyond.
+struct NormalEquations {
+  Matrix product;
+  std::vector<double> gradient;
+
+  NormalEquations(const Matrix& columns, const std::vector<double>& ratios)
+      : product(columns.size(), std::vector<double>(columns.size(), 0)), gradient(columns.size(), 0) {
+    std::vector<double> weights;
+    for (const double ratio : ratios) weights.push_back(std::min(1.0, huber_knee / std::max(std::abs(ratio), 1e-12)));
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      for (std::size_t s = 0; s < ratios.size(); ++s) gradient[i] += weights[s] * columns[i][s] * ratios[s];
+      for (std::size_t j = 0; j <= i; ++j) {
+        for (std::size_t s = 0; s < ratios.size(); ++s) product[i][j] += weights[s] * columns[i][s] * columns[j][s];
+        product[j][i] = product[i][j];
+      }
+    }
+  }
+
+  // A parameter that moves nothing stays.
+  std::vector<double> step(double damping) const {
+    Matrix damped = product;
+    for (std::size_t i = 0; i < damped.size(); ++i) damped[i][i] += damping * product[i][i] + 1e-9;
+    return solved(std::move(damped), gradient);
+  }
+};
+
 }  // namespace
 
 double huber_loss(double log_ratio, double knee) {
@@ -107,6 +174,31 @@ Minimum minimise(const Objective& objective, std::vector<double> start, std::spa
     Simplex simplex(objective, best.at, scaled);
     while (simplex.evaluations() < evaluations / 3) simplex.advance();
     best = simplex.best();
+  }
+  return best;
+}
+
+Minimum refine(const Residuals& log_ratios, std::vector<double> start) {
+  constexpr int rounds = 30;
+  constexpr double no_better = 1e-9;  // of the loss: the end
+  std::vector<double> ratios = log_ratios(start);
+  Minimum best{std::move(start), sum_of_losses(ratios)};
+  double damping = 1e-3;
+  for (int round = 0; round < rounds && damping < 1e6; ++round) {
+    const NormalEquations equations(slopes(log_ratios, best.at, ratios), ratios);
+    const double before = best.value;
+    for (bool better = false; !better && damping < 1e6; damping *= better ? 0.1 : 10) {
+      std::vector<double> there = best.at;
+      const std::vector<double> step = equations.step(damping);
+      for (std::size_t i = 0; i < there.size(); ++i) there[i] -= step[i];
+      std::vector<double> at_there = log_ratios(there);
+      const double value = sum_of_losses(at_there);
+      better = value < best.value;
+      if (!better) continue;
+      best = {std::move(there), value};
+      ratios = std::move(at_there);
+    }
+    if (before - best.value < no_better * before) break;
   }
   return best;
 }

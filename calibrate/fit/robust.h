@@ -22,6 +22,11 @@ struct Minimum {
 Minimum minimise(const std::function<double(std::span<const double>)>& objective, std::vector<double> start,
                  std::span<const double> step, int evaluations);
 
+// Damped Gauss-Newton steps (D. Marquardt, J. SIAM 11(2), 1963) on the sum of Huber's losses of log ratios, from a
+// start that is near: what a simplex search leaves of a valley. Its value is no more than the start's.
+Minimum refine(const std::function<std::vector<double>(std::span<const double>)>& log_ratios,
+               std::vector<double> start);
+
 // A well-mixed hash of a few integers (splitmix64 finaliser, public domain, S. Vigna): which samples are held out must
 // not depend on their order in a table.
 std::uint64_t mixed_hash(std::span<const std::int64_t> values);

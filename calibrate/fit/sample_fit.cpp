@@ -10,6 +10,7 @@
 #include "calibrate/fit/machine_fit.h"
 #include "calibrate/fit/robust.h"
 #include "calibrate/fit/sample_tables.h"
+#include "calibrate/gpu/expert_rows.h"
 #include "sim/base/error.h"
 #include "sim/cost/compute.h"
 
@@ -84,8 +85,8 @@ void fit_experts(Device& device, const SampleSet& set, const std::string& source
   std::vector<GemmSample> grouped;
   for (const Sample& sample : set.samples) {
     const Benchmark& of = sample.benchmark;
-    if (of.family != "grouped" || of.type != name_of(DataType::bf16) || of.variant == "weight_gradient" ||
-        sample.outcome != Outcome::measured)
+    if (of.family != "grouped" || of.operation == ragged_product || of.type != name_of(DataType::bf16) ||
+        of.variant == "weight_gradient" || sample.outcome != Outcome::measured)
       continue;
     grouped.push_back({shape_of(of), sample.time});
     grouped.back().shape.batch = static_cast<double>(of.batch);
@@ -93,6 +94,26 @@ void fit_experts(Device& device, const SampleSet& set, const std::string& source
   for (const GemmCurve& curve : device.gemm)
     if (curve.type == DataType::bf16 && grouped.size() >= fewest_of_a_factor)
       return put_grouped(device, fit_grouped(device, curve, grouped, {}), source, report);
+}
+
+// What no key holds: `run` gives all experts of a rank as many rows.
+void note_ragged_experts(const SampleSet& set, std::vector<std::string>& notes) {
+  std::map<std::string, Seconds> alike;
+  for (const Sample& sample : set.samples)
+    if (sample.benchmark.family == "grouped" && sample.outcome == Outcome::measured)
+      alike[sample.benchmark.key()] = sample.time;
+  std::vector<double> ratios;
+  for (const Sample& sample : set.samples) {
+    if (sample.benchmark.operation != ragged_product || sample.outcome != Outcome::measured) continue;
+    Benchmark of = sample.benchmark;
+    of.operation = "product";
+    if (const auto found = alike.find(of.key()); found != alike.end()) ratios.push_back(sample.time / found->second);
+  }
+  if (!ratios.empty())
+    notes.push_back(
+        fmt::format("Experts with none to twice the mean of rows take {:.3f} times as long as those with the "
+                    "mean each, which is what they are priced as.",
+                    rounded_median(ratios)));
 }
 
 void fit_streaming(Device& device, const SampleSet& set, const std::string& source, ImportReport& report) {
@@ -229,6 +250,7 @@ SampleFit fit_samples(const Profile& base, const SampleSet& set, const std::stri
   fit_weight_gradients(device, set, fit.report);
   fit_experts(device, set, source, fit.report);
   note_input_gradients(device, set, fit.notes);
+  note_ragged_experts(set, fit.notes);
   fit_streaming(device, set, source, fit.report);
   device.sustained_clock = clock;
   fit_network(fit.profile.network, set, source, fit);

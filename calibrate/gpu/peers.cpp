@@ -1,6 +1,7 @@
 #include "calibrate/gpu/peers.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -12,7 +13,7 @@ namespace {
 
 using Path = std::filesystem::path;
 
-constexpr const char* ended_word = "ended";
+constexpr const char* goes_on = "-";
 
 Path sign_of(const Path& file, int rank) {
   return file.string() + ".alive." + std::to_string(rank);
@@ -24,21 +25,30 @@ std::string text_of(const Path& path) {
   return text.str();
 }
 
-// What a file says: "START BEAT" or "START BEAT ended CODE".
+// What a file says: "START BEAT TOKEN END TOKEN...", END an exit code or "-", then the tokens of those it has read.
 struct Sign {
   int start = 0;
+  std::string token;
   std::optional<int> ended;
+  std::vector<std::string> has_read;
 };
 
 Sign read_sign(const std::string& text) {
   std::istringstream words(text);
   Sign sign;
   unsigned beat = 0;
-  std::string word;
-  int code = 0;
-  words >> sign.start >> beat;
-  if (words >> word >> code && word == ended_word) sign.ended = code;
+  std::string end, word;
+  words >> sign.start >> beat >> sign.token >> end;
+  if (!end.empty() && end != goes_on) sign.ended = std::atoi(end.c_str());
+  while (words >> word) sign.has_read.push_back(word);
   return sign;
+}
+
+std::string random_token() {
+  std::random_device device;
+  std::ostringstream text;
+  for (int i = 0; i < 2; ++i) text << std::hex << device();
+  return text.str();
 }
 
 std::string seconds_text(std::chrono::milliseconds time) {
@@ -49,9 +59,9 @@ std::string seconds_text(std::chrono::milliseconds time) {
 
 }  // namespace
 
-Peers::Peers(Rendezvous rendezvous) : rendezvous_(std::move(rendezvous)), beat_(std::random_device()()) {
+Peers::Peers(Rendezvous rendezvous) : rendezvous_(std::move(rendezvous)), token_(random_token()) {
   for (int rank = 0; rank < rendezvous_.ranks; ++rank)
-    if (rank != rendezvous_.rank) peers_.push_back({rank, text_of(sign_of(rendezvous_.file, rank)), false, {}});
+    if (rank != rendezvous_.rank) peers_.push_back({rank, "", false, {}});
 }
 
 Rendezvous Peers::meeting(int start, std::int64_t gpus) const {
@@ -63,19 +73,22 @@ Rendezvous Peers::meeting(int start, std::int64_t gpus) const {
 
 void Peers::tell(int start) {
   start_ = start;
-  write(std::to_string(start) + " " + std::to_string(++beat_) + "\n");
+  ++beat_;
+  write(goes_on);
 }
 
 void Peers::tell_end(int exit_code) {
-  write(std::to_string(start_) + " " + std::to_string(++beat_) + " " + ended_word + " " + std::to_string(exit_code) +
-        "\n");
+  ++beat_;
+  write(std::to_string(exit_code));
 }
 
 PeersSeen Peers::look() {
   PeersSeen seen;
   for (Peer& peer : peers_) {
     const std::string text = text_of(sign_of(rendezvous_.file, peer.rank));
-    if (!text.empty() && text != peer.text) {
+    const Sign latest = read_sign(text);
+    const bool answers = std::find(latest.has_read.begin(), latest.has_read.end(), token_) != latest.has_read.end();
+    if (answers && text != peer.text) {
       peer.text = text;
       peer.alive = true;
       peer.changed = Clock::now();
@@ -93,11 +106,16 @@ PeersSeen Peers::look() {
   return seen;
 }
 
-void Peers::write(const std::string& text) const {
+void Peers::write(const std::string& ended) const {
+  std::string text = std::to_string(start_) + " " + std::to_string(beat_) + " " + token_ + " " + ended;
+  for (const Peer& peer : peers_) {
+    const std::string theirs = read_sign(text_of(sign_of(rendezvous_.file, peer.rank))).token;
+    if (!theirs.empty()) text += " " + theirs;
+  }
   const Path path = sign_of(rendezvous_.file, rendezvous_.rank);
   const Path draft = path.string() + ".draft";
   std::ofstream out(draft, std::ios::binary);
-  out << text;
+  out << text << '\n';
   out.close();
   std::error_code ignored;
   if (out) std::filesystem::rename(draft, path, ignored);

@@ -11,7 +11,8 @@
 //   { peers.tell(start); seen = peers.look(); }*  every now and then
 //   peers.tell_end(exit code)
 //
-// Files of an earlier launch are no harm: what lies there at the beginning is not heeded until it changes.
+// Files of an earlier launch are no harm, however late a network's file system shows them: every watcher has a token of
+// its own, drawn anew, and says which ones of the others it has read. Only what names this one's is heeded.
 #pragma once
 
 #include <chrono>
@@ -48,17 +49,18 @@ class Peers {
   using Clock = std::chrono::steady_clock;
   struct Peer {
     int rank = 0;
-    std::string text;    // as last seen
-    bool alive = false;  // it has changed
+    std::string text;    // as last heeded
+    bool alive = false;  // it has answered
     Clock::time_point changed{};
   };
 
-  void write(const std::string& text) const;
+  void write(const std::string& ended) const;
 
   Rendezvous rendezvous_;
   std::vector<Peer> peers_;
-  unsigned beat_;  // another one each time, so that what is told changes
-  int start_ = 0;  // as told
+  std::string token_;
+  unsigned beat_ = 0;  // another one each time, so that what is told changes
+  int start_ = 0;      // as told
 };
 
 }  // namespace echelon

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "calibrate/gpu/attention_variant.h"
+#include "calibrate/gpu/expert_rows.h"
 #include "calibrate/gpu/memory_operations.h"
 
 namespace echelon {
@@ -182,7 +183,17 @@ void add_gemm(Scope scope, const DeviceFacts&, Plan& plan) {
 constexpr std::array<std::array<std::int64_t, 3>, 3> expert_shapes{
     {{8, 4096, 14336}, {32, 7168, 2048}, {32, 2048, 768}}};
 
-// The products of experts that were sent as many tokens each.
+// Of experts that were sent unlike numbers of tokens, `rows` at the mean.
+void add_ragged(std::int64_t experts, std::int64_t hidden, std::int64_t ffn, std::int64_t rows, Plan& plan) {
+  plan.push_back(product("grouped", "bf16", "forward", rows, ffn, hidden, experts));
+  plan.back().operation = ragged_product;
+  plan.push_back(product("grouped", "bf16", "input_gradient", rows, hidden, ffn, experts));
+  plan.back().operation = ragged_product;
+  plan.push_back(product("grouped", "bf16", "weight_gradient", hidden, ffn, rows, experts));
+  plan.back().operation = ragged_product;
+}
+
+// The products of experts that were sent as many tokens each, and from the standard sweep on others.
 void add_grouped(Scope scope, const DeviceFacts&, Plan& plan) {
   const bool coarse = scope == Scope::quick;
   for (const auto& [experts, hidden, ffn] : expert_shapes)
@@ -194,6 +205,7 @@ void add_grouped(Scope scope, const DeviceFacts&, Plan& plan) {
       if (coarse) continue;
       plan.push_back(product("grouped", "bf16", "forward", rows, hidden, ffn, experts));
       plan.push_back(product("grouped", "bf16", "input_gradient", rows, hidden, ffn, experts));
+      add_ragged(experts, hidden, ffn, rows, plan);
     }
 }
 
@@ -208,6 +220,16 @@ void add_fused(const char* type, std::int64_t tokens, std::int64_t length, std::
     benchmark.kv_heads = kv_heads;
     plan.push_back(std::move(benchmark));
   }
+}
+
+// Of one sequence or few, on a rank of tensor parallelism: fixed time and the unlike ends of the multiprocessors show.
+void add_small_attention(const Sizes& lengths, const Sizes& heads, const Sizes& sequences, Plan& plan) {
+  for (const std::int64_t length : lengths)
+    for (const std::int64_t count : heads)
+      for (const std::int64_t head : {64, 128})
+        for (const std::int64_t batch : sequences)
+          for (const bool causal : {true, false})
+            add_fused("bf16", batch * length, length, head, count, count, causal, plan);
 }
 
 // Lengths, head sizes, heads and masks that models have.
@@ -229,6 +251,9 @@ void add_fused_attention(Scope scope, Plan& plan) {
           add_fused(type, tokens, length, head, 16, 16, true, plan);
           add_fused(type, tokens, length, head, 32, 32, false, plan);
         }
+  add_small_attention({256, 512, 1024, 2048, 4096}, {4, 8}, {1}, plan);
+  // Many short sequences: there a block's first and last keys are a large part.
+  if (fine) add_small_attention({128, 256, 512, 1024}, {16, 32}, {8, 16, 32, 64}, plan);
 }
 
 void add_attention(Scope scope, const DeviceFacts&, Plan& plan) {

@@ -16,6 +16,7 @@ namespace echelon {
 namespace {
 
 constexpr std::string_view first_line = "# echelon calibrate samples 1";
+constexpr std::string_view process_line = "# a process goes on from here";
 
 // A column and how it is read and written: texts and numbers in the column's unit.
 struct TextColumn {
@@ -231,6 +232,13 @@ void drop_broken_line(const std::filesystem::path& part) {
   std::filesystem::resize_file(part, end == std::string::npos ? 0 : end + 1);
 }
 
+// Whether the last row is of a benchmark that was lost and stands behind the last process_line.
+bool last_row_is_loss(const std::string& text, const SampleSet& set) {
+  const std::size_t mark = text.rfind(process_line);
+  if (set.samples.empty() || set.samples.back().outcome != Outcome::lost) return false;
+  return mark == std::string::npos || text.find('\n', mark) + 1 < text.size();
+}
+
 void refuse_other_machine(const SweepOrigin& before, const SweepOrigin& now, const std::string& file) {
   for (const char* name : {"gpu", "driver", "cuda", "cublas", "nccl", "cudnn"})
     for (const HeadLine& line : head_lines())
@@ -286,10 +294,13 @@ SampleJournal::SampleJournal(std::filesystem::path path, SweepOrigin origin)
   if (std::filesystem::exists(part_)) {
     drop_broken_line(part_);
     const std::string text = read_text_file(part_, "file of samples");
-    if (text.find("\nfamily,") != std::string::npos)
-      take(parse_samples(text, part_.string()));
-    else
+    if (text.find("\nfamily,") != std::string::npos) {
+      SampleSet before = parse_samples(text, part_.string());
+      ended_in_loss_ = last_row_is_loss(text, before);
+      take(std::move(before));
+    } else {
       std::filesystem::remove(part_);  // killed within the head
+    }
   }
   const bool fresh = !std::filesystem::exists(part_);
   out_.open(part_, std::ios::binary | std::ios::app);
@@ -297,9 +308,17 @@ SampleJournal::SampleJournal(std::filesystem::path path, SweepOrigin origin)
   if (!out_.flush()) throw InputError({part_.string(), 0, 0}, "cannot be written", "a writable place for --raw");
 }
 
-void SampleJournal::append(const Sample& sample) {
-  out_ << to_csv_row(sample);
+void SampleJournal::write(const std::string& text) {
+  out_ << text;
   if (!out_.flush()) throw InputError({part_.string(), 0, 0}, "cannot be written", "a disk with room");
+}
+
+void SampleJournal::mark_process() {
+  write(fmt::format("{}\n", process_line));
+}
+
+void SampleJournal::append(const Sample& sample) {
+  write(to_csv_row(sample));
   keys_.insert(sample.benchmark.key());
   set_.samples.push_back(sample);
 }

@@ -46,14 +46,21 @@ class SampleJournal {
   bool has(const Benchmark& benchmark) const { return keys_.count(benchmark.key()) > 0; }
   // On disk when it returns, as far as the process can tell. Throws InputError where the disk refuses.
   void append(const Sample& sample);
+  // Whether the last thing that the process before this one measured was lost; not what it only took over as lost.
+  bool ended_in_loss() const { return ended_in_loss_; }
+  // Tells the next process which rows are of this one: those from here on. Throws like append.
+  void mark_process();
   // Writes the file and removes the part. Throws InputError where the disk refuses; the part then stays.
   void finish();
 
  private:
+  void write(const std::string& text);
+
   std::filesystem::path path_;
   std::filesystem::path part_;
   SampleSet set_;
   std::set<std::string> keys_;
+  bool ended_in_loss_ = false;
   std::ofstream out_;
 };
 

@@ -11,6 +11,14 @@ const Benchmark* next_of(const std::vector<Benchmark>& plan, const SampleJournal
   return next == plan.end() ? nullptr : &*next;
 }
 
+void take_over(const std::vector<Benchmark>& plan, SampleJournal& journal, const Death& death) {
+  const Benchmark* const next = next_of(plan, journal);
+  const bool told = death.of.empty() || journal.ended_in_loss();
+  if (!told && next != nullptr && !(death.on_other_node && next->ranks_per_node == 0))
+    journal.append(summarise(*next, {Outcome::lost, {}, {}, death.of}));
+  journal.mark_process();
+}
+
 SweepResult sweep(DeviceLayer& device, const std::vector<Benchmark>& plan, const Effort& effort, Seconds budget,
                   SampleJournal& journal, const std::function<void(const SweepProgress&)>& progress) {
   using Clock = std::chrono::steady_clock;

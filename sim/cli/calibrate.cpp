@@ -136,19 +136,12 @@ struct Measured {
   bool device_lost = false;
 };
 
-// What took the process before this one down is not tried again; one on another node took part in collectives alone.
-void give_up_fatal(const ChildStart& start, const std::vector<Benchmark>& plan, SampleJournal& journal) {
-  const Benchmark* const next = next_of(plan, journal);
-  if (start.died_of.empty() || next == nullptr || (start.by_peer && next->ranks_per_node == 0)) return;
-  journal.append(summarise(*next, {Outcome::lost, {}, {}, start.died_of}));
-}
-
 // Measures; a used-up budget is told.
 Measured measure(const CalibrateOptions& options, const ChildStart& start, DeviceLayer& device) {
   const DeviceFacts facts = device.facts();
   const std::vector<Benchmark> plan = make_plan(options.scope(), options.only, facts);
   SampleJournal journal(options.raw, {facts, host_name(), today()});
-  give_up_fatal(start, plan, journal);
+  take_over(plan, journal, {start.died_of, start.by_peer});
   fmt::print(stderr, "{}, {} GPUs here; {} benchmarks within {:.3g} minutes -> {}\n", facts.gpu, facts.gpus,
              plan.size(), options.minutes, options.raw);
   const SweepResult result =

@@ -181,7 +181,9 @@ Seconds gemm_time_with(const GemmCurve& curve, const Device& device, DataType ty
   const double processors = static_cast<double>(std::max<std::int64_t>(device.multiprocessors, 1));
   double compute = 0;
   for (const GemmTile& tile : curve.tiles) {
-    const double share = shape.batch * std::ceil(shape.m / tile.rows) * std::ceil(shape.n / tile.columns) / processors;
+    const double upright = std::ceil(shape.m / tile.rows) * std::ceil(shape.n / tile.columns);
+    const double turned = std::ceil(shape.m / tile.columns) * std::ceil(shape.n / tile.rows);
+    const double share = shape.batch * std::min(upright, turned) / processors;
     const double waves = std::max(1.0, share + curve.wave_quantisation * (std::ceil(share) - share));
     const double time = waves * tile.rows * tile.columns * processors / tile.efficiency;
     if (compute == 0 || time < compute) compute = time;

@@ -1,7 +1,7 @@
 // (kernel, device) -> time. Pure functions of the curves in the profile (sim/hardware/curves.h).
 //
 // Matrix product of m x n x k, `batch` of them, on S multiprocessors of peak P (sustained clock included):
-//   blocks(tile)  = batch ceil(m / rows) ceil(n / columns)
+//   blocks(tile)  = batch times the fewer of  ceil(m / rows) ceil(n / columns)  and  ceil(m / columns) ceil(n / rows)
 //   waves(tile)   = max(1, (1 - q) blocks / S + q ceil(blocks / S)),  q = wave_quantisation
 //   compute       = min over tiles of  waves 2 rows columns (k + extra_k) S / (P efficiency)
 //   memory        = bytes of A, B, C (or of the buffer to which C is added) / (bandwidth bandwidth_fraction)

@@ -39,7 +39,7 @@ struct Provenance {
   std::int64_t samples = 0;  // all samples, those held out included
 };
 
-// One thread-block tile that the matrix library can choose.
+// One thread-block tile that the matrix library can choose, either way round: libraries have kernels of both.
 struct GemmTile {
   double rows = 128;
   double columns = 128;

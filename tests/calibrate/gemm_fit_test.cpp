@@ -1,5 +1,6 @@
 #include "calibrate/fit/gemm_fit.h"
 
+#include "calibrate/fit/correction_fit.h"
 #include "calibrate/fit/robust.h"
 #include "sim/base/error.h"
 #include "tests/calibrate/synthetic.h"
@@ -11,7 +12,7 @@ namespace {
 
 GemmCurve known_curve() {
   GemmCurve curve;
-  curve.tiles = {{256, 128, 0.8}, {128, 128, 0.72}, {64, 64, 0.5}};
+  curve.tiles = {{256, 128, 0.8}, {128, 128, 0.72}, {64, 64, 0.5}, {64, 32, 0.4}};
   curve.extra_k = 120;
   curve.wave_quantisation = 0.6;
   curve.bandwidth_fraction = 0.8;
@@ -76,6 +77,18 @@ TEST_CASE("A cast that the samples include is taken off") {
   CHECK(gemm_time_with(fit.curve, device, DataType::bf16, shape) /
             gemm_time_with(known, device, DataType::bf16, shape) ==
         Approx(1).epsilon(0.03));
+}
+
+TEST_CASE("A correction's knot that no sample touches takes on what its neighbours say") {
+  std::vector<CorrectionSample> samples;
+  for (const double m : {512, 1024, 2048, 4096})
+    for (const double k : {512, 1024, 2048, 4096})
+      for (int repeat = 0; repeat < 5; ++repeat)
+        if (m < 4096 || k < 4096) samples.push_back({m, 1024, k, std::log(1.3)});
+  const GemmCorrection grid = fit_correction(samples);
+  CHECK(correction_factor(grid, 1024, 1024, 1024) == Approx(1.3).epsilon(0.005));
+  // Two neighbours an octave away pull with 0.2 each, 1 with 0.05.
+  CHECK(correction_factor(grid, 4096, 1024, 4096) == Approx(std::pow(1.3, 0.4 / 0.45)).epsilon(0.005));
 }
 
 TEST_CASE("The fit does not depend on the order of the samples held out") {

@@ -37,6 +37,20 @@ TEST_CASE("Published rates give their median") {
   CHECK(curve.provenance.p95_error == Approx(0.0556).margin(0.01));  // 2847.5 / 3015 - 1 = -5.6 %
 }
 
+TEST_CASE("Steps to a valley's bottom leave outliers aside") {
+  // Log ratios of a time a + b x to 3 + 2 x, and one sample in twenty twice as long.
+  const auto log_ratios = [](std::span<const double> at) {
+    std::vector<double> ratios;
+    for (int x = 1; x <= 40; ++x)
+      ratios.push_back(std::log((std::exp(at[0]) + std::exp(at[1]) * x) / ((3 + 2 * x) * (x % 20 == 0 ? 2.0 : 1.0))));
+    return ratios;
+  };
+  const Minimum found = refine(log_ratios, {std::log(4.0), std::log(1.5)});
+  CHECK(std::exp(found.at[0]) == Approx(3).epsilon(0.1));
+  CHECK(std::exp(found.at[1]) == Approx(2).epsilon(0.02));
+  CHECK(refine(log_ratios, found.at).value <= found.value);
+}
+
 TEST_CASE("The minimiser finds Rosenbrock's valley floor") {
   const auto valley = [](std::span<const double> x) {
     return 100 * std::pow(x[1] - x[0] * x[0], 2) + std::pow(1 - x[0], 2);

@@ -38,6 +38,7 @@ TEST_CASE("Peers see who starts anew, who ends, and that the first one is done")
   first.tell(1);
   second.tell(1);
   third.tell(2);
+  first.tell(1);  // the others have come: it answers them
   CHECK(first.look().start == 2);
   CHECK(first.look().gone.empty());
   CHECK(third.look().start == 1);
@@ -53,6 +54,7 @@ TEST_CASE("Peers see who starts anew, who ends, and that the first one is done")
 TEST_CASE("A peer that was there and says nothing any more is given up") {
   const ScratchFolder folder;
   Peers first(folder.rendezvous(0, 200ms)), second(folder.rendezvous(1));
+  first.tell(1);
   std::this_thread::sleep_for(300ms);
   CHECK(first.look().gone.empty());  // it never came: meeting it has a time limit of its own
   second.tell(1);
@@ -78,6 +80,26 @@ TEST_CASE("What an earlier launch has left is not heeded") {
   const PeersSeen seen = first.look();
   CHECK(seen.start == 0);
   CHECK(seen.gone.empty());
+}
+
+TEST_CASE("What an earlier launch has left is not heeded where a file system shows it late") {
+  const ScratchFolder folder;
+  const auto sign = folder.rendezvous(0).file.string() + ".alive.1";
+  {
+    Peers earlier(folder.rendezvous(0)), second(folder.rendezvous(1));
+    for (int beat = 0; beat < 2; ++beat) earlier.tell(3), second.tell(3);
+    second.tell_end(1);
+    CHECK(earlier.look().gone == "process 1 of 3 ended with exit code 1");
+  }
+  std::filesystem::rename(sign, sign + ".late");
+  Peers first(folder.rendezvous(0));
+  first.tell(1);
+  std::filesystem::rename(sign + ".late", sign);
+  CHECK(first.look().gone.empty());
+  CHECK(first.look().start == 0);
+  Peers second(folder.rendezvous(1));  // the one of this launch comes at last
+  second.tell(2);
+  CHECK(first.look().start == 2);
 }
 
 TEST_CASE("Each start has a meeting place of its own") {

@@ -1,10 +1,14 @@
 #include "calibrate/fit/sample_fit.h"
 
+#include <unistd.h>
+
 #include <set>
 
 #include "calibrate/fit/robust.h"
+#include "calibrate/sweep/sweep.h"
 #include "sim/base/error.h"
 #include "sim/interop/kernel_tables.h"
+#include "tests/calibrate/recorded_device.h"
 #include "tests/calibrate/synthetic_sweep.h"
 #include "tests/catch.h"
 
@@ -79,6 +83,11 @@ TEST_CASE("A sweep's constants are recovered within 2 % from noisy samples with 
   CHECK(errors_of_experts(fitted, truth).median < 0.04);  // one factor, whatever the shape
   CHECK(fit.profile.network.ring_bus.value() / 1e9 == Approx(360).epsilon(0.02));
   CHECK(fit.links.has_value());
+  const auto ragged = std::find_if(fit.notes.begin(), fit.notes.end(), [](const std::string& note) {
+    return note.find("Experts with none to twice the mean of rows take 1.") == 0;
+  });
+  REQUIRE(ragged != fit.notes.end());
+  CHECK(std::stod(ragged->substr(ragged->find("take ") + 5)) == Approx(ragged_over_alike).epsilon(0.02));
 }
 
 TEST_CASE("A calibrated profile says where and with what it was measured, and how well it fits") {
@@ -100,19 +109,30 @@ TEST_CASE("A calibrated profile says where and with what it was measured, and ho
   CHECK(std::abs(worst.front().error()) > std::abs(worst.back().error()));
 }
 
-TEST_CASE("Real products measured by others fit through the same path") {
+TEST_CASE("A trace of real products, replayed through a whole sweep, fits") {
   KernelTables tables;
   read_kernel_table(std::string(ECHELON_SOURCE_DIR) + "/tests/data/kernels/gemm_h100.csv", tables);
-  SampleSet set{known_origin(), {}};
+  SampleSet trace{known_origin(), {}};
+  std::vector<Benchmark> plan;
   for (const GemmRow& row : tables.products) {
     if (row.type != DataType::bf16) continue;
     Benchmark benchmark{"gemm", "product", "bf16", "forward"};
     benchmark.m = static_cast<std::int64_t>(row.m);
     benchmark.n = static_cast<std::int64_t>(row.n);
     benchmark.k = static_cast<std::int64_t>(row.k);
-    set.samples.push_back(summarise(benchmark, {Outcome::measured, {1e6 * row.time.value()}, {}, ""}));
+    trace.samples.push_back(summarise(benchmark, {Outcome::measured, {1e6 * row.time.value()}, {}, ""}));
+    plan.push_back(benchmark);
   }
-  const SampleFit fit = fit_samples(datasheet_machine(), set, "samples.csv");
+  const auto file = std::filesystem::temp_directory_path() / ("echelon-trace-" + std::to_string(getpid()) + ".csv.gz");
+  RecordedDevice device(trace);
+  {
+    SampleJournal journal(file, trace.origin);
+    CHECK(sweep(device, plan, effort_of(Scope::quick), Seconds(3600), journal).left == 0);
+    journal.finish();
+  }
+  const SampleFit fit = fit_samples(datasheet_machine(), read_samples(file), file.string());
+  std::filesystem::remove(file);
+  CHECK(fit.report.curves.front().samples == static_cast<std::int64_t>(plan.size()));
   CHECK(fit.report.curves.front().held_out > 5);
   CHECK(fit.report.curves.front().median_error < 0.06);
 }
@@ -124,6 +144,18 @@ TEST_CASE("Samples of another chip and samples of too little are refused") {
   CHECK_THROWS_AS(fit_samples(other, set, "samples.csv"), InputError);
   set.samples.resize(3);
   CHECK_THROWS_AS(fit_samples(datasheet_machine(), set, "samples.csv"), InputError);
+}
+
+TEST_CASE("A profile says how its reference product drifted while it was measured") {
+  SampleSet set = quick_sweep_of({"memory"});
+  for (const double us : {200.0, 204.0, 210.0}) {
+    Benchmark reference{"reference", "product_" + std::to_string(set.samples.size()), "bf16", "forward"};
+    set.samples.push_back(summarise(reference, {Outcome::measured, {us}, {1700, 2619, 690, 71}, ""}));
+  }
+  const std::string clocks = fit_samples(datasheet_machine(), set, "samples.csv").profile.calibration.clocks;
+  CHECK(clocks.find("SM 1700 to 1755 MHz") == 0);
+  CHECK(clocks.find("at most 690 W and 71 C") != std::string::npos);
+  CHECK(clocks.find("the reference product's time drifted by 5.0 %") != std::string::npos);
 }
 
 TEST_CASE("What one GPU cannot show keeps the base's numbers, and is said") {

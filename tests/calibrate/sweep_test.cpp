@@ -174,6 +174,36 @@ TEST_CASE("A benchmark that took its process down is not tried again") {
   CHECK(result.left == 0);
 }
 
+TEST_CASE("What a process told to be lost before another node's failure ended it is not given up twice") {
+  const SampleSet trace = synthetic_sweep(Scope::quick);
+  const std::vector<Benchmark> plan = make_plan(Scope::quick, {"memory"}, trace.origin.facts);
+  const ScratchFile file("twice.csv");
+  const Effort effort = effort_of(Scope::quick);
+  const Death elsewhere{"a process on another node started anew", false};
+  const auto lost = [&] {
+    std::size_t count = 0;
+    for (const Sample& sample : read_samples(file.part()).samples) count += sample.outcome == Outcome::lost ? 1 : 0;
+    return count;
+  };
+  const auto process = [&](DeviceLayer* device, const Death& death) {
+    SampleJournal journal(file.path(), trace.origin);
+    take_over(plan, journal, death);
+    if (device != nullptr) sweep(*device, plan, effort, an_hour, journal);
+  };
+  DyingDevice dying(trace);
+  process(&dying, {});  // tells the loss itself
+  CHECK(lost() == 1);
+  process(nullptr, elsewhere);  // it failed on both nodes: that is told already
+  CHECK(lost() == 1);
+  process(nullptr, {"the process died of signal 6", false});  // before it had measured anything
+  CHECK(lost() == 2);
+  process(nullptr, {"the process died of signal 6", false});  // and again, at the next one
+  CHECK(lost() == 3);
+  RecordedDevice sound(trace);
+  process(&sound, {});
+  CHECK(read_samples(file.part()).samples.size() == plan.size());
+}
+
 TEST_CASE("A used-up budget ends a sweep and says what is left") {
   const SampleSet trace = synthetic_sweep(Scope::quick);
   const auto plan = make_plan(Scope::quick, {"memory"}, trace.origin.facts);
@@ -186,6 +216,26 @@ TEST_CASE("A used-up budget ends a sweep and says what is left") {
   CHECK(result.left > 0);
   CHECK(result.measured + result.left == plan.size());
   CHECK(told == result.measured);
+}
+
+TEST_CASE("A sweep tells how far it is, and what is left at its pace or of its budget") {
+  const SampleSet trace = synthetic_sweep(Scope::quick);
+  const auto plan = make_plan(Scope::quick, {"memory"}, trace.origin.facts);
+  const ScratchFile file("pace.csv");
+  SampleJournal journal(file.path(), trace.origin);
+  SlowDevice device(trace);
+  std::size_t told = 0;
+  const auto look = [&](const SweepProgress& progress) {
+    CHECK(progress.done == ++told);
+    CHECK(progress.total == plan.size());
+    REQUIRE(progress.last != nullptr);
+    CHECK(progress.last->benchmark.key() == plan[told - 1].key());
+    // 2 ms a benchmark at least, of those to come.
+    CHECK(progress.remaining >= Seconds(0.002 * static_cast<double>(plan.size() - told)));
+    CHECK(progress.remaining <= an_hour);
+  };
+  sweep(device, plan, effort_of(Scope::quick), an_hour, journal, look);
+  CHECK(told == plan.size());
 }
 
 TEST_CASE("Samples of another machine are not mixed in") {
@@ -265,7 +315,7 @@ TEST_CASE("A plan has every subset of a node's GPUs, and of the nodes that met")
 
 TEST_CASE("A plan has fused attention by length, head size, heads and mask, and experts' products") {
   std::set<std::int64_t> lengths, head_sizes, groups, experts;
-  std::set<std::string> variants, layouts;
+  std::set<std::string> variants, layouts, ragged;
   for (const Benchmark& benchmark : make_plan(Scope::standard, {"attention", "grouped"}, known_origin().facts)) {
     if (benchmark.operation == "fused") {
       lengths.insert(benchmark.m);
@@ -275,15 +325,29 @@ TEST_CASE("A plan has fused attention by length, head size, heads and mask, and 
     }
     if (benchmark.family == "grouped") {
       experts.insert(benchmark.batch);
-      layouts.insert(benchmark.variant);
+      (benchmark.operation == ragged_product ? ragged : layouts).insert(benchmark.variant);
     }
   }
-  CHECK(lengths == std::set<std::int64_t>{512, 1024, 2048, 4096, 8192, 16384});
+  CHECK(lengths == std::set<std::int64_t>{256, 512, 1024, 2048, 4096, 8192, 16384});
   CHECK(head_sizes == std::set<std::int64_t>{64, 128});
   CHECK(groups == std::set<std::int64_t>{1, 4});
   CHECK(variants == std::set<std::string>{"forward", "backward", "causal_forward", "causal_backward"});
   CHECK(experts == std::set<std::int64_t>{8, 32});
   CHECK(layouts == std::set<std::string>{"forward", "input_gradient", "weight_gradient"});
+  CHECK(ragged == layouts);
+}
+
+TEST_CASE("Experts with unlike rows have the mean at the mean") {
+  for (const std::int64_t experts : {8, 32})
+    for (const std::int64_t mean : {1, 128, 1000}) {
+      std::int64_t sum = 0, most = 0;
+      for (std::int64_t expert = 0; expert < experts; ++expert) {
+        sum += rows_of_expert(mean, expert, experts);
+        most = std::max(most, rows_of_expert(mean, expert, experts));
+      }
+      CHECK(sum == mean * experts);
+      CHECK(most <= 2 * mean);
+    }
 }
 
 TEST_CASE("Weight gradients are measured in every format that training uses, int8 in none") {

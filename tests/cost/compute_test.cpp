@@ -74,6 +74,16 @@ TEST_CASE("One block more costs a second wave") {
   CHECK(us(gemm_time(round_device(), DataType::bf16, {10100, 100, 1000}).time) == Approx(82));
 }
 
+TEST_CASE("A tile lies the way round that leaves fewer blocks") {
+  Device device = round_device();
+  device.gemm.front().tiles = {{200, 100, 0.5}};
+  device.gemm.front().overhead = Seconds(0);
+  // 100 x 20000: 200 rows by 100 columns make 200 blocks and two waves, half of each block unused; turned, 100 columns
+  // deep, one wave of 100. 2 x 200 x 100 x 1000 x 100 FLOPs at 50 TFLOPS = 80 us, in one wave.
+  CHECK(us(gemm_time(device, DataType::bf16, {100, 20000, 1000}).time) == Approx(80));
+  CHECK(us(gemm_time(device, DataType::bf16, {20000, 100, 1000}).time) == Approx(80));
+}
+
 TEST_CASE("A thin product is bound by memory") {
   // 10000 x 100 with k = 10: compute 2 x 100 x 100 x 10 x 100 blocks / 50 TFLOPS = 0.4 us; memory (10000 x 10 + 10 x
   // 100 + 10000 x 100) x 2 B = 2.202 MB at 1 TB/s = 2.202 us.

@@ -64,6 +64,10 @@ expect_text("a process on another node started anew")
 calibrate(first_errs FIRST ECHELON_FAKE_FAIL=nccl:400:1)
 expect_whole(first_errs 1)
 
+# On both at the same benchmark: that one is lost, and none behind it.
+calibrate(both_err FIRST ECHELON_FAKE_FAIL=nccl:400:1 SECOND ECHELON_FAKE_FAIL=nccl:400:1)
+expect_whole(both_err 1)
+
 # A process that a library takes down.
 calibrate(second_dies SECOND ECHELON_FAKE_FAIL=nccl:900:-1)
 expect_whole(second_dies 1)
