@@ -12,6 +12,7 @@
 #include "sim/app/offload_check.h"
 #include "sim/app/simulate.h"
 #include "sim/app/tails.h"
+#include "strategies/intra/intra.h"
 #include "strategies/lower.h"
 #include "strategies/pipeline/schedule.h"
 
@@ -51,6 +52,16 @@ WeightVersions versions_of(ScheduleKind kind) {
   return kind == ScheduleKind::pipedream_2bw ? WeightVersions::two : WeightVersions::one;
 }
 
+bool is_pass(TaskKind kind) {
+  return kind == TaskKind::forward || kind == TaskKind::backward || kind == TaskKind::input_gradient ||
+         kind == TaskKind::weight_gradient;
+}
+
+// Whether every micro-batch has such a task.
+bool recurs(TaskKind kind) {
+  return is_pass(kind) || kind == TaskKind::send_activation || kind == TaskKind::send_gradient;
+}
+
 // What of a scenario the bound goes by.
 struct Shape {
   StageLayout layout = StageLayout::loop;
@@ -62,11 +73,18 @@ struct Shape {
 
   // The rank's passes begin and end as the header says.
   bool has_ends() const { return layout != StageLayout::bidirectional && versions == WeightVersions::one; }
-  // How many micro-batches stand behind one of the probe.
-  std::int64_t weight(std::int32_t micro_batch) const {
-    return micro_batch / copies == 1 && probed == most_probed ? micro_batches - 2 : 1;
+  // How many of its like stand behind a task of the probe.
+  std::int64_t weight(const Task& task) const {
+    if (probed == 1) return recurs(task.kind) ? micro_batches : 1;
+    return task.micro_batch / copies == 1 && probed == most_probed ? micro_batches - 2 : 1;
   }
 };
+
+// Whether what micro-batches between the first and the last do is more than passes and messages, or tells more of them.
+bool differs_between(const Strategy& strategy) {
+  return strategy.mesh.pipeline == 1 || strategy.sharding == Sharding::zero2 || strategy.synchronous_pipeline ||
+         strategy.batch_fetch != BatchFetch::ahead || waits_for_token_counts(strategy);
+}
 
 Shape shape_of(const Scenario& scenario) {
   const Strategy& strategy = scenario.strategy;
@@ -76,7 +94,7 @@ Shape shape_of(const Scenario& scenario) {
   shape.versions = versions_of(strategy.schedule);
   if (shape.layout == StageLayout::bidirectional) shape.copies = strategy.virtual_stages;
   shape.micro_batches = scenario.workload.global_batch / strategy.mesh.data / strategy.micro_batch / shape.copies;
-  shape.probed = std::min(shape.micro_batches, most_probed);
+  shape.probed = std::min(shape.micro_batches, differs_between(strategy) ? most_probed : 1);
   return shape;
 }
 
@@ -119,11 +137,6 @@ std::variant<Replayed, Infeasible> replay_probe(const Scenario& scenario, const 
   replayed.prices = Pricers(scenario, replayed.lowering).price_all();
   replayed.timeline = timeline_of(replayed.lowering, replayed.prices.times, replayed.options);
   return replayed;
-}
-
-bool is_pass(TaskKind kind) {
-  return kind == TaskKind::forward || kind == TaskKind::backward || kind == TaskKind::input_gradient ||
-         kind == TaskKind::weight_gradient;
 }
 
 // What one rank's tasks add up to over all micro-batches.
@@ -186,7 +199,7 @@ class RankSums {
   const WorkTime& time_of(const Task& task) const {
     return replayed_.prices.times[static_cast<std::size_t>(task.work)];
   }
-  double weight(const Task& task) const { return static_cast<double>(shape_.weight(task.micro_batch)); }
+  double weight(const Task& task) const { return static_cast<double>(shape_.weight(task)); }
 
   // A pass before which the host waits for the device cannot end before all its launches either.
   Seconds duration(const Task& task) const {
