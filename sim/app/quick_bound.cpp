@@ -71,8 +71,8 @@ struct Shape {
   std::int64_t micro_batches = 0;  // of one copy
   std::int64_t probed = 0;         // of these
 
-  // The rank's passes begin and end as the header says.
-  bool has_ends() const { return layout != StageLayout::bidirectional && versions == WeightVersions::one; }
+  bool from_both_ends() const { return layout == StageLayout::bidirectional; }
+  bool empties() const { return versions == WeightVersions::one; }
   // How many of its like stand behind a task of the probe.
   std::int64_t weight(const Task& task) const {
     if (probed == 1) return recurs(task.kind) ? micro_batches : 1;
@@ -184,6 +184,13 @@ class RankSums {
       if (task.stream == Stream::compute) sum += time_of(task).host.seconds() * weight(task);
     return sum;
   }
+  // One pass of the first micro-batch through the first chunk.
+  Seconds first_pass_of(TaskKind kind) const {
+    Seconds sum;
+    for (const Task& task : tasks_)
+      if (task.kind == kind && task.chunk == 0 && task.micro_batch == 0) sum += time_of(task).device.seconds();
+    return sum;
+  }
   // Without what layers send.
   Seconds computing() const {
     Seconds sum;
@@ -246,7 +253,8 @@ class TimeBound {
     const RankSums& sums = ranks_[rank];
     if (!sums.first_pass()) return Seconds(0);
     Seconds least = sums.host();
-    if (!shape_.has_ends()) return std::max(least, sums.passes() + sums.closing());
+    if (!shape_.empties()) return std::max(least, sums.passes() + sums.closing());
+    if (shape_.from_both_ends()) return std::max(least, sums.passes() + longest_closing_ + shortest_way(rank));
     const Seconds lead = replayed_.timeline.tasks[rank][*sums.first_pass()].start.seconds();
     if (shape_.backward == Backward::whole)
       return std::max({least, lead + sums.passes() + tail(rank, sums.last_pass()), sending(rank)});
@@ -254,6 +262,24 @@ class TimeBound {
     if (shape_.backward == Backward::split)
       least = std::max(least, lead + sums.passes_to_input() + tail(rank, sums.last_input()));
     return least;
+  }
+
+  // Of a rank in pipelines from both ends: the passes before its first one and behind its last one, in whichever
+  // pipeline they are fewest, without messages. A mixed schedule may end with weight gradients.
+  Seconds shortest_way(std::size_t rank) const {
+    ScheduleShape shape;
+    shape.ranks = static_cast<std::int64_t>(ranks_.size());
+    shape.chunks = shape_.copies;
+    std::int64_t fewest = shape.ranks;
+    for (std::int64_t copy = 0; copy < shape_.copies; ++copy)
+      fewest = std::min(fewest, stage_of(shape_.layout, shape, static_cast<std::int64_t>(rank), copy) % shape.ranks);
+    Seconds way;
+    for (std::int64_t before = 0; before < fewest; ++before) {
+      const RankSums& sums = ranks_[static_cast<std::size_t>(before)];  // where the first copy has that stage
+      way += sums.first_pass_of(TaskKind::forward);
+      if (shape_.backward == Backward::whole) way += sums.first_pass_of(TaskKind::backward);
+    }
+    return way;
   }
 
   Seconds tail(std::size_t rank, std::size_t task) const { return tails_.of(rank, task).seconds(); }

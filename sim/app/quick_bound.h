@@ -10,8 +10,9 @@
 // every schedule waits for, and tail what waits for the last pass. The last backward pass of a rank in a loop or a wave
 // is of its first chunk, whichever the schedule, since that of any other chunk is followed by one of it; the rest of
 // the pipeline waits for it. Where weight gradients are passes of their own, these close the rank, and the sum of the
-// others has the longer tail. Pipelines from both ends and those that never empty have neither lead nor tail. The
-// rank's host needs the launches of all its tasks, and without stages its data stream all that it sends.
+// others has the longer tail. Of pipelines from both ends
+// the one counts whose end is nearest, without messages; those that never empty have neither lead nor tail. The rank's
+// host needs the launches of all its tasks, and without stages its data stream all that it sends.
 //
 // Memory is that of one micro-batch, or as many as the schedules of bound.h have begun when the first backward pass
 // runs, and nothing is known of it where activations or states wait on the host.

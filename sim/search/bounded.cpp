@@ -80,7 +80,7 @@ class Bounds {
  private:
   Candidate candidate(PointEvaluator& evaluator, std::int64_t point) const {
     const Space& space = evaluator.space();
-    const Candidate ruled_out{point, {}, Known::quickly, false, {}};
+    Candidate ruled_out{point, {}, Known::quickly, false, {}};
     const auto digits = space.digits(point);
     if (!space.includes(digits)) return ruled_out;
     const auto outcome = evaluator.scenario(digits);
