@@ -1,13 +1,15 @@
 # add_room(<name> SOURCES ... HEADERS ... MAY_INCLUDE room... [LIBRARIES target...])
 #
 # A static library echelon_<name> for one folder. MAY_INCLUDE is the one list of what the room may know: it is the link line,
-# it is checked against the #include lines of the room's files at configure time, and every header is compiled alone
-# (target echelon_<name>_headers, built with everything else).
+# it is checked against the #include lines of the room's files at configure time. Every header compiles alone: its own source
+# file includes it before all else (which shows it with -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON), or it is compiled by itself
+# (target echelon_<name>_headers, built with everything else); .ci/run compiles those that changed.
 function(add_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;HEADERS;MAY_INCLUDE;LIBRARIES" ${ARGN})
   set(target echelon_${name})
   add_library(${target} STATIC ${ROOM_SOURCES})
   echelon_compile_options(${target})
+  target_precompile_headers(${target} REUSE_FROM echelon_parsed_once)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
   target_link_libraries(${target} PUBLIC fmt::fmt ${ROOM_LIBRARIES})
   foreach(room IN LISTS ROOM_MAY_INCLUDE)
@@ -50,6 +52,13 @@ function(echelon_check_headers target)
   set(probes)
   foreach(header IN LISTS ARGN)
     cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE here)
+    string(REGEX REPLACE "\\.h$" ".cpp" source ${header})
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+      file(STRINGS ${source} first REGEX "^#include" LIMIT_COUNT 1)
+      if(first STREQUAL "#include \"${here}/${header}\"")
+        continue()
+      endif()
+    endif()
     set(probe ${CMAKE_CURRENT_BINARY_DIR}/headers/${header}.cpp)
     file(CONFIGURE OUTPUT ${probe} CONTENT "#include \"${here}/${header}\"\n")
     list(APPEND probes ${probe})

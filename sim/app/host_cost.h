@@ -8,8 +8,4 @@ namespace echelon {
 
 HostCost host_cost(const Scenario& scenario);
 
-// Where tensor-parallel collectives hold their hosts up beyond their launch: PyTorch checks them, and the job spans
-// nodes.
-bool collectives_hold_up_hosts(const Scenario& scenario);
-
 }  // namespace echelon

@@ -134,10 +134,9 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
     warnings.emplace_back(
         "the step on the host is priced at the datasheet bandwidth of its memory, which takes all its cores: with a "
         "thread a rank (torchrun's default) expect many times as long");
-  if (collectives_hold_up_hosts(scenario))
+  if (scenario.strategy.checks_collectives)
     warnings.emplace_back(
-        "checks of tensor-parallel collectives hold hosts up for as long as in published runs of nanotron; those of "
-        "other collectives are not priced");
+        "PyTorch's checks hold hosts up before each collective for as long as in published runs of nanotron");
   if (scenario.placement.kind == PlacementKind::fragmented && scenario.cluster_gpus <= scenario.gpus)
     warnings.emplace_back(
         "the fragmented job fills its cluster, which leaves one placement: cluster.cluster_gpus makes room for others");

@@ -94,10 +94,6 @@ Refusal set_mesh(Translation& t) {
       t.convention->framework == FrameworkKind::fsdp || t.convention->framework == FrameworkKind::torchtitan;
   if (auto refusal = set_degree(t.row.tp, "tp", shards, mesh.tensor)) return refusal;
   if (auto refusal = set_degree(t.row.pp, "pp", shards, mesh.pipeline)) return refusal;
-  if (t.convention->checked_pipelines && mesh.pipeline > 1) {
-    t.strategy().checks_collectives = true;
-    t.assume("runs with stages had PyTorch check their collectives (TORCH_DISTRIBUTED_DEBUG=DETAIL)");
-  }
   mesh.context = t.row.cp.value_or(1);
   mesh.expert = t.row.ep.value_or(1);
   mesh.expert_tensor = t.row.etp.value_or(0);
@@ -109,6 +105,20 @@ Refusal set_mesh(Translation& t) {
   if (mesh.data * others != t.scenario().gpus)
     return Infeasible{fmt::format("dp {} x tp {} x pp {} x cp {} = {} is not {} GPUs", mesh.data, mesh.tensor,
                                   mesh.pipeline, mesh.context, mesh.data * others, t.scenario().gpus)};
+  return std::nullopt;
+}
+
+// What the row notes of TORCH_DISTRIBUTED_DEBUG=DETAIL; where it notes nothing, most of its source's runs.
+Refusal set_checks(Translation& t) {
+  bool& checks = t.strategy().checks_collectives;
+  const bool over_nodes = t.scenario().gpus > t.scenario().profile.network.gpus_per_node;
+  if (mentions(t.row.notes, "collectives checked")) {
+    checks = true;
+  } else if (t.convention->checked_pipelines && t.strategy().mesh.pipeline > 1 && over_nodes &&
+             !mentions(t.row.notes, "collectives not checked")) {
+    checks = true;
+    t.assume("runs with stages over nodes had PyTorch check their collectives (TORCH_DISTRIBUTED_DEBUG=DETAIL)");
+  }
   return std::nullopt;
 }
 
@@ -317,6 +327,7 @@ constexpr auto steps = std::to_array<Refusal (*)(Translation&)>({
     find_source,
     find_profile,
     set_mesh,
+    set_checks,
     set_model,
     set_schedule,
     set_placement,

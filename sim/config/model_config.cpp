@@ -122,6 +122,8 @@ const std::vector<Key<ModelReading>>& model_keys() {
           "positions", [](ModelReading& r) -> PositionKind& { return r.spec.position_kind; },
           "how tokens know their place; none also for ALiBi (default learned)"),
       size_key("max_positions", most_vocabulary, &Spec::positions, "rows of learned positions (default 2048)"),
+      flag_key("scaled_rotary", &Spec::scaled_rotary,
+               "sines and cosines of rotary positions are times a factor, as YaRN's are (default false)"),
       flag_key("tied_embeddings", &Spec::tied_embeddings,
                "output projection and embedding share a table (default true)"),
       integer_key<ModelReading>("window", 1, most_vocabulary, &ModelReading::window,
@@ -153,6 +155,8 @@ void check_keys_that_need_others(const Value& value, const ModelReading& reading
     value.at("global_every").fail("global_every without a window", "expected 'window' as well");
   if (reading.spec.positions > 0 && reading.spec.position_kind != PositionKind::learned)
     value.at("max_positions").fail("max_positions without learned positions", "expected 'positions: learned'");
+  if (reading.spec.scaled_rotary && reading.spec.position_kind != PositionKind::rotary)
+    value.at("scaled_rotary").fail("scaled_rotary without rotary positions", "expected 'positions: rotary'");
   if (reading.spec.mixture && reading.first_dense_layers > reading.spec.layers)
     value.at("moe")
         .at("first_dense_layers")

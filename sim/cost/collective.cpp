@@ -20,12 +20,7 @@ Seconds transfer_time(const CollectiveCall& call, ByteRate bus) {
 // of its own at every step.
 constexpr Bytes all_channels{16.0 * 32 * 1024};
 
-// Ranks of so many whole nodes, less one: the steps of a ring through them.
-double steps_of(const Network& network, double nodes) {
-  return nodes * static_cast<double>(network.gpus_per_node) - 1;
-}
-
-// Seconds that whole nodes waited at all steps of a ring through their ranks, all channels open, if their links are as
+// Seconds that a ring through whole nodes waited at all entries into a node, all channels open, if their links are as
 // fast as the model's. It was measured as the library chose to run it.
 double waits_at(const Network& network, const ScalingPoint& point, CollectiveKind kind) {
   if (network.forced_algorithm || network.forced_protocol) {
@@ -40,18 +35,19 @@ double waits_at(const Network& network, const ScalingPoint& point, CollectiveKin
   return std::max(0.0, (transfer_time(call, bus) - transfer_part(network, call)).value());
 }
 
-// Of one step: all waits over the logarithm of the nodes, and beyond the measurements a step's as at their ends.
-double wait_over(const Network& network, double nodes, CollectiveKind kind) {
+// All waits of so many nodes: over the logarithm of the nodes, and beyond the measurements each entry into a node waits
+// as at their ends.
+double waits_over(const Network& network, double nodes, CollectiveKind kind) {
   const std::vector<ScalingPoint>& points = network.scaling.points;
   const auto at = [&](const ScalingPoint& point) { return waits_at(network, point, kind); };
   const auto count = [](const ScalingPoint& point) { return static_cast<double>(point.nodes); };
   const auto above =
       std::find_if(points.begin(), points.end(), [&](const ScalingPoint& point) { return count(point) >= nodes; });
-  if (above == points.begin()) return at(points.front()) / steps_of(network, count(points.front()));
-  if (above == points.end()) return at(points.back()) / steps_of(network, count(points.back()));
+  if (above == points.begin()) return at(points.front()) * nodes / count(points.front());
+  if (above == points.end()) return at(points.back()) * nodes / count(points.back());
   const ScalingPoint& below = *std::prev(above);
   const double share = std::log2(nodes / count(below)) / std::log2(count(*above) / count(below));
-  return std::lerp(at(below), at(*above), share) / steps_of(network, nodes);
+  return std::lerp(at(below), at(*above), share);
 }
 
 // Kinds whose messages go from rank to rank as those of an all-reduce and of gathers do, which were measured.
@@ -68,7 +64,7 @@ Seconds held_against_measurements(const Network& network, const CollectiveCall& 
   const CollectiveKind measured =
       call.kind == CollectiveKind::all_reduce ? CollectiveKind::all_reduce : CollectiveKind::all_gather;
   const Bytes filling = std::min(call.bytes, all_channels);
-  const Seconds waits(wait_over(network, facts.nodes, measured) * (filling / all_channels) * (facts.ranks - 1));
+  const Seconds waits(waits_over(network, facts.nodes, measured) * (filling / all_channels));
   const Seconds least = filling < call.bytes ? chosen_price(network, {call.kind, call.group, filling}).time : time;
   const GroupShape one_node{call.group.ranks_per_node, call.group.ranks_per_node};
   const Seconds inside =

@@ -13,13 +13,15 @@
 // tables name, whatever they cost (rccl_choice.h), and all-reduces of a whole node up to 20 MiB in two steps between
 // all pairs, by the MSCCL algorithms that run there by default ("RCCL usage tips" of ROCm 6 and 7.0; later versions
 // have none). Bandwidths are achieved ones from the profile. Where the profile has bandwidths measured by number of
-// nodes (MeasuredScaling), a call takes its transfer at full bandwidth and waits at each step of a ring through its
-// ranks as long as the measured one did, times the share of NCCL's channels that its vector fills. That it waits, and
-// is not slower by a factor, three measurements on AWS's EFA say: a gather's waits come to 43, 46 and 49 us a step on
-// 2, 4 and 8 nodes; 16 nodes reach 370 GB/s in an all-reduce of 16 GiB (nccl-tests log of p5en) where 256 MiB had 85;
-// they all-reduce 8 bytes in 167 us, and two nodes in 65 to 70 (aws-samples/aws-do-eks @f721602f7389,
-// aws/aws-k8s-tester pull requests 503 and 585). Interpolated over the logarithm of the nodes; an all-to-all waits as a
-// gather does.
+// nodes (MeasuredScaling), a call takes its transfer at full bandwidth and waits wherever a ring through its ranks
+// enters another node as long as the measured one did, times the share of NCCL's channels that its vector fills. That
+// it waits, and is not slower by a factor, two measurements on AWS's EFA say: 16 nodes reach 370 GB/s in an all-reduce
+// of 16 GiB (nccl-tests log of p5en) where 256 MiB had 85; they all-reduce 8 bytes in 167 us, and two nodes in 65 to 70
+// (aws-samples/aws-do-eks @f721602f7389, aws/aws-k8s-tester pull requests 503 and 585). That it waits where it enters a
+// node: seven of eight steps of a ring through whole nodes go over NVLink, whose latency NCCL's constants have, and the
+// gathers of jobs whose collectives were not checked (sim/app/host_cost.cpp) waited 118, 104, 90, 88 and 80 us a node
+// on 4 to 64 nodes, 215 on 2. So ranks that have a node each wait as long as whole nodes do. Interpolated over the
+// logarithm of the nodes; an all-to-all waits as a gather does.
 #pragma once
 
 #include "sim/base/enum_names.h"

@@ -40,6 +40,13 @@ constexpr double ring_simple_network_factor = 1.4;
 std::array<double, 3> ring_shares(const Network& network) {
   return {network.ll_share, network.ll128_share, 1};
 }
+
+// What LL leaves between nodes of a ring's bandwidth under RCCL, of the half that it leaves inside one (ROCm/rccl
+// src/graph/tuning.cc, tuning_model_5 of MI300X and 6 of MI355X: bwRatio). For LL128 the same tables repeat LL's
+// figures, and their trees' Simple has 0.11 on two nodes: both only steer the choice. 2 MiB in LL128 took less than 1
+// MiB in LL (two nodes of MI300X), which NCCL's shares give.
+constexpr double rccl_ring_ll = 0.08 / 0.5;
+constexpr double rccl_tree_ll = 0.06 / 0.5;
 // Trees reach 0.92 of the ring's bandwidth, and their LL variant 1/3.8 of that (tuning.cc).
 std::array<double, 3> tree_shares(const Network& network) {
   const double ll = network.ll_share / 0.5;
@@ -144,6 +151,18 @@ class Choice {
     return protocol == static_cast<std::size_t>(CollectiveProtocol::simple) ? network_.simple_latency_scale : 1;
   }
 
+  bool rccl_between_nodes() const { return network_.fabric == Fabric::xgmi_mesh && facts_.nodes > 1; }
+
+  double ring_share(std::size_t protocol) const {
+    if (rccl_between_nodes() && protocol == 0) return network_.ll_share * rccl_ring_ll;
+    return ring_shares(network_)[protocol];
+  }
+
+  double tree_share(std::size_t protocol) const {
+    if (rccl_between_nodes() && protocol == 0) return network_.ll_share * rccl_tree_ll;
+    return tree_shares(network_)[protocol];
+  }
+
   void ring(CollectiveProtocol protocol) {
     const auto p = static_cast<std::size_t>(protocol);
     const double rounds = call_.kind == CollectiveKind::all_reduce ? 2 : 1;
@@ -153,7 +172,7 @@ class Choice {
     double network_step_us = network_us(ring_latency_, p);
     if (protocol == CollectiveProtocol::simple && facts_.nodes > 1) network_step_us *= ring_simple_network_factor;
     const double latency = base_us(ring_latency_, p) + (steps - between) * step_us + between * network_step_us;
-    consider(CollectiveAlgorithm::ring, protocol, latency, facts_.bus * ring_shares(network_)[p]);
+    consider(CollectiveAlgorithm::ring, protocol, latency, facts_.bus * ring_share(p));
   }
 
   // Broadcast and reduce hand slices down the ring. Calls in a row overlap, so that one costs a step and not all of
@@ -172,7 +191,7 @@ class Choice {
     const double step_us = inside_us(tree_latency_, p);
     const double latency = base_us(tree_latency_, p) + 2 * ((facts_.per_node - 1) * step_us +
                                                             floor_log2(facts_.nodes) * network_us(tree_latency_, p));
-    consider(CollectiveAlgorithm::tree, protocol, latency, facts_.bus * tree_shares(network_)[p]);
+    consider(CollectiveAlgorithm::tree, protocol, latency, facts_.bus * tree_share(p));
   }
 
   void rooted_between_nodes() {
@@ -297,6 +316,12 @@ CollectivePrice rccl_price(const Network& network, const CollectiveCall& call, d
   return price;
 }
 
+Network with_own_choice(Network network) {
+  network.forced_algorithm.reset();
+  network.forced_protocol.reset();
+  return network;
+}
+
 // Whether anything that is forced is what runs: what cannot be is passed over.
 bool follows(const CollectivePrice& price, const Network& network) {
   return network.forced_algorithm == price.algorithm || network.forced_protocol == price.protocol;
@@ -323,8 +348,10 @@ CollectivePrice chosen_price(const Network& network, const CollectiveCall& call)
   const CollectivePrice price = price_of(network, call);
   if (is_forced(network) && follows(price, network)) return price;
   if (call.kind != CollectiveKind::all_gather && call.kind != CollectiveKind::reduce_scatter) return price;
-  // In-switch variants of gather and scatter exist too (NVLS): none costs more than an all-reduce.
-  const CollectivePrice bound = price_of(network, {CollectiveKind::all_reduce, call.group, call.bytes});
+  // In-switch variants of gather and scatter exist too (NVLS): none costs more than an all-reduce as the library would
+  // run it.
+  const CollectiveCall all_reduce{CollectiveKind::all_reduce, call.group, call.bytes};
+  const CollectivePrice bound = price_of(is_forced(network) ? with_own_choice(network) : network, all_reduce);
   return bound.time < price.time ? bound : price;
 }
 

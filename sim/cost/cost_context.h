@@ -30,7 +30,7 @@ struct HostCost {
   Seconds grouped_product;  // per expert and product: Transformer Engine calls cuBLAS for each, from C++; and for each
                             // kernel that quantises what one expert reads
   Seconds batch;            // fetching a micro-batch, from the last kernel before it to the first behind it
-  Seconds tensor_rank;      // per tensor-parallel collective of a layer and rank of its group, beside its launch
+  Seconds checked_rank;     // per collective and rank of its group, beside its launch: PyTorch checks it
 };
 
 struct CostContext {

@@ -18,15 +18,15 @@ Seconds idle_between_waits(const std::vector<LaunchedStep>& steps, std::size_t f
   return device - busy;
 }
 
-std::size_t step_after_counts(const LayerProgram& program) {
-  std::size_t permuted = 0;
+std::optional<std::size_t> counted_step(const LayerProgram& program) {
+  std::optional<std::size_t> permutation;
   for (std::size_t i = 0; i < program.steps.size(); ++i) {
     const auto* op = std::get_if<Operator>(&program.steps[i]);
     if (op == nullptr) continue;
-    if (op->kind == OperatorKind::permute) permuted = i + 1;
-    if (op->routed) return permuted;
+    if (op->kind == OperatorKind::permute) permutation = i;
+    if (op->routed) return permutation;
   }
-  return program.steps.size();
+  return std::nullopt;
 }
 
 }  // namespace echelon

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "sim/base/units.h"
@@ -24,8 +25,7 @@ struct LaunchedStep {
 // at most the number of steps.
 Seconds idle_between_waits(const std::vector<LaunchedStep>& steps, std::size_t first);
 
-// The step that is launched once the tokens of the experts are counted: the one behind their permutation. The number of
-// steps where there are no routed experts.
-std::size_t step_after_counts(const LayerProgram& program);
+// The permutation of the tokens of routed experts, behind which the next step is launched once they are counted.
+std::optional<std::size_t> counted_step(const LayerProgram& program);
 
 }  // namespace echelon

@@ -32,8 +32,9 @@ LayerTraffic one_call(const Communication& communication, CollectiveKind kind, B
 struct PricedCalls {
   Seconds time;
   LayerTraffic sent;
+  Seconds check;  // of the host, which waits for the hosts of the group before it launches
 
-  PricedCalls times(double count) const { return {time * count, sent.scaled(count)}; }
+  PricedCalls times(double count) const { return {time * count, sent.scaled(count), check * count}; }
 };
 
 // Adds to the entry of the same sort, or makes one.

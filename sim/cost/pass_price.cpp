@@ -30,43 +30,50 @@ PassPricer::PassPricer(const LayerProgram& program, const CostContext& context) 
 }
 
 Price PassPricer::rerun(const RerunList& list) const {
-  Price price;
-  for (const PricedStep& step : steps_)
-    if (step.op != nullptr && list.contains(*step.op)) add_forward(price, price.recompute, step);
+  std::vector<bool> runs(steps_.size());
   const Operator* before = nullptr;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    const PricedStep& step = steps_[i];
-    if (step.op != nullptr) {
-      before = step.op;
+    if (steps_[i].op != nullptr) {
+      before = steps_[i].op;
+      runs[i] = list.contains(*before);
       continue;
     }
     const std::size_t next = next_operator(i);
     if (next == steps_.size() || !list.contains(*steps_[next].op)) continue;
-    const bool between_reruns = step.communication->axis == Axis::expert && before != nullptr && list.contains(*before);
-    if (between_reruns || step.communication->hiding == Hiding::blocks)
-      expose(price, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
+    const Communication& communication = *steps_[i].communication;
+    const bool between_reruns = communication.axis == Axis::expert && before != nullptr && list.contains(*before);
+    runs[i] = between_reruns || communication.hiding == Hiding::blocks;
   }
-  return price;
+  return forward_steps(runs, &Price::recompute);
 }
 
 Price PassPricer::forward(bool again) const {
+  const std::vector<bool> all(steps_.size(), true);
+  return forward_steps(all, again ? &Price::recompute : &Price::compute);
+}
+
+// The steps that run, forward. The host waits for the counts of tokens that are permuted among them.
+Price PassPricer::forward_steps(const std::vector<bool>& runs, Seconds Price::*sum) const {
+  const std::size_t counted = counted_step(program_).value_or(steps_.size());
+  const bool waits = context_.waits_for_counts && counted < steps_.size() && runs[counted];
   Price price;
-  const std::size_t counted = context_.waits_for_counts ? step_after_counts(program_) : steps_.size();
-  const bool waits = counted < steps_.size();
   std::vector<LaunchedStep> launched;
+  std::size_t first = 0;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
+    if (!runs[i]) continue;
     const PricedStep& step = steps_[i];
     const Seconds device = price.device();
     const Seconds host = price.host;
-    if (step.op != nullptr) {
-      add_forward(price, again ? price.recompute : price.compute, step);
-    } else {
+    if (step.op != nullptr)
+      add_forward(price, price.*sum, step);
+    else
       expose(price, i, step.forward_communication, neighbour_time(i, false), context_.host.forward_kernel);
-    }
-    if (waits) launched.push_back({price.device() - device, price.host - host});
+    if (!waits) continue;
+    launched.push_back({price.device() - device, price.host - host});
+    if (i == counted) first = launched.size();
   }
   if (waits) {
-    price.idle = idle_between_waits(launched, counted);
+    price.idle = idle_between_waits(launched, first);
     price.host = price.device();
   }
   return price;
@@ -151,8 +158,7 @@ void PassPricer::expose(Price& price, std::size_t i, const PricedCalls& calls, S
   const double launches = communication.hiding == Hiding::blocks ? communication.repeats : collective_kernels;
   price.host += host * launches;
   price.launches += launches * (1 + stream_waits);
-  if (communication.axis == Axis::tensor)
-    price.host += context_.host.tensor_rank * static_cast<double>(context_.ranks_of(communication.axis));
+  price.host += calls.check;
 }
 
 const OperatorCost& PassPricer::next_linear(std::size_t i) const {

@@ -30,6 +30,7 @@ class PassPricer {
   Price backward(bool inputs, bool weights) const;
 
  private:
+  Price forward_steps(const std::vector<bool>& runs, Seconds Price::*sum) const;
   void add_forward(Price& price, Seconds& sum, const PricedStep& step) const;
   // Kernels, products of each expert where they are grouped, and other calls for single experts.
   struct Launches {

@@ -82,7 +82,7 @@ class StepPricer {
       };
       const Seconds time = message(bytes);
       const Seconds transfer = on_links ? (time - message(bytes / 2)) * 2 : Seconds(0);
-      return {time, one_call(communication, kind, bytes, transfer)};
+      return {time, one_call(communication, kind, bytes, transfer), Seconds(0)};
     }
     const CollectiveCall call{kind, shape_of(layout), bytes};
     const CollectivePrice price = collective_time(network, call);
@@ -92,7 +92,8 @@ class StepPricer {
     const Seconds time = price.time * stretch;
     const Seconds copies = reorders ? memory_bound_time(*context_.device, bytes * 2, 1).time : Seconds(0);
     const Seconds transfer = on_links ? std::min(time, transfer_part(network, call) * stretch) : Seconds(0);
-    return {time + copies, one_call(communication, kind, bytes, transfer)};
+    return {time + copies, one_call(communication, kind, bytes, transfer),
+            context_.host.checked_rank * static_cast<double>(layout.ranks)};
   }
 
   const LayerProgram& program_;

@@ -71,7 +71,8 @@ Price WorkPricer::price_collectives(const CollectiveChain& chain) const {
   for (const CollectiveWork& call : chain.calls) {
     const CollectivePrice one =
         collective_time(context_.network_of(call.group.bridges), {call.kind, shape_of(call.group), call.bytes});
-    const Seconds time = one.time * call.count;
+    const Seconds check = context_.host.checked_rank * static_cast<double>(call.group.ranks);
+    const Seconds time = std::max(one.time, check) * call.count;
     price.exposed[static_cast<std::size_t>(chain.axis)] += time;
     price.by_ground[static_cast<std::size_t>(one.ground)] += time;
   }

@@ -69,14 +69,16 @@ TransformerSpec family_defaults(const HfFamily& family) {
   return spec;
 }
 
-// YaRN's factor on sines and cosines, 0.1 mscale ln(factor) + 1 over the same of mscale_all_dim, which is 1 where the
-// two are equal; without either of them 0.1 ln(factor) + 1 (transformers modeling_rope_utils.py).
+// YaRN's factor on sines and cosines: attention_factor where it is given; else 0.1 mscale ln(factor) + 1 over the same
+// of mscale_all_dim, which is 1 where the two are equal; without either of them 0.1 ln(factor) + 1 (transformers
+// modeling_rope_utils.py, whose fifth version calls the mapping rope_parameters).
 bool scales_rotary(const HfConfig& config) {
-  const auto scaling = config.find({"rope_scaling"});
+  const auto scaling = config.find({"rope_scaling", "rope_parameters"});
   if (!scaling || !scaling->is_mapping()) return false;
   auto type = scaling->find("rope_type");
   if (!type) type = scaling->find("type");
   if (!type || type->text() != "yarn") return false;
+  if (const auto given = scaling->find("attention_factor")) return given->number() != 1;
   const auto factor = scaling->find("factor");
   if (!factor || factor->number() <= 1) return false;
   const auto own = scaling->find("mscale");

@@ -165,7 +165,7 @@ std::string comparison_to_text(const std::vector<Candidate>& candidates, const R
   const std::size_t width = column_width(candidates);
   std::string text = heading_text(candidates, width, color);
   for (const ComparisonLine& line : comparison_lines(candidates)) text += line_text(line, candidates, width);
-  text += "\n" + best_text(candidates, metric) + "\n";
+  text += fmt::format("\n{}\n", best_text(candidates, metric));
   for (const std::string& sentence : explain_differences(candidates)) text += sentence + "\n";
   return text;
 }

@@ -1,5 +1,8 @@
 #include "strategies/lowering/data_traffic.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "strategies/lowering/tasks.h"
 #include "strategies/state.h"
 
@@ -24,7 +27,7 @@ DataTraffic::DataTraffic(const LoweringInput& input, const StageShare& share, co
 void DataTraffic::begin_rank() {
   gathered_.clear();
   accumulated_.clear();
-  open_dense_ = open_routed_ = 0;
+  open_ = {};
 }
 
 std::optional<TaskId> DataTraffic::gather(std::size_t rank, std::size_t stage, std::size_t index, const Action& action,
@@ -86,32 +89,51 @@ void DataTraffic::hold_until_reduced(Program& program, double elements) const {
     program.effect({MemoryCategory::gradients, whole, Bytes(0), Bytes(0)});
 }
 
-void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last) {
-  open_dense_ += share_.facts(unit).dense;
-  open_routed_ += share_.facts(unit).routed;
-  const double open = open_dense_ + open_routed_;
-  if (!last && !sharding_.gathers_by_layer() && open < strategy_.reduce_bucket_elements) return;
-  Program& program = into_.graph.programs[rank];
-  const TaskId id = program.append(
-      task_of(action, TaskKind::gradient_reduce, Stream::data, reduce_work(rank, open_dense_, open_routed_)));
-  program.depend(reference(rank, pass));
-  hold_until_reduced(program, open);
-  last_reduction_[rank] = id;
-  offload_.shed_gradients(rank, action, {open_dense_, open_routed_, 0, kind_of(rank)});
-  open_dense_ = open_routed_ = 0;
+std::vector<DataTraffic::Bucket> DataTraffic::filled_buckets(const BlockFacts& facts, bool last) {
+  if (sharding_.gathers_by_layer()) return {{facts.dense, facts.routed}};
+  std::vector<Bucket> filled;
+  for (auto tensor = facts.tensors.rbegin(); tensor != facts.tensors.rend(); ++tensor) {
+    (tensor->routed ? open_.routed : open_.dense) += tensor->elements;
+    if (open_.dense + open_.routed >= strategy_.reduce_bucket_elements) filled.push_back(std::exchange(open_, {}));
+  }
+  if (last && open_ != Bucket{}) filled.push_back(std::exchange(open_, {}));
+  return filled;
 }
 
-WorkId DataTraffic::reduce_work(std::size_t rank, double dense, double routed) {
-  const auto key = std::make_tuple(kind_of(rank), dense, routed);
-  if (const auto found = reduce_works_.find(key); found != reduce_works_.end()) return found->second;
-  return reduce_works_[key] = add_work(into_, rank, sharding_.reduce_chain({dense, routed, 0, kind_of(rank)}));
+void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last) {
+  const std::vector<Bucket> buckets = filled_buckets(share_.facts(unit), last);
+  if (buckets.empty()) return;
+  StageState sum;
+  sum.kind = kind_of(rank);
+  for (const Bucket& bucket : buckets) {
+    sum.dense += bucket.dense;
+    sum.routed += bucket.routed;
+  }
+  Program& program = into_.graph.programs[rank];
+  const TaskId id =
+      program.append(task_of(action, TaskKind::gradient_reduce, Stream::data, reduce_work(rank, buckets)));
+  program.depend(reference(rank, pass));
+  hold_until_reduced(program, sum.dense + sum.routed);
+  last_reduction_[rank] = id;
+  offload_.shed_gradients(rank, action, sum);
+}
+
+WorkId DataTraffic::reduce_work(std::size_t rank, const std::vector<Bucket>& buckets) {
+  const auto [found, is_new] = reduce_works_.try_emplace({kind_of(rank), buckets});
+  if (!is_new) return found->second;
+  CollectiveChain chain;
+  for (const Bucket& bucket : buckets) {
+    CollectiveChain calls = sharding_.reduce_chain({bucket.dense, bucket.routed, 0, kind_of(rank)});
+    std::move(calls.calls.begin(), calls.calls.end(), std::back_inserter(chain.calls));
+  }
+  return found->second = add_work(into_, rank, std::move(chain));
 }
 
 void DataTraffic::reduce_stage(std::size_t rank, std::size_t stage, const Action& action) {
   const StageState state = share_.stage_state(stage);
   Program& program = into_.graph.programs[rank];
   program.append(
-      task_of(action, TaskKind::gradient_reduce, Stream::compute, reduce_work(rank, state.dense, state.routed)));
+      task_of(action, TaskKind::gradient_reduce, Stream::compute, reduce_work(rank, {{state.dense, state.routed}})));
   hold_until_reduced(program, state.dense + state.routed);
   offload_.shed_gradients(rank, action, state);
 }

@@ -5,12 +5,12 @@
 // schedule.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -37,8 +37,9 @@ class DataTraffic {
   // The task that was appended last adds to the whole gradients of unit `index` of the stage; they lie in memory from
   // the first time on, until they are reduced.
   void accumulate(std::size_t rank, std::size_t stage, std::size_t index);
-  // Adds a unit's gradients, complete after `pass`, to the open bucket and reduces it when it is full; whole units
-  // where parameters are gathered by layer. `last`: no further unit follows.
+  // Adds a unit's gradients, complete after `pass`, to the open bucket tensor by tensor, last one first, and reduces
+  // those buckets that are full, one call after the other; whole units where parameters are gathered by layer. `last`:
+  // no further unit follows.
   void reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last);
   // All of a stage's gradients after its backward pass, with nothing beside it.
   void reduce_stage(std::size_t rank, std::size_t stage, const Action& action);
@@ -49,7 +50,13 @@ class DataTraffic {
  private:
   std::int32_t kind_of(std::size_t rank) const { return into_.kind_of[rank]; }
   WorkId gather_work(std::size_t rank, const StageUnit& unit);
-  WorkId reduce_work(std::size_t rank, double dense, double routed);
+  struct Bucket {
+    double dense = 0;
+    double routed = 0;
+    auto operator<=>(const Bucket&) const = default;
+  };
+  std::vector<Bucket> filled_buckets(const BlockFacts& facts, bool last);
+  WorkId reduce_work(std::size_t rank, const std::vector<Bucket>& buckets);
   Bytes gathered_bytes(const StageUnit& unit) const;
   void hold_until_reduced(Program& program, double elements) const;
 
@@ -59,14 +66,13 @@ class DataTraffic {
   const DataSharding& sharding_;
   OffloadTraffic& offload_;
   Lowering& into_;
-  std::map<std::int32_t, WorkId> gather_works_;                              // by block
-  std::map<std::tuple<std::int32_t, double, double>, WorkId> reduce_works_;  // by kind of rank and elements
+  std::map<std::int32_t, WorkId> gather_works_;                                  // by block
+  std::map<std::pair<std::int32_t, std::vector<Bucket>>, WorkId> reduce_works_;  // by kind of rank
   // Of this rank, by stage and unit.
   std::set<std::pair<std::size_t, std::size_t>> gathered_;
   std::set<std::pair<std::size_t, std::size_t>> accumulated_;
   std::map<std::size_t, TaskId> last_reduction_;  // by rank
-  double open_dense_ = 0;                         // of the open bucket
-  double open_routed_ = 0;
+  Bucket open_;
 };
 
 }  // namespace echelon

@@ -52,7 +52,7 @@ OffloadTraffic::Slot OffloadTraffic::slot_of(const UnitPass& pass) {
 
 StageState OffloadTraffic::unit_state(const UnitPass& pass) const {
   const BlockFacts& facts = share_.facts(share_.units(pass.stage)[pass.index]);
-  return {facts.dense, facts.routed, facts.tensors, into_.kind_of[pass.rank]};
+  return {facts.dense, facts.routed, static_cast<double>(facts.tensors.size()), into_.kind_of[pass.rank]};
 }
 
 bool OffloadTraffic::takes(const UnitPass& pass) const {

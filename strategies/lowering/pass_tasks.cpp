@@ -45,6 +45,12 @@ bool run_alike(const StageUnit& a, const StageUnit& b) {
   return a.block == b.block && a.recomputed == b.recomputed;
 }
 
+// Whether tokens are sent to their experts again.
+bool permutes(const RerunList& list) {
+  return std::find(list.kinds.begin(), list.kinds.end(), OperatorKind::permute) != list.kinds.end() ||
+         std::find(list.modules.begin(), list.modules.end(), RecomputeModule::moe) != list.modules.end();
+}
+
 }  // namespace
 
 // Blocks are those of a kind of rank: stages with the same blocks lie on ranks of one kind.
@@ -97,13 +103,15 @@ TaskId PassTasks::append(std::size_t rank, const Action& action, const UnitRange
 
 bool PassTasks::counts_tokens(const Action& action, const UnitRange& units) const {
   if (action.pass == Pass::weight_gradient || !waits_for_token_counts(strategy_)) return false;
-  const auto& all = share_.units(units.stage);
-  return std::any_of(
-      all.begin() + static_cast<std::ptrdiff_t>(units.first), all.begin() + static_cast<std::ptrdiff_t>(units.last),
-      [&](const StageUnit& unit) {
-        return share_.facts(unit).routed > 0 &&
-               (action.pass == Pass::forward || rerun_of(unit, action.pass, strategy_.recompute) == Rerun::everything);
-      });
+  const auto counts = [&](const StageUnit& unit) {
+    if (share_.facts(unit).routed == 0) return false;
+    const Rerun rerun = rerun_of(unit, action.pass, strategy_.recompute);
+    return action.pass == Pass::forward || rerun == Rerun::everything ||
+           (rerun == Rerun::listed_operators && permutes(strategy_.recompute_operators));
+  };
+  const auto first = share_.units(units.stage).begin();
+  return std::any_of(first + static_cast<std::ptrdiff_t>(units.first), first + static_cast<std::ptrdiff_t>(units.last),
+                     counts);
 }
 
 // The same id for the same question. Neighbouring units that run alike are one run.

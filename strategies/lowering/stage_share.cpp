@@ -16,8 +16,7 @@ void count_parameters(const LayerProgram& program, BlockFacts& facts) {
   for (const Step& step : program.steps) {
     const Operator* op = std::get_if<Operator>(&step);
     if (op == nullptr) continue;
-    (op->routed ? facts.routed : facts.dense) += op->parameters;
-    if (op->parameters > 0) facts.tensors += 1;
+    if (op->parameters > 0) facts.add({op->parameters, op->routed});
   }
 }
 
@@ -42,6 +41,11 @@ double forward_flops(const LayerProgram& program, const Lowering& described) {
 }
 
 }  // namespace
+
+void BlockFacts::add(const ParameterTensor& tensor) {
+  (tensor.routed ? routed : dense) += tensor.elements;
+  tensors.push_back(tensor);
+}
 
 Lowering describe_ranks(const LoweringInput& input) {
   const Strategy& strategy = input.strategy;
@@ -180,7 +184,7 @@ void StageShare::copy_tied_table(const Lowering& described) {
   for (std::size_t kind = 0; kind < described.kinds.size(); ++kind) {
     tables.push_back(
         table_elements(described.blocks[kind * blocks + static_cast<std::size_t>(input_.model.embedding)]));
-    facts_[kind * blocks + static_cast<std::size_t>(input_.model.head)].dense += tables.back();
+    facts_[kind * blocks + static_cast<std::size_t>(input_.model.head)].add({tables.back()});
   }
   const auto table = [&](std::size_t rank) { return tables[static_cast<std::size_t>(kind_of_[rank])]; };
   tied_table_ = std::max(table(first_rank()), table(last_rank()));
@@ -193,7 +197,7 @@ void StageShare::copy_shared_table(const GraphFacts& graph) {
     const std::size_t blocks = input_.model.blocks.size();
     for (auto block = static_cast<std::size_t>(input_.model.layers[table.user_layer]); block < facts_.size();
          block += blocks)
-      facts_[block].dense += table.elements;
+      facts_[block].add({table.elements});
     tied_table_ = table.elements;
   }
 }
@@ -314,7 +318,7 @@ StageState StageShare::stage_state(std::size_t stage) const {
   for (const StageUnit& unit : units(stage)) {
     state.dense += facts(unit).dense;
     state.routed += facts(unit).routed;
-    state.tensors += facts(unit).tensors;
+    state.tensors += static_cast<double>(facts(unit).tensors.size());
   }
   return state;
 }
@@ -347,7 +351,7 @@ StageState StageShare::sum_units(std::size_t rank, const Counts& counts) const {
     if (!counts(unit)) return;
     state.dense += facts(unit).dense;
     state.routed += facts(unit).routed;
-    state.tensors += facts(unit).tensors;
+    state.tensors += static_cast<double>(facts(unit).tensors.size());
   };
   for (std::int32_t chunk = 0; chunk < input_.strategy.virtual_stages; ++chunk)
     for (const StageUnit& unit : units(stage_of(rank, chunk))) add(unit);

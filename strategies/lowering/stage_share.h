@@ -32,13 +32,21 @@ struct StageUnit {
   std::int64_t layer = 0;  // of the model; of embedding and head the layer next to them
 };
 
+// The parameters of one operator.
+struct ParameterTensor {
+  double elements = 0;
+  bool routed = false;  // of routed experts
+};
+
 // One rank's share of a block.
 struct BlockFacts {
-  double dense = 0;            // parameters outside routed experts; the user's of a tied table with its copy
-  double routed = 0;           // parameters of routed experts
-  double tensors = 0;          // parameter tensors
-  BlockMemory memory;          // with the strategy's recompute
-  BlockMemory memory_without;  // for layers past recompute_layers
+  double dense = 0;                      // parameters outside routed experts; the user's of a tied table with its copy
+  double routed = 0;                     // parameters of routed experts
+  std::vector<ParameterTensor> tensors;  // these, in forward order
+  BlockMemory memory;                    // with the strategy's recompute
+  BlockMemory memory_without;            // for layers past recompute_layers
+
+  void add(const ParameterTensor& tensor);
 };
 
 // Parameters of a set of units, before data-parallel sharding.

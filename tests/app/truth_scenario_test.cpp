@@ -118,6 +118,27 @@ TEST_CASE("chunks make a schedule interleaved, whatever it is called") {
   CHECK(translate(row).scenario.strategy.schedule == ScheduleKind::one_f_one_b);
 }
 
+TEST_CASE("nanotron's collectives are checked as the row notes, or in stages over nodes") {
+  TruthRow row = gpt_row();
+  row.gpu = "H100-SXM-80GB";
+  row.source = "HF nanotron ultra-scale playbook";
+  row.zero_or_fsdp = "zero1";
+  const auto checked = [&](std::int64_t nodes, std::int64_t stages, const char* notes) {
+    row.gpus = 8 * nodes;
+    row.tp = 4;
+    row.pp = stages;
+    row.dp = *row.gpus / 4 / stages;
+    row.notes = notes;
+    return translate(row).scenario.strategy.checks_collectives;
+  };
+  CHECK_FALSE(checked(2, 1, ""));
+  CHECK(checked(2, 1, "collectives checked"));
+  CHECK(checked(1, 2, "collectives checked"));
+  CHECK_FALSE(checked(1, 2, ""));
+  CHECK(checked(2, 2, ""));
+  CHECK_FALSE(checked(2, 2, "collectives not checked"));
+}
+
 TEST_CASE("the source decides what the row leaves out") {
   TruthRow row = gpt_row();
   row.gpu = "H100-SXM-80GB";

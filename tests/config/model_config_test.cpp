@@ -72,6 +72,11 @@ TEST_CASE("Biases where they are asked for") {
   CHECK_FALSE(queries.norm_bias);
 }
 
+TEST_CASE("YaRN's factor on rotary positions can be written down") {
+  CHECK(shape_of(mapping("positions: rotary, scaled_rotary: true")).scaled_rotary);
+  CHECK_FALSE(shape_of(mapping("positions: rotary")).scaled_rotary);
+}
+
 TEST_CASE("A model's mistakes are told at their place") {
   CHECK(shape_error("{layers: 2, hidden: 64, heads: 4}").find("missing key 'vocabulary'") != std::string::npos);
   CHECK(shape_error(mapping("hiden: 3")).find("did you mean 'hidden'") != std::string::npos);
@@ -81,6 +86,7 @@ TEST_CASE("A model's mistakes are told at their place") {
   CHECK(shape_error(mapping("norm: batch")).find("layer_norm, rms_norm") != std::string::npos);
   CHECK(shape_error(mapping("global_every: 2")).find("without a window") != std::string::npos);
   CHECK(shape_error(mapping("positions: rotary, max_positions: 9")).find("max_positions") != std::string::npos);
+  CHECK(shape_error(mapping("scaled_rotary: true")).find("expected 'positions: rotary'") != std::string::npos);
   CHECK(shape_error(mapping("moe: {experts: 8, top_k: 2, first_dense_layers: 25}")).find("25 dense layers of 24") !=
         std::string::npos);
   CHECK(shape_error("{layers: 2, hidden: 64, heads: 7, vocabulary: 9}").find("7 heads do not divide 64") !=

@@ -245,6 +245,13 @@ TEST_CASE("between nodes of xGMI RCCL's tables choose, not the time") {
   CHECK(all_reduce(35'861'300, 4).protocol == CollectiveProtocol::simple);
   CHECK(all_reduce(268'435'455).algorithm == CollectiveAlgorithm::tree);
   CHECK(all_reduce(268'435'456).algorithm == CollectiveAlgorithm::ring);
+  // A tree in LL leaves 0.06 of the adapters' 184 GB/s, a ring 0.08; inside a node NCCL's half of the bandwidth stays.
+  const double adapters = 8 * 23e9;
+  const auto more = [&](CollectiveKind kind, double bytes) {
+    return price(kind, bytes, 2).time.value() - price(kind, bytes / 2, 2).time.value();
+  };
+  CHECK(more(CollectiveKind::all_reduce, 1e6) == Approx(0.5e6 * 2 * 15 / 16 / (0.06 * adapters)));
+  CHECK(more(CollectiveKind::all_gather, 1e6) == Approx(0.5e6 * 15 / 16 / (0.08 * adapters)));
   // By what each of 16 ranks has.
   CHECK(price(CollectiveKind::all_gather, 98'304 * 16, 2).protocol == CollectiveProtocol::ll);
   CHECK(price(CollectiveKind::all_gather, 98'305 * 16, 2).protocol == CollectiveProtocol::ll128);
@@ -315,11 +322,13 @@ TEST_CASE("where bandwidths were measured by number of nodes, prices pass throug
   CHECK(time_of(network, CollectiveKind::all_reduce, {64, 8}, bytes).value() == Approx(bytes * 2 * 63 / 64 / 50e9));
   CHECK(gather(4, bytes) > gather(2, bytes));
   CHECK(gather(4, bytes) < gather(8, bytes));
-  CHECK(gather(16, bytes) > gather(8, bytes));  // the last measurement, over more nodes
+  // Beyond the last measurement each node waits as in it: twice the 8 nodes' waits.
+  const double waits_of_8 = bytes * 63 / 64 * (1 / 40e9 - 1 / (8 * 23e9));
+  CHECK(gather(16, 1e10) == Approx(2 * waits_of_8 + 1e10 * 127 / 128 / (8 * 23e9)).epsilon(0.01));
   CHECK(time_of(network, CollectiveKind::all_gather, {8, 8}, bytes) ==
         time_of(eight_by_eight(), CollectiveKind::all_gather, {8, 8}, bytes));  // inside a node nothing changes
-  // What a gather lacks is waiting at each of its 15 steps, whatever its size: between two large sizes lies bandwidth
-  // alone, here the 8 adapters' of eight_by_eight().
+  // What a gather lacks is waiting, whatever its size: between two large sizes lies bandwidth alone, here the 8
+  // adapters' of eight_by_eight().
   network.mid_size_loss = 0;
   const double adapters = 8 * 23e9;
   CHECK(gather(2, 2 * bytes) - gather(2, bytes) == Approx(bytes * 15 / 16 / adapters));
@@ -328,13 +337,13 @@ TEST_CASE("where bandwidths were measured by number of nodes, prices pass throug
   // A quarter of the 512 KiB that fill NCCL's channels waits a quarter as long, and next to nothing not at all.
   CHECK(gather(2, 131072) == Approx(waits / 4 + 131072. * 15 / 16 / adapters));
   CHECK(gather(2, 8) < 1.01 * time_of(eight_by_eight(), CollectiveKind::all_gather, {16, 8}, 8).value());
-  // The all-reduce of one GPU a node has 7 steps of the measured 63.
+  // The all-reduce of one GPU a node enters as many nodes.
   const auto all_reduce = [&](GroupShape group, double size) {
     return time_of(network, CollectiveKind::all_reduce, group, size).value();
   };
   const double whole_waits = bytes * 2 * 63 / 64 * (1 / 50e9 - 1 / adapters);
   CHECK(all_reduce({64, 8}, 1e10) == Approx(whole_waits + 1e10 * 2 * 63 / 64 / adapters));
-  CHECK(all_reduce({8, 1}, 1e10) == Approx(whole_waits * 7 / 63 + 1e10 * 2 * 7 / 8 / (adapters / 8)));
+  CHECK(all_reduce({8, 1}, 1e10) == Approx(whole_waits + 1e10 * 2 * 7 / 8 / (adapters / 8)));
 }
 
 TEST_CASE(

@@ -26,7 +26,9 @@ LayerProgram mixture() {
   program.steps.emplace_back(named("mlp_norm", OperatorKind::norm));
   program.steps.emplace_back(named("dispatch", OperatorKind::permute));
   program.steps.emplace_back(exchange);
-  program.steps.emplace_back(named("experts_up", OperatorKind::linear));
+  Operator up = named("experts_up", OperatorKind::linear);
+  up.routed = true;
+  program.steps.emplace_back(up);
   program.steps.emplace_back(named("experts_activation", OperatorKind::activation));
   program.steps.emplace_back(named("experts_down", OperatorKind::linear));
   program.steps.emplace_back(exchange);
@@ -99,4 +101,25 @@ TEST_CASE("experts that run again are sent their tokens again, and parts of them
   CHECK(exposed(pricer.rerun({{OperatorKind::linear}, {}})) == 0);
   CHECK(pricer.rerun({{}, {RecomputeModule::moe_act}}).recompute <
         pricer.rerun({{}, {RecomputeModule::moe}}).recompute);
+}
+
+TEST_CASE("a host waits for the counts of tokens that are sent again, and not for parts of experts") {
+  const Device device = test::round_device();
+  CostContext context;
+  context.device = &device;
+  context.tokens = context.sequence = 1000;
+  context.sequences = 1;
+  context.host.forward_kernel = Seconds(1e-3);  // far behind the device
+  context.waits_for_counts = true;
+  LayerProgram program = mixture();
+  program.steps.erase(program.steps.begin());  // the module alone
+  const PassPricer pricer(program, context);
+  const Price whole = pricer.forward(true);
+  const Price again = pricer.rerun({{}, {RecomputeModule::moe}});
+  CHECK(whole.idle > Seconds(0));
+  CHECK(again.idle == whole.idle);
+  CHECK(again.host == again.device());
+  const Price activation = pricer.rerun({{}, {RecomputeModule::moe_act}});
+  CHECK(activation.idle == Seconds(0));
+  CHECK(activation.host > activation.device());
 }

@@ -266,6 +266,14 @@ TEST_CASE("YaRN's factor is one where mscale and mscale_all_dim are equal") {
   CHECK_FALSE(shape_of_file("deepseek-v3").scaled_rotary);
   CHECK_FALSE(shape_of_file("kimi-k2").scaled_rotary);
   CHECK_FALSE(shape_of_file("llama-3.1-8b").scaled_rotary);  // scaled otherwise
+  const auto scaled = [](const char* name, const std::string& scaling) {
+    Fields fields = llama();
+    fields[name] = scaling;
+    return transformer_from_hf(parse_text(json(fields), "config.json")).scaled_rotary;
+  };
+  CHECK(scaled("rope_parameters", R"({"rope_type": "yarn", "factor": 4})"));
+  CHECK(scaled("rope_scaling", R"({"rope_type": "yarn", "factor": 4, "attention_factor": 1.2})"));
+  CHECK_FALSE(scaled("rope_scaling", R"({"rope_type": "yarn", "factor": 4, "attention_factor": 1})"));
 }
 
 TEST_CASE("Which layers have windows") {

@@ -89,6 +89,12 @@ TEST_CASE("hosts wait for the tokens of experts to be counted, unless a capacity
   CHECK(waits(over(1)).size() == 4);  // the products' rows are counts, too
   strategy.recompute = Recompute::full;
   CHECK(waits(strategy) == std::vector{TaskKind::forward, TaskKind::backward});
+  strategy.recompute = Recompute::operators;
+  strategy.recompute_operators = {{}, {RecomputeModule::moe}};
+  CHECK(waits(strategy) == std::vector{TaskKind::forward, TaskKind::backward});
+  strategy.recompute_operators = {{}, {RecomputeModule::moe_act}};
+  CHECK(waits(strategy) == std::vector{TaskKind::forward});
+  strategy.recompute = Recompute::full;
   strategy.expert_capacity_factor = 1;
   CHECK(waits(strategy).empty());
   strategy.expert_capacity_factor = 0;

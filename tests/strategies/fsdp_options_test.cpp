@@ -40,6 +40,17 @@ Bytes reduced(const Lowering& lowering) {
   return sum;
 }
 
+// The vectors that go in a call each, in elements of two bytes, head first.
+std::vector<double> calls(const Lowering& lowering) {
+  std::vector<double> elements;
+  for (const Task& task : lowering.graph.programs[0].tasks)
+    if (task.kind == TaskKind::gradient_reduce)
+      for (const CollectiveWork& call :
+           std::get<CollectiveChain>(lowering.works[static_cast<std::size_t>(task.work)]).calls)
+        elements.push_back(call.bytes.value() / 2);
+  return elements;
+}
+
 // The most bytes of a category that tasks of the program hold at once, in the order in which they stand.
 double most_held(const Lowering& lowering, MemoryCategory category) {
   double held = 0;
@@ -105,6 +116,21 @@ TEST_CASE("buckets say in how many calls gradients go, not how many bytes") {
   CHECK(some > 1);
   CHECK(some < units);
   CHECK(reduced(many).value() == Approx(reduced(one).value()));
+}
+
+TEST_CASE("a bucket goes when the tensors in it fill it, one layer after the other") {
+  Run run(Sharding::zero1);
+  run.workload.precision.gradient_reduce = DataType::bf16;
+  run.strategy.reduce_bucket_elements = 3 * 64 * 64;
+  const std::vector<double> sent = calls(run.lowered());
+  // A layer of width 64 backward: mlp_down and mlp_up are each a bucket; a norm, attention's output and qkv are one,
+  // with the norm of mlp_up's input before and that of their own left open for the layer below.
+  const double biases_and_norm = 2 * 64;
+  REQUIRE(sent.size() > 3 * layers);
+  CHECK(sent[1] == Approx(4 * 64 * 64).epsilon(0.05));
+  CHECK(sent[2] == Approx(4 * 64 * 64).epsilon(0.05));
+  CHECK(sent[3] == Approx(4 * 64 * 64 + 2 * biases_and_norm).epsilon(0.05));
+  for (std::size_t i = 0; i + 1 < sent.size(); ++i) CHECK(sent[i] >= run.strategy.reduce_bucket_elements);
 }
 
 TEST_CASE("gradients are sent in the format that the precision says") {

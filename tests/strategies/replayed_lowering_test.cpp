@@ -113,11 +113,11 @@ TEST_CASE("no iteration is shorter for slower kernels or links") {
       Times host_slower = times;
       host_slower[random() % times.size()].host += Time::from_picoseconds(5000);
       CHECK(makespan(lowering, host_slower) >= end);
-      const double slowdown = 1.2;
-      const Time stretched = makespan(lowering, times, slowdown);
+      // Where compute is slower beside collectives, one that comes later may disturb less: what is slower elsewhere can
+      // save some of that, but no more.
       for (std::size_t kind = 0; kind < std::variant_size_v<Work>; ++kind) {
         INFO("beside collectives, kind of work " << kind);
-        CHECK(makespan(lowering, slower(lowering, times, kind), slowdown) >= stretched);
+        CHECK(makespan(lowering, slower(lowering, times, kind), 1.2) >= end);
       }
     }
   });

@@ -1,0 +1,1 @@
+// What a precompiled header needs to be made: a source file (tests/CMakeLists.txt).
