@@ -18,11 +18,11 @@
 
 namespace echelon {
 
-// Whether bound() knows anything of the strategy.
-bool has_bound(const Strategy& strategy);
+// Whether bound() knows anything of the scenario: with shared links, what is sent may take less than its price.
+bool has_bound(const Scenario& scenario);
 
 // A Result whose iteration, energy, cost and memory are at most simulate()'s; where its memory does not fit, neither
-// does simulate()'s. The other fields are not filled. Infeasible as simulate() would say. The strategy has a bound.
+// does simulate()'s. The other fields are not filled. Infeasible as simulate() would say. The scenario has a bound.
 std::variant<Result, Infeasible> bound(const Scenario& scenario);
 
 }  // namespace echelon

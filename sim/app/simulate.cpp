@@ -22,18 +22,6 @@ namespace echelon {
 
 namespace {
 
-Timeline replay_or_fail(const Lowering& lowering, const std::vector<WorkTime>& times, const ReplayOptions& options) {
-  if (auto walked = walk(lowering.graph, times, options)) return std::move(*walked);
-  auto outcome = replay(lowering.graph, times, options);
-  if (auto* timeline = std::get_if<Timeline>(&outcome)) return std::move(*timeline);
-  std::string cycle;
-  for (const TaskReference& task : std::get<Deadlock>(outcome).cycle) {
-    if (!cycle.empty()) cycle += " -> ";
-    cycle += describe(lowering.graph, task);
-  }
-  throw InternalError("the task graph deadlocks: " + cycle);
-}
-
 // Executed FLOPs of an iteration over all ranks, and device time by ground: without copies beside it on engines of
 // their own.
 void tally_work(const Scenario& scenario, const Replayed& replayed, Result& result) {
@@ -244,7 +232,7 @@ std::variant<Replayed, Infeasible> replay_batch(const Scenario& scenario, const 
     replayed.prices = Pricers(scenario, replayed.lowering).price_all();
     if (may_outlast_time(replayed)) return Infeasible{too_long};
   }
-  replayed.timeline = replay_or_fail(replayed.lowering, replayed.prices.times, replayed.options);
+  replayed.timeline = timeline_of(replayed.lowering, replayed.prices.times, replayed.options);
   return replayed;
 }
 
@@ -292,6 +280,18 @@ std::optional<Replayed> replay_until_steady(const Scenario& scenario) {
 }
 
 }  // namespace
+
+Timeline timeline_of(const Lowering& lowering, const std::vector<WorkTime>& times, const ReplayOptions& options) {
+  if (auto walked = walk(lowering.graph, times, options)) return std::move(*walked);
+  auto outcome = replay(lowering.graph, times, options);
+  if (auto* timeline = std::get_if<Timeline>(&outcome)) return std::move(*timeline);
+  std::string cycle;
+  for (const TaskReference& task : std::get<Deadlock>(outcome).cycle) {
+    if (!cycle.empty()) cycle += " -> ";
+    cycle += describe(lowering.graph, task);
+  }
+  throw InternalError("the task graph deadlocks: " + cycle);
+}
 
 void add_money_and_energy(const Scenario& scenario, Result& result) {
   double usd_per_hour = 0;

@@ -58,6 +58,9 @@ struct Replayed {
 std::variant<Replayed, Infeasible> replay_iteration(const Scenario& scenario,
                                                     SteadyState steady_state = SteadyState::once);
 
+// The timeline of a lowered graph in folded replay. Throws InternalError where it deadlocks.
+Timeline timeline_of(const Lowering& lowering, const std::vector<WorkTime>& times, const ReplayOptions& options);
+
 // Whether every micro-batch must be replayed: ranks on their own, shared links and copies beside compute are not known
 // to repeat themselves.
 bool replays_all(const Scenario& scenario, const ReplayChoice& choice);

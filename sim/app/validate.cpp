@@ -1,6 +1,7 @@
 #include "sim/app/validate.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -90,12 +91,43 @@ std::string group_of(const TruthRow& row) {
                      row.seq_len.value_or(0), row.gpu, row.gpus.value_or(0), row.interconnect);
 }
 
+// How a row lays its model out.
+std::string strategy_of(const TruthRow& row) {
+  std::string text;
+  for (const auto& number :
+       {row.dp, row.tp, row.pp, row.vpp, row.cp, row.ep, row.etp, row.micro_batch, row.global_batch})
+    text += fmt::format("{}|", number.value_or(0));
+  for (const std::string* word : {&row.zero_or_fsdp, &row.seq_parallel, &row.schedule, &row.recompute, &row.precision})
+    text += fmt::format("{}|", *word);
+  return text;
+}
+
 // A row of a group, in seconds for a sequence.
 struct Ranked {
   double predicted = 0;
   double measured = 0;
   bool fits = true;  // as predicted
+  std::string strategy;
 };
+
+// Tau-b of time per sequence over rows, or nothing.
+std::optional<double> tau_of(const std::vector<Ranked>& rows) {
+  std::vector<std::pair<double, double>> pairs;
+  for (const Ranked& row : rows) pairs.emplace_back(row.predicted, row.measured);
+  return kendall_tau_b(pairs);
+}
+
+// One row for each strategy, of the medians of its times.
+std::vector<Ranked> by_strategy(const std::vector<Ranked>& rows) {
+  std::map<std::string, std::array<std::vector<double>, 2>> times;
+  for (const Ranked& row : rows) {
+    times[row.strategy][0].push_back(row.predicted);
+    times[row.strategy][1].push_back(row.measured);
+  }
+  std::vector<Ranked> strategies;
+  for (const auto& [strategy, both] : times) strategies.push_back({*median(both[0]), *median(both[1]), true, strategy});
+  return strategies;
+}
 
 // Whether the row that is predicted fastest of those that fit, the first of equals, was at most 3 % slower than the
 // fastest. Where none is predicted to fit, nothing is picked.
@@ -115,20 +147,25 @@ void add_ranking(const std::vector<const ValidatedRow*>& rows, ValidationSummary
   std::map<std::string, std::vector<Ranked>> groups;
   for (const ValidatedRow* row : rows) {
     const auto batch = static_cast<double>(row->row.global_batch.value_or(1));
-    groups[group_of(row->row)].push_back(
-        {row->predicted->iteration_time.value() / batch, row->measured_time->value() / batch, row->predicted->fits});
+    groups[group_of(row->row)].push_back({row->predicted->iteration_time.value() / batch,
+                                          row->measured_time->value() / batch, row->predicted->fits,
+                                          strategy_of(row->row)});
   }
   std::vector<double> taus;
+  std::vector<double> strategy_taus;
   for (const auto& [name, members] : groups) {
     if (members.size() < smallest_group) continue;
     ++summary.pick_groups;
     if (picks_near(members)) ++summary.near_picks;
-    std::vector<std::pair<double, double>> pairs;
-    for (const Ranked& row : members) pairs.emplace_back(row.predicted, row.measured);
-    if (const auto tau = kendall_tau_b(pairs)) taus.push_back(*tau);
+    if (const auto tau = tau_of(members)) taus.push_back(*tau);
+    const auto strategies = by_strategy(members);
+    if (strategies.size() < smallest_group) continue;
+    if (const auto tau = tau_of(strategies)) strategy_taus.push_back(*tau);
   }
   summary.kendall_groups = taus.size();
   summary.kendall_tau = median(taus);
+  summary.strategy_groups = strategy_taus.size();
+  summary.strategy_tau = median(strategy_taus);
 }
 
 void count_fits(const ValidatedRow& row, FitsConfusion& fits) {

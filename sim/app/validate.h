@@ -90,6 +90,11 @@ struct ValidationSummary {
   ErrorStatistics memory;
   std::optional<double> kendall_tau;  // median over groups, tau-b of time per sequence, predicted with measured
   std::size_t kendall_groups = 0;     // groups of at least 3 rows with one model, sequence length and cluster
+  // The same of strategies: rows of a group that differ in nothing that lays the model out (runs repeated, or with
+  // other releases of the software) count as one, by the medians of their times. Equal predictions of such rows are
+  // ties, with which no order is right.
+  std::optional<double> strategy_tau;
+  std::size_t strategy_groups = 0;  // of at least 3 strategies
   // Of the groups of that size, those whose row with the least predicted time per sequence took at most 3 % longer than
   // the fastest: where who follows the prediction is right.
   std::size_t pick_groups = 0;

@@ -61,6 +61,8 @@ Json summary_json(const ValidationSummary& s) {
   Json time = errors_json(s.time);
   time["kendall_tau"] = number_or_null(s.kendall_tau);
   time["kendall_groups"] = s.kendall_groups;
+  time["strategy_tau"] = number_or_null(s.strategy_tau);
+  time["strategy_groups"] = s.strategy_groups;
   time["pick_groups"] = s.pick_groups;
   time["near_picks"] = s.near_picks;
   return {{"scope", s.scope},

@@ -97,7 +97,7 @@ std::string counts_text(const SearchProblem& problem, double seconds) {
   const SearchCounts& counts = problem.counts();
   return fmt::format("{} points: {} full evaluations, {} bounds, {} ruled out at once; {:.2f} s{}\n",
                      problem.space().size(), counts.evaluations, counts.bounds, counts.refused, seconds,
-                     problem.exhausted() ? "; --evaluations are spent" : "");
+                     problem.spent() ? "; --evaluations are spent" : "");
 }
 
 // A front has no best point to choose anew.
@@ -122,7 +122,7 @@ nlohmann::ordered_json to_json(SearchProblem& problem, const SearchCommand& comm
   Json json = {
       {"objective", command.objective},          {"method", command.method}, {"points", problem.space().size()},
       {"evaluations", counts.evaluations},       {"bounds", counts.bounds},  {"ruled_out", counts.refused},
-      {"evaluations_spent", problem.exhausted()}};
+      {"evaluations_spent", problem.spent()}};
   json["limited"] = Json::object();
   for (std::size_t i = 0; i < counts.limited.size(); ++i)
     if (const LimitTally& tally = counts.limited[i]; tally.points > 0)

@@ -85,7 +85,7 @@ class Finder {
     for (std::size_t i = late; i < behind; ++i)
       if (!repeats(p, i, i - (late - before))) return false;
     if (!nothing_lingers(p, before)) return false;
-    if (compared_ == period_pairs_) return host_time(p, {middle, behind}) <= *period_;
+    if (compared_ == period_pairs_) return host_keeps_up(p, {middle, behind});
     return is_one_task_a_pass(p, {middle, behind}) && host_repeats(p, {middle, behind}, {late, behind});
   }
 
@@ -110,8 +110,28 @@ class Finder {
   bool host_repeats(std::size_t p, const TaskRange& range, const TaskRange& compared) const {
     if (syncs_host(p, compared)) return true;
     if (syncs_host(p, range)) return false;
+    return host_keeps_up(p, range) && (host_time(p, range) == *period_ || !holds_back(p, range));
+  }
+
+  // Whether the host stays as far ahead as it is, or gets further and nobody waited for it behind the cut.
+  bool host_keeps_up(std::size_t p, const TaskRange& range) const {
     const Time host = host_time(p, range);
-    return host == *period_ || (host < *period_ && !holds_back(p, range));
+    if (host == *period_ || (host < *period_ && syncs_host(p, range))) return true;
+    return host < *period_ && !may_hold_back_behind(p, range.last);
+  }
+
+  bool may_hold_back_behind(std::size_t p, std::size_t cut) const {
+    const auto& tasks = graph_.programs[p].tasks;
+    Time host;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      if (tasks[i].stream != Stream::compute) continue;
+      const TaskTime& time = timeline_.tasks[p][i];
+      if (i >= cut && host >= time.start) return true;
+      if (tasks[i].syncs_host) host = time.start;
+      host += times_[static_cast<std::size_t>(tasks[i].work)].host;
+      if (i >= cut && host >= time.end) return true;
+    }
+    return false;
   }
 
   bool syncs_host(std::size_t p, const TaskRange& range) const {

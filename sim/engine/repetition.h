@@ -13,7 +13,8 @@
 // The host must do the same. Where one of the tasks compared makes it wait for the device, it goes on from that task's
 // start. Where it never waits and needs no longer than L for P pairs, it stays as far ahead as before or gets further;
 // then what it held back in the last P pairs would come earlier in the next, so nothing may have been held back. Where
-// two whole periods can be compared (D = P), all tasks that might have been held back are.
+// two whole periods can be compared (D = P), all tasks that might have been held back are. Nor may it hold back
+// anything behind the cut if it gets further ahead.
 #pragma once
 
 #include <cstdint>

@@ -106,11 +106,41 @@ std::string rest_text(const std::vector<PartChange>& all, const std::vector<Part
                      duration(Seconds(std::abs(rest.value()))));
 }
 
-std::string money_clause(const Result& reference, const Result& other) {
-  if (!reference.cost_usd || !other.cost_usd) return "";
-  const double ratio = *other.cost_usd / other.tokens / (*reference.cost_usd / reference.tokens);
-  if (std::abs(ratio - 1) < 0.01) return "";
-  return fmt::format("; a token costs {:.0f} % {}", 100 * std::abs(ratio - 1), ratio < 1 ? "less" : "more");
+// "costs 12 % less"; nothing where that is under 1 %.
+std::optional<std::string> change_of_share(const char* verb, double ratio, const char* of) {
+  if (std::abs(ratio - 1) < 0.01) return std::nullopt;
+  return fmt::format("{} {:.0f} % {}{}", verb, 100 * std::abs(ratio - 1), ratio < 1 ? "less" : "more", of);
+}
+
+// What a token costs and takes, where both have a price or a power.
+std::string token_clause(const Result& reference, const Result& other) {
+  std::vector<std::string> changes;
+  const auto add = [&](const char* verb, double from, double to, const char* of) {
+    if (from <= 0 || to <= 0) return;
+    if (auto change = change_of_share(verb, to / other.tokens / (from / reference.tokens), of))
+      changes.push_back(*change);
+  };
+  add("costs", reference.cost_usd.value_or(0), other.cost_usd.value_or(0), "");
+  add("takes", reference.energy.value(), other.energy.value(), " energy");
+  return changes.empty() ? "" : fmt::format("; a token {}", fmt::join(changes, " and "));
+}
+
+// The fullest rank's peak, and what of it changed most in the same direction.
+std::string memory_clause(const MemoryResult& reference, const MemoryResult& other) {
+  constexpr double least = 0.01;
+  const double sign = other.peak < reference.peak ? -1 : 1;
+  if (std::abs((other.peak - reference.peak).value()) < least * reference.peak.value() || reference.peak <= Bytes(0))
+    return "";
+  std::size_t most = 0;
+  const auto change = [&](std::size_t i) { return (other.by_category[i] - reference.by_category[i]) * sign; };
+  for (std::size_t i = 1; i < other.by_category.size(); ++i)
+    if (change(i) > change(most)) most = i;
+  const char* verb = sign < 0 ? "fell" : "rose";
+  std::string text = fmt::format("; peak memory {} from {:.1f} GiB to {:.1f} GiB", verb, reference.peak / gibibytes(1),
+                                 other.peak / gibibytes(1));
+  if (change(most) > Bytes(0))
+    text += fmt::format(", {} by {:.1f} GiB", name_of(static_cast<MemoryCategory>(most)), change(most) / gibibytes(1));
+  return text;
 }
 
 // "17.9 % faster than", "as fast as".
@@ -142,7 +172,7 @@ std::string sentence(const Candidate& reference, const Candidate& candidate) {
   const double by_gpu = to.tokens_per_second_per_gpu() / from.tokens_per_second_per_gpu();
   if (from.gpus != to.gpus) text += fmt::format(" and, GPU by GPU, {} it", speed_text(by_gpu));
   if (std::abs(by_gpu - 1) >= least_difference) text += cause_text(from, to, by_gpu > 1);
-  return text + money_clause(from, to) + ".";
+  return text + token_clause(from, to) + memory_clause(from.memory, to.memory) + ".";
 }
 
 std::string refusal(const Candidate& candidate) {

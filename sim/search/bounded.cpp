@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "sim/app/bound.h"
+#include "sim/app/quick_bound.h"
 #include "sim/search/method.h"
 
 namespace echelon {
@@ -17,11 +18,25 @@ namespace {
 // All bounds are kept at once.
 constexpr std::int64_t most_points = 20'000'000;
 
+// How well the least that a point takes is known.
+enum class Known {
+  quickly,  // by its quick bound, or not at all
+  replayed  // by the bound that replays as many micro-batches as fill its pipeline, where it has one
+};
+
 struct Candidate {
   std::int64_t point = 0;
   Scores least;  // empty: ruled out
+  Known known = Known::quickly;
   bool counted = false;
   std::optional<BrokenLimit> broken;
+};
+
+// The least promising candidate is the greatest.
+struct LessPromising {
+  bool operator()(const Candidate& a, const Candidate& b) const {
+    return a.least != b.least ? a.least > b.least : a.point > b.point;
+  }
 };
 
 class Bounds {
@@ -42,13 +57,22 @@ class Bounds {
       for (std::size_t i = range.begin(); i < range.end(); ++i)
         candidates[i] = candidate(evaluator, static_cast<std::int64_t>(i));
     });
-    for (const Candidate& candidate : candidates) {
-      counts_.bounds += candidate.counted ? 1 : 0;
-      counts_.refused += candidate.counted || !candidate.least.empty() ? 0 : 1;
-      if (candidate.broken) counts_.tally(*candidate.broken);
-    }
+    for (const Candidate& candidate : candidates) count(candidate);
     std::erase_if(candidates, [](const Candidate& candidate) { return candidate.least.empty(); });
     return candidates;
+  }
+
+  // The same point with what the dearer bound says of it.
+  Candidate replayed(const Candidate& quick) {
+    PointEvaluator& evaluator = *evaluators_.local();
+    const auto there = evaluator.scenario(evaluator.space().digits(quick.point));
+    const Scenario& scenario = *std::get<const Scenario*>(there);
+    if (!has_bound(scenario)) return {quick.point, quick.least, Known::replayed, false, {}};
+    Candidate result = valued(quick.point, scenario, bound(scenario));
+    for (std::size_t i = 0; i < result.least.size(); ++i) result.least[i] = std::max(result.least[i], quick.least[i]);
+    result.known = Known::replayed;
+    count(result);
+    return result;
   }
 
   const SearchCounts& counts() const { return counts_; }
@@ -56,23 +80,34 @@ class Bounds {
  private:
   Candidate candidate(PointEvaluator& evaluator, std::int64_t point) const {
     const Space& space = evaluator.space();
+    Candidate ruled_out{point, {}, Known::quickly, false, {}};
     const auto digits = space.digits(point);
-    if (!space.includes(digits)) return {point, {}, false, {}};
+    if (!space.includes(digits)) return ruled_out;
     const auto outcome = evaluator.scenario(digits);
     const auto* there = std::get_if<const Scenario*>(&outcome);
-    if (there == nullptr) return {point, {}, false, {}};
+    if (there == nullptr) return ruled_out;
     const Scenario& scenario = **there;
-    if (auto broken = broken_limit(limits_, scenario.gpus)) return {point, {}, false, std::move(broken)};
+    if (auto broken = broken_limit(limits_, scenario.gpus))
+      return {point, {}, Known::quickly, false, std::move(broken)};
     const Scores nothing_known(scores_of(objective_, Result{}).size(), 0);
-    if (!has_bound(scenario.strategy)) return {point, nothing_known, false, {}};
-    const auto least = bound(scenario);
+    if (!has_quick_bound(scenario.strategy)) return {point, nothing_known, Known::quickly, false, {}};
+    return valued(point, scenario, quick_bound(scenario));
+  }
+
+  Candidate valued(std::int64_t point, const Scenario& scenario, const std::variant<Result, Infeasible>& least) const {
     const Result* result = std::get_if<Result>(&least);
-    if (result == nullptr) return {point, {}, false, {}};
-    if (!result->memory.fits) return {point, {}, true, {}};
+    if (result == nullptr) return {point, {}, Known::quickly, false, {}};
+    if (!result->memory.fits) return {point, {}, Known::quickly, true, {}};
     // Days and money of a run grow with the iteration's: what breaks a limit at its bound breaks it.
     Valuation value = valuation(objective_, limits_, scenario, *result);
-    if (value.broken) return {point, {}, true, std::move(value.broken)};
-    return {point, std::move(value.scores), true, {}};
+    if (value.broken) return {point, {}, Known::quickly, true, std::move(value.broken)};
+    return {point, std::move(value.scores), Known::quickly, true, {}};
+  }
+
+  void count(const Candidate& candidate) {
+    counts_.bounds += candidate.counted ? 1 : 0;
+    counts_.refused += candidate.counted || !candidate.least.empty() ? 0 : 1;
+    if (candidate.broken) counts_.tally(*candidate.broken);
   }
 
   Objective objective_;
@@ -82,6 +117,29 @@ class Bounds {
   SearchCounts counts_;
 };
 
+// The most promising points first, as far as they may still be better than what was found: those whose bound can be
+// raised get the dearer one before they are evaluated.
+void evaluate_promising(SearchProblem& problem, Bounds& bounds) {
+  std::vector<Candidate> candidates = bounds.of(problem.space().size());
+  std::make_heap(candidates.begin(), candidates.end(), LessPromising());
+  while (!candidates.empty() && !problem.exhausted()) {
+    std::pop_heap(candidates.begin(), candidates.end(), LessPromising());
+    const Candidate candidate = std::move(candidates.back());
+    candidates.pop_back();
+    const auto beats = [&](const Found& found) { return dominates(found.scores, candidate.least); };
+    if (std::any_of(problem.found().begin(), problem.found().end(), beats)) continue;
+    if (candidate.known == Known::replayed) {
+      problem.evaluate(candidate.point);
+      continue;
+    }
+    candidates.push_back(bounds.replayed(candidate));
+    if (candidates.back().least.empty())
+      candidates.pop_back();
+    else
+      std::push_heap(candidates.begin(), candidates.end(), LessPromising());
+  }
+}
+
 }  // namespace
 
 void search_bounded(SearchProblem& problem, const SearchOptions& options) {
@@ -90,17 +148,8 @@ void search_bounded(SearchProblem& problem, const SearchOptions& options) {
                      fmt::format("the space has {} points, too many to bound each", problem.space().size()),
                      fmt::format("expected at most {}, or --method evolutionary", most_points));
   Bounds bounds(problem, options.threads);
-  std::vector<Candidate> candidates = bounds.of(problem.space().size());
+  evaluate_promising(problem, bounds);
   problem.add_counts(bounds.counts());
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return a.least != b.least ? a.least < b.least : a.point < b.point;
-  });
-  for (const Candidate& candidate : candidates) {
-    const auto beats = [&](const Found& found) { return dominates(found.scores, candidate.least); };
-    if (std::any_of(problem.found().begin(), problem.found().end(), beats)) continue;
-    problem.evaluate(candidate.point);
-    if (problem.exhausted()) return;
-  }
 }
 
 }  // namespace echelon

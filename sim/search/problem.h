@@ -63,7 +63,9 @@ class SearchProblem {
   Objective objective() const { return objective_; }
   std::int64_t budget() const { return budget_; }
   const RunLimits& limits() const { return limits_; }
-  bool exhausted() const { return counts_.evaluations >= budget_; }
+  bool spent() const { return counts_.evaluations >= budget_; }
+  // The budget is spent, or there is no point left to look at.
+  bool exhausted() const { return spent() || static_cast<std::int64_t>(known_.size()) == space().size(); }
   // Looks at points after which a method that draws them gives up: in a small space nearly all are known already.
   std::int64_t most_looks() const;
 

@@ -104,7 +104,7 @@ class Stages {
   bool may_fit(std::int64_t point) {
     const auto there = evaluator_.scenario(problem_.space().digits(point));
     const auto* scenario = std::get_if<const Scenario*>(&there);
-    if (scenario == nullptr || !has_bound((*scenario)->strategy)) return scenario != nullptr;
+    if (scenario == nullptr || !has_bound(**scenario)) return scenario != nullptr;
     ++counts_.bounds;
     const auto least = bound(**scenario);
     const auto* result = std::get_if<Result>(&least);

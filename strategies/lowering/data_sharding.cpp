@@ -25,8 +25,11 @@ DataSharding::Groups DataSharding::groups_of(const LoweringInput& input, const S
   groups.expert = expert_data_layout(mesh, gpus_per_node);
   groups.expert.members = Communicator::expert_data;
   if (schedule.layout == StageLayout::bidirectional) {
-    groups.data.ranks *= schedule.shape.chunks;
-    groups.expert.ranks *= schedule.shape.chunks;
+    const bool on_one_node = pipeline_ranks_share_node(mesh, 0, mesh.pipeline - 1, gpus_per_node);
+    for (GroupLayout* group : {&groups.data, &groups.expert}) {
+      group->ranks *= schedule.shape.chunks;
+      if (on_one_node) group->ranks_per_node *= schedule.shape.chunks;
+    }
   }
   groups.shard = groups.data;
   if (sharding_ == Sharding::hybrid) {

@@ -41,6 +41,10 @@ Rerun rerun_of(const StageUnit& unit, Pass pass, Recompute recompute) {
   return Rerun::nothing;
 }
 
+bool run_alike(const StageUnit& a, const StageUnit& b) {
+  return a.block == b.block && a.recomputed == b.recomputed;
+}
+
 // Whether tokens are sent to their experts again.
 bool permutes(const RerunList& list) {
   return std::find(list.kinds.begin(), list.kinds.end(), OperatorKind::permute) != list.kinds.end() ||
@@ -49,8 +53,30 @@ bool permutes(const RerunList& list) {
 
 }  // namespace
 
+// Blocks are those of a kind of rank: stages with the same blocks lie on ranks of one kind.
 PassTasks::PassTasks(const LoweringInput& input, const StageShare& share, Lowering& into)
-    : strategy_(input.strategy), share_(share), into_(into) {}
+    : strategy_(input.strategy), share_(share), into_(into) {
+  std::vector<std::size_t> distinct;
+  for (std::size_t stage = 0; stage < share.stage_count(); ++stage) {
+    const auto& units = share.units(stage);
+    const auto like = std::find_if(distinct.begin(), distinct.end(), [&](std::size_t other) {
+      const auto& others = share.units(other);
+      return std::equal(units.begin(), units.end(), others.begin(), others.end(), run_alike);
+    });
+    like_.push_back(like == distinct.end() ? stage : *like);
+    if (like == distinct.end()) distinct.push_back(stage);
+  }
+}
+
+PassTasks::WorkKey PassTasks::key_of(const UnitRange& units, const Action& action) const {
+  const bool fetches = fetches_batch(action, units);
+  if (units.last - units.first > 1)
+    return {like_[units.stage], units.first, units.last, action.pass, action.slice, fetches};
+  const StageUnit& unit = share_.units(units.stage)[units.first];
+  constexpr std::size_t any_stage = SIZE_MAX;
+  return {any_stage, static_cast<std::size_t>(unit.block), unit.recomputed ? 1U : 0U, action.pass, action.slice,
+          fetches};
+}
 
 bool PassTasks::opens(const Action& action, const UnitRange& units) const {
   return action.pass == Pass::forward ? units.first == 0 : units.last == share_.units(units.stage).size();
@@ -91,10 +117,10 @@ bool PassTasks::counts_tokens(const Action& action, const UnitRange& units) cons
 // The same id for the same question. Neighbouring units that run alike are one run.
 WorkId PassTasks::work(std::size_t rank, const UnitRange& units, const Action& action) {
   const Pass pass = action.pass;
-  const auto key = std::make_tuple(units.stage, units.first, units.last, pass, action.slice);
+  const WorkKey key = key_of(units, action);
   if (const auto found = works_.find(key); found != works_.end()) return found->second;
   ComputeWork work;
-  work.fetches_batch = fetches_batch(action, units);
+  work.fetches_batch = key.fetches_batch;
   for (std::size_t i = units.first; i < units.last; ++i) {
     const StageUnit& unit = share_.units(units.stage)[i];
     const LayerRun run{unit.block, pass, rerun_of(unit, pass, strategy_.recompute), 1,

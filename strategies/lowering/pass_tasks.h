@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <map>
 #include <tuple>
+#include <vector>
 
 #include "strategies/lowering/stage_share.h"
 #include "strategies/pipeline/schedule.h"
@@ -38,7 +39,21 @@ class PassTasks {
   const Strategy& strategy_;
   const StageShare& share_;
   Lowering& into_;
-  std::map<std::tuple<std::size_t, std::size_t, std::size_t, Pass, std::int32_t>, WorkId> works_;
+  // Units that run alike have one work: of a single unit its block is enough, of several the first stage like theirs.
+  struct WorkKey {
+    std::size_t stage = 0;
+    std::size_t first = 0;
+    std::size_t last = 0;
+    Pass pass = Pass::forward;
+    std::int32_t slice = 0;
+    bool fetches_batch = false;
+
+    auto tied() const { return std::tie(stage, first, last, pass, slice, fetches_batch); }
+    friend bool operator<(const WorkKey& a, const WorkKey& b) { return a.tied() < b.tied(); }
+  };
+  WorkKey key_of(const UnitRange& units, const Action& action) const;
+  std::map<WorkKey, WorkId> works_;
+  std::vector<std::size_t> like_;  // by stage: the first that runs the same
 };
 
 }  // namespace echelon

@@ -77,6 +77,26 @@ TEST_CASE("Kendall's tau ranks rows of one model and cluster, and the median is 
   CHECK(*report.summaries[0].kendall_tau == Approx(0));  // median of 1 and -1
 }
 
+TEST_CASE("runs of one strategy count once in the tau of strategies, by their median") {
+  // Three strategies, each predicted in the order of its micro-batch; the first was run three times, once as slow as
+  // the last strategy (numbered_rows: row i takes i + 1 seconds).
+  auto rows = numbered_rows(5);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    rows[i].micro_batch = 1;
+    rows[i].global_batch = 8;
+  }
+  rows[2].micro_batch = 2;
+  rows[3].micro_batch = 4;
+  const auto by_micro_batch = [](const Scenario& scenario) -> Outcome {
+    return taking(static_cast<double>(scenario.strategy.micro_batch));
+  };
+  const auto& summary = validate(rows, usual_library(), by_micro_batch).summaries[0];
+  // Rows: 1, 2 and 5 s predicted alike, 3 and 4 s above. Of 10 pairs 3 tied, 5 in order, 2 not: 3 / sqrt(7 * 10).
+  CHECK(*summary.kendall_tau == Approx(3 / std::sqrt(70.0)));
+  CHECK(summary.strategy_groups == 1);
+  CHECK(*summary.strategy_tau == Approx(1));  // medians 2, 3 and 4 s
+}
+
 TEST_CASE("a pick counts where what is predicted fastest took 3 % more than the fastest at most") {
   // Measured 1, 2, 3 and 4 s for one batch. Who is told that the second is fastest loses 100 %, the first 0 %; the
   // first is not picked where it is predicted not to fit.

@@ -129,6 +129,27 @@ TEST_CASE("equal times are called so, and money is told where both have a price"
   CHECK(explain_differences({cheap, dear})[0] == "B is as fast as A; a token costs 50 % more.");
 }
 
+TEST_CASE("energy and memory are told beside money, and of memory what changed most") {
+  Candidate small = candidate("A", Seconds(8), Seconds(2));
+  Candidate large = candidate("B", Seconds(8), Seconds(2));
+  const auto fill = [](Candidate& one, double dollars, double joules, double activations, double optimizer) {
+    Result& result = std::get<Result>(one.outcome);
+    result.cost_usd = dollars;
+    result.energy = Joules(joules);
+    result.memory.peak = gibibytes(activations + optimizer);
+    result.memory.by_category[static_cast<std::size_t>(MemoryCategory::activations)] = gibibytes(activations);
+    result.memory.by_category[static_cast<std::size_t>(MemoryCategory::optimizer)] = gibibytes(optimizer);
+  };
+  fill(small, 10, 100, 20, 12);
+  fill(large, 9, 120, 30, 11);
+  CHECK(explain_differences({small, large})[0] ==
+        "B is as fast as A; a token costs 10 % less and takes 20 % more energy; peak memory rose from 32.0 GiB to 41.0 "
+        "GiB, activations by 10.0 GiB.");
+  CHECK(explain_differences({large, small})[0] ==
+        "A is as fast as B; a token costs 11 % more and takes 17 % less energy; peak memory fell from 41.0 GiB to 32.0 "
+        "GiB, activations by 10.0 GiB.");
+}
+
 TEST_CASE("the price of a GPU-hour stands beside what it makes of a token") {
   // 10 USD for 8 GPUs and 10 s: 450 USD an hour.
   Candidate priced = candidate("A", Seconds(8), Seconds(2));

@@ -15,7 +15,7 @@ struct Tightness {
 };
 
 void hold_bound(const Scenario& scenario, Tightness& tightness) {
-  if (!has_bound(scenario.strategy)) return;
+  if (!has_bound(scenario)) return;
   const auto least = bound(scenario);
   const auto outcome = simulate(scenario);
   CHECK(std::holds_alternative<Infeasible>(least) == std::holds_alternative<Infeasible>(outcome));

@@ -41,6 +41,30 @@ std::string refusal(const Strategy& strategy, std::int64_t gpus, std::int64_t ba
 
 }  // namespace
 
+TEST_CASE("copies of a pipeline that lie on one node reduce their gradients inside it") {
+  Strategy strategy = framework_defaults(FrameworkKind::megatron);
+  strategy.mesh.pipeline = 4;
+  strategy.mesh.data = 2;
+  strategy.schedule = ScheduleKind::chimera;
+  strategy.virtual_stages = 2;
+  Workload workload;
+  workload.sequence_length = 32;
+  workload.global_batch = 8 * strategy.micro_batch;
+  const auto group_on = [&](std::int64_t gpus_per_node) {
+    const Lowering lowering =
+        std::get<Lowering>(lower(testing::tiny_gpt(8), workload, strategy, {strategy.mesh.ranks(), gpus_per_node}));
+    for (const Work& work : lowering.works)
+      if (const auto* chain = std::get_if<CollectiveChain>(&work)) return chain->calls.at(0).group;
+    return GroupLayout{};
+  };
+  // Two data-parallel ranks of two copies each.
+  CHECK(group_on(8).ranks == 4);
+  CHECK(group_on(8).ranks_per_node == 4);
+  // Nodes of two: data ranks are neighbours and share one, copies do not.
+  CHECK(group_on(2).ranks == 4);
+  CHECK(group_on(2).ranks_per_node == 2);
+}
+
 TEST_CASE("activation bytes of a layer are Korthikanti's") {
   // arXiv:2205.05198, table 2, with s = 2048, b = 1, h = 12288, a = 96, t = 8: sbh = 25.17 MB, 5 a s / h = 80.
   const double sbh = 2048.0 * 12288;
