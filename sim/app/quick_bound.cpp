@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -28,8 +29,21 @@ constexpr std::int64_t most_probed = 3;  // first, between, last
 // How a schedule runs backward passes.
 enum class Backward { whole, split, mixed };
 
-Backward backward_of(ScheduleKind kind) {
+// Nothing of schedules that are not named here: one that is added has no bound until it is.
+std::optional<Backward> backward_of(ScheduleKind kind) {
   switch (kind) {
+    case ScheduleKind::gpipe:
+    case ScheduleKind::one_f_one_b:
+    case ScheduleKind::pipedream:
+    case ScheduleKind::pipedream_2bw:
+    case ScheduleKind::interleaved:
+    case ScheduleKind::looped_bfs:
+    case ScheduleKind::chimera:
+    case ScheduleKind::hanayo:
+    case ScheduleKind::seq1f1b:
+    case ScheduleKind::terapipe:
+    case ScheduleKind::bpipe:
+      return Backward::whole;
     case ScheduleKind::zb_h1:
     case ScheduleKind::zb_h2:
     case ScheduleKind::zb_1p:
@@ -43,7 +57,7 @@ Backward backward_of(ScheduleKind kind) {
     case ScheduleKind::dualpipe_v:
       return Backward::mixed;
     default:
-      return Backward::whole;
+      return std::nullopt;
   }
 }
 
@@ -90,7 +104,7 @@ Shape shape_of(const Scenario& scenario) {
   const Strategy& strategy = scenario.strategy;
   Shape shape;
   shape.layout = layout_of(strategy);
-  shape.backward = backward_of(strategy.schedule);
+  shape.backward = *backward_of(strategy.schedule);
   shape.versions = versions_of(strategy.schedule);
   if (shape.layout == StageLayout::bidirectional) shape.copies = strategy.virtual_stages;
   shape.micro_batches = scenario.workload.global_batch / strategy.mesh.data / strategy.micro_batch / shape.copies;
@@ -411,7 +425,7 @@ Strategy timed(const Strategy& strategy) {
 }  // namespace
 
 bool has_quick_bound(const Strategy& strategy) {
-  if (strategy.schedule == ScheduleKind::searched || strategy.vocabulary_parallel != VocabularyParallel::none ||
+  if (!backward_of(strategy.schedule) || strategy.vocabulary_parallel != VocabularyParallel::none ||
       strategy.sequence_slices > 1 || !strategy.slice_lengths.empty() || !strategy.rank_layers.empty() ||
       strategy.given_schedule)
     return false;
