@@ -119,10 +119,9 @@ std::vector<const Found*> best_first(const SearchProblem& problem) {
 nlohmann::ordered_json to_json(SearchProblem& problem, const SearchCommand& command) {
   using Json = nlohmann::ordered_json;
   const SearchCounts& counts = problem.counts();
-  Json json = {
-      {"objective", command.objective},          {"method", command.method}, {"points", problem.space().size()},
-      {"evaluations", counts.evaluations},       {"bounds", counts.bounds},  {"ruled_out", counts.refused},
-      {"evaluations_spent", problem.spent()}};
+  Json json = {{"objective", command.objective},      {"method", command.method}, {"points", problem.space().size()},
+               {"evaluations", counts.evaluations},   {"bounds", counts.bounds},  {"ruled_out", counts.refused},
+               {"evaluations_spent", problem.spent()}};
   json["limited"] = Json::object();
   for (std::size_t i = 0; i < counts.limited.size(); ++i)
     if (const LimitTally& tally = counts.limited[i]; tally.points > 0)
