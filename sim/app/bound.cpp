@@ -6,6 +6,7 @@
 #include "sim/app/automatic.h"
 #include "sim/app/machines.h"
 #include "sim/app/memory_result.h"
+#include "sim/app/probe.h"
 #include "sim/app/simulate.h"
 #include "sim/app/tails.h"
 #include "strategies/lower.h"
@@ -25,11 +26,6 @@ std::int64_t micro_batches(const Scenario& scenario) {
 std::int64_t replayed_micro_batches(const Strategy& strategy) {
   const std::int64_t ranks = strategy.mesh.pipeline;
   return std::max<std::int64_t>(2, strategy.virtual_stages > 1 ? 2 * ranks : ranks);
-}
-
-bool is_pass(TaskKind kind) {
-  return kind == TaskKind::forward || kind == TaskKind::backward || kind == TaskKind::input_gradient ||
-         kind == TaskKind::weight_gradient;
 }
 
 // The least time that the rank needs, with `scale` times the micro-batches that were replayed.

@@ -35,23 +35,25 @@ constexpr double collnet_chain_network_us = 30;
 // A large ring between nodes takes longer per step (tuning.cc: lat *= 1.4 for Simple rings on several nodes).
 constexpr double ring_simple_network_factor = 1.4;
 
-// Bandwidth left by a protocol: LL sends a flag with every 4 bytes, LL128 8 bytes of 128, and 0.92 for its processing
-// (tuning.cc).
-std::array<double, 3> ring_shares(const Network& network) {
-  return {network.ll_share, network.ll128_share, 1};
-}
-
 // What LL leaves between nodes of a ring's bandwidth under RCCL, of the half that it leaves inside one (ROCm/rccl
 // src/graph/tuning.cc, tuning_model_5 of MI300X and 6 of MI355X: bwRatio). For LL128 the same tables repeat LL's
 // figures, and their trees' Simple has 0.11 on two nodes: both only steer the choice. 2 MiB in LL128 took less than 1
 // MiB in LL (two nodes of MI300X), which NCCL's shares give.
 constexpr double rccl_ring_ll = 0.08 / 0.5;
 constexpr double rccl_tree_ll = 0.06 / 0.5;
-// Trees reach 0.92 of the ring's bandwidth, and their LL variant 1/3.8 of that (tuning.cc).
-std::array<double, 3> tree_shares(const Network& network) {
-  const double ll = network.ll_share / 0.5;
+
+// Bandwidth left by a protocol: LL sends a flag with every 4 bytes, LL128 8 bytes of 128, and 0.92 for its processing
+// (tuning.cc).
+std::array<double, 3> ring_shares(const Network& network, bool rccl_between_nodes = false) {
+  return {network.ll_share * (rccl_between_nodes ? rccl_ring_ll : 1), network.ll128_share, 1};
+}
+
+// Trees reach 0.92 of the ring's bandwidth, and NCCL's LL variant 1/3.8 of that (tuning.cc).
+std::array<double, 3> tree_shares(const Network& network, bool rccl_between_nodes) {
+  const double ll =
+      rccl_between_nodes ? network.ll_share * rccl_tree_ll : network.tree_share * network.ll_share / 0.5 / 3.8;
   const double ll128 = network.ll128_share / 0.92;
-  return {network.tree_share * ll / 3.8, network.tree_share * ll128 * 120.0 / 128.0, network.tree_share};
+  return {ll, network.tree_share * ll128 * 120.0 / 128.0, network.tree_share};
 }
 
 double floor_log2(double value) {
@@ -153,16 +155,6 @@ class Choice {
 
   bool rccl_between_nodes() const { return network_.fabric == Fabric::xgmi_mesh && facts_.nodes > 1; }
 
-  double ring_share(std::size_t protocol) const {
-    if (rccl_between_nodes() && protocol == 0) return network_.ll_share * rccl_ring_ll;
-    return ring_shares(network_)[protocol];
-  }
-
-  double tree_share(std::size_t protocol) const {
-    if (rccl_between_nodes() && protocol == 0) return network_.ll_share * rccl_tree_ll;
-    return tree_shares(network_)[protocol];
-  }
-
   void ring(CollectiveProtocol protocol) {
     const auto p = static_cast<std::size_t>(protocol);
     const double rounds = call_.kind == CollectiveKind::all_reduce ? 2 : 1;
@@ -172,7 +164,7 @@ class Choice {
     double network_step_us = network_us(ring_latency_, p);
     if (protocol == CollectiveProtocol::simple && facts_.nodes > 1) network_step_us *= ring_simple_network_factor;
     const double latency = base_us(ring_latency_, p) + (steps - between) * step_us + between * network_step_us;
-    consider(CollectiveAlgorithm::ring, protocol, latency, facts_.bus * ring_share(p));
+    consider(CollectiveAlgorithm::ring, protocol, latency, facts_.bus * ring_shares(network_, rccl_between_nodes())[p]);
   }
 
   // Broadcast and reduce hand slices down the ring. Calls in a row overlap, so that one costs a step and not all of
@@ -191,7 +183,7 @@ class Choice {
     const double step_us = inside_us(tree_latency_, p);
     const double latency = base_us(tree_latency_, p) + 2 * ((facts_.per_node - 1) * step_us +
                                                             floor_log2(facts_.nodes) * network_us(tree_latency_, p));
-    consider(CollectiveAlgorithm::tree, protocol, latency, facts_.bus * tree_share(p));
+    consider(CollectiveAlgorithm::tree, protocol, latency, facts_.bus * tree_shares(network_, rccl_between_nodes())[p]);
   }
 
   void rooted_between_nodes() {

@@ -54,8 +54,9 @@ Price PassPricer::forward(bool again) const {
 
 // The steps that run, forward. The host waits for the counts of tokens that are permuted among them.
 Price PassPricer::forward_steps(const std::vector<bool>& runs, Seconds Price::*sum) const {
-  const std::size_t counted = counted_step(program_).value_or(steps_.size());
-  const bool waits = context_.waits_for_counts && counted < steps_.size() && runs[counted];
+  const std::size_t none = steps_.size();
+  const std::size_t counted = context_.waits_for_counts ? counted_step(program_).value_or(none) : none;
+  const bool waits = counted < none && runs[counted];
   Price price;
   std::vector<LaunchedStep> launched;
   std::size_t first = 0;
