@@ -52,6 +52,7 @@ GroupedFit fit_grouped(Device device, const GemmCurve& curve, std::span<const Ge
                        std::span<const GemmSample> plain) {
   GroupedFit fit;
   if (grouped.empty()) return fit;
+  device.narrow_clock = 0;
   fit.clock = clock_of(device, curve, plain);
   device.sustained_clock = fit.clock;
   const std::vector<double> ratios = ratios_of(device, curve, grouped);

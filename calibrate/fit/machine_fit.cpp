@@ -18,11 +18,11 @@ bool is_measured(const Sample& sample, const char* family) {
   return sample.benchmark.family == family && sample.outcome == Outcome::measured;
 }
 
-// What a short run of the same product takes over what a long one does.
-std::optional<double> lasting_clock(const std::vector<Sample>& samples) {
+// What a short run of the same product of that format takes over what a long one does.
+std::optional<double> lasting_clock(const std::vector<Sample>& samples, DataType type) {
   std::vector<double> ratios;
   for (const Sample& sample : samples) {
-    if (!is_measured(sample, "sustained")) continue;
+    if (!is_measured(sample, "sustained") || sample.benchmark.type != name_of(type)) continue;
     const Benchmark& of = sample.benchmark;
     for (const Sample& other : samples) {
       const Benchmark& b = other.benchmark;
@@ -70,10 +70,15 @@ void fit_behaviour(Device& device, const SampleSet& set, const std::string& sour
     told.emplace_back("overlap");
     notes.push_back(fmt::format("Beside an all-reduce of all GPUs a product takes {:.3f} times as long.", *ratio));
   }
-  if (const auto clock = lasting_clock(set.samples)) {
+  if (const auto clock = lasting_clock(set.samples, DataType::bf16)) {
     device.sustained_clock = *clock;
     told.emplace_back("sustained clock");
     notes.push_back(fmt::format("A long product keeps {:.3f} of a short one's rate.", *clock));
+  }
+  if (const auto clock = lasting_clock(set.samples, DataType::fp8)) {
+    device.narrow_clock = *clock;
+    told.emplace_back("that of 8 bits");
+    notes.push_back(fmt::format("A long product in fp8 keeps {:.3f} of a short one's rate.", *clock));
   }
   if (!told.empty())
     device.behaviour_source =

@@ -75,7 +75,7 @@ GemmFit fit_products(const Device& device, DataType type, const std::vector<Gemm
 // What large products of 10 ms and more keep of the rate that those of 0.3 to 3 ms reach: the clock falls to what the
 // power limit sustains. Said, not fitted: it is the profile's sustained_clock_fraction, which other sources may know
 // better.
-void report_sustained_rate(const std::vector<GemmRow>& rows, ImportReport& report) {
+void report_sustained_rate(DataType type, const std::vector<GemmRow>& rows, ImportReport& report) {
   constexpr double smallest_side = 3000;
   std::vector<double> short_rates;
   std::vector<double> long_rates;
@@ -86,7 +86,7 @@ void report_sustained_rate(const std::vector<GemmRow>& rows, ImportReport& repor
     if (row.time >= Seconds(0.3e-3) && row.time < Seconds(3e-3)) short_rates.push_back(rate);
   }
   if (short_rates.size() < 10 || long_rates.size() < 10) return;
-  report.curves.push_back({"gemm sustained clock", static_cast<std::int64_t>(long_rates.size()), 0, 0, 0,
+  report.curves.push_back({fmt::format("{} sustained clock", name_of(type)), static_cast<std::int64_t>(long_rates.size()), 0, 0, 0,
                            fmt::format("products of 10 ms and more keep {:.3f} of the rate of those of 0.3 to 3 ms",
                                        median_of(long_rates) / median_of(short_rates))});
 }
@@ -121,7 +121,7 @@ void refit_products(Device& device, const KernelTables& tables, ImportReport& re
                              error_figures(errors_of(fit.held_out)).mean});
     std::move(fit.held_out.begin(), fit.held_out.end(), std::back_inserter(report.held_out));
     put_curve(device.gemm, std::move(fit.curve));
-    if (type == DataType::bf16) report_sustained_rate(rows, report);
+    report_sustained_rate(type, rows, report);
   }
 }
 
@@ -306,6 +306,7 @@ Profile refit(const Profile& base, const std::vector<std::filesystem::path>& tab
 Profile refit(const Profile& base, const KernelTables& tables, ImportReport& report) {
   Profile profile = base;
   profile.device.sustained_clock = 1;  // benchmarks are short
+  profile.device.narrow_clock = 0;
   const std::size_t before = report.curves.size();
   refit_products(profile.device, tables, report);
   refit_layouts(profile.device, tables, report);
@@ -317,6 +318,7 @@ Profile refit(const Profile& base, const KernelTables& tables, ImportReport& rep
     throw InputError({base.file, 0, 0}, fmt::format("no row of the tables speaks of '{}'", base.device.name),
                      "expected rows of " + chip_of(base.device.name));
   profile.device.sustained_clock = base.device.sustained_clock;
+  profile.device.narrow_clock = base.device.narrow_clock;
   return profile;
 }
 

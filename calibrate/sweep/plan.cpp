@@ -268,8 +268,10 @@ void add_attention(Scope scope, const DeviceFacts&, Plan& plan) {
 }
 
 void add_sustained(Scope, const DeviceFacts&, Plan& plan) {
-  plan.push_back(product("sustained", "bf16", "forward", 8192, 8192, 8192));
-  plan.push_back(product("gemm", "bf16", "forward", 8192, 8192, 8192));  // what it is held against
+  for (const char* type : {"bf16", "fp8"}) {
+    plan.push_back(product("sustained", type, "forward", 8192, 8192, 8192));
+    plan.push_back(product("gemm", type, "forward", 8192, 8192, 8192));  // what it is held against
+  }
 }
 
 // Parts of the full vector that some ranks hold must have elements.

@@ -40,7 +40,9 @@ NumberRows<Device> behaviour_rows() {
           plain_row("overlap_slowdown_ratio", 1, 10, &Device::overlap_slowdown,
                     "time of compute beside a running collective over its time alone"),
           plain_row("sustained_clock_fraction", 0.1, 1, &Device::sustained_clock,
-                    "share of the short-benchmark rate that matrix kernels keep in training")};
+                    "share of the short-benchmark rate that matrix kernels keep in training"),
+          plain_row("sustained_clock_fraction_8bit", 0, 1, &Device::narrow_clock,
+                    "the same of operands of 8 bits and fewer; 0 = as of wider ones")};
 }
 
 template <class Target>

@@ -9,7 +9,8 @@
 //   device:
 //     name: text             must name the chip as kernel tables do ("H100 SXM5 80GB") to be refitted from them
 //     datasheet: {peak_bf16_tflops, ..., memory_gib, memory_bandwidth_gb_s, multiprocessors, tdp_w, source}
-//     behaviour: {kernel_gap_us, overlap_slowdown_ratio, sustained_clock_fraction, source}
+//     behaviour: {kernel_gap_us, overlap_slowdown_ratio, sustained_clock_fraction,
+//                 sustained_clock_fraction_8bit, source}
 //     gemm: [...]            curves of sim/hardware/curves.h, one a number format
 //     attention: [...]       one an implementation; the first is the default
 //     memory_kernels: {...}

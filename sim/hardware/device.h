@@ -23,14 +23,18 @@ struct Device {
   Seconds kernel_gap;            // back-to-back launch to launch of tiny kernels, device-bound
   double overlap_slowdown = 1;   // compute takes this many times longer while a collective runs beside it
   double sustained_clock = 1;    // share of the short-benchmark rate that matrix kernels keep in training
+  double narrow_clock = 0;       // the same of operands of 8 bits and fewer, which draw less power; 0 = as of wider ones
   std::string datasheet_source;  // of the peaks, memory, multiprocessors and tdp
-  std::string behaviour_source;  // of the gap, overlap and clock
+  std::string behaviour_source;  // of the gap, overlap and clocks
 
   std::vector<GemmCurve> gemm;            // at most one a DataType; the first serves where several are as near
   std::vector<AttentionCurve> attention;  // the first is what serves where the wanted implementation is absent
   std::optional<MemoryCurve> memory_curve;
 
   FlopRate peak_of(DataType type) const { return peak[static_cast<std::size_t>(type)]; }
+  double clock_of(DataType type) const {
+    return narrow_clock > 0 && element_size(type) <= Bytes(1) ? narrow_clock : sustained_clock;
+  }
 };
 
 }  // namespace echelon
