@@ -28,6 +28,7 @@ Strategy framework_defaults(FrameworkKind framework) {
       // asynchronous tensor parallelism (benchmarks/llama3_h100_202412_torchtitan.md, table 4).
       strategy.overlap_tensor_share = 0.27;
       strategy.per_parameter_sharding = true;
+      strategy.reduce_bucket_elements = 100 * 1048576.0 / 4;  // without FSDP: apply_ddp's bucket_cap_mb, fp32 gradients
       strategy.repeats_kv_heads = true;  // models/llama/model.py: repeat_kv
       // Shard(1): torch/distributed/_functional_collectives.py chunks and joins.
       strategy.reorders_sequence_shards = true;
@@ -38,11 +39,13 @@ Strategy framework_defaults(FrameworkKind framework) {
       strategy.sharding = Sharding::zero1;
       strategy.keeps_input_shards = true;   // through Megatron-LM's layers
       strategy.keeps_stage_outputs = true;  // runtime/pipe/engine.py: pipe_buffers["outputs"]
+      strategy.reduce_bucket_elements = 5e8;
       break;
     case FrameworkKind::fsdp:  // PyTorch FullyShardedDataParallel: FULL_SHARD, backward prefetch
       strategy.kernels = KernelStyle::eager;
       strategy.sharding = Sharding::zero3;
       strategy.zero2_divides_parameters = true;  // ShardingStrategy.SHARD_GRAD_OP (PyTorch FSDP documentation)
+      strategy.reduce_bucket_elements = 25 * 1048576.0 / 4;  // without it DistributedDataParallel's bucket_cap_mb
       strategy.overlap_gradient_reduce = true;
       strategy.overlap_parameter_gather = true;
       break;

@@ -334,9 +334,9 @@ struct Strategy {
                                         // with the last micro-batch alone (FSDP's no_sync)
   bool overlap_gradient_reduce = false;
   bool overlap_parameter_gather = false;
-  // Gradients that are reduced in one call beside the backward pass (Megatron-LM distributed_data_parallel_config.py:
-  // bucket_size = max(40,000,000, 1,000,000 * data-parallel size)).
-  double reduce_bucket_elements = 40e6;
+  // Gradients that are reduced in one call beside the backward pass; 0: 40 million, or a million for each rank that
+  // reduces them where that is more (Megatron-LM distributed_data_parallel_config.py, bucket_size).
+  double reduce_bucket_elements = 0;
   LocalSteps local_steps;
   bool checks_collectives = false;     // TORCH_DISTRIBUTED_DEBUG=DETAIL: hosts of a group meet before each collective
   bool copies_list_by_tensor = false;  // zero1: one reduction in place and gathers of lists of tensors, after the last

@@ -35,8 +35,9 @@ StrategyKeys execution_keys() {
                             "PyTorch checks collectives before they run (TORCH_DISTRIBUTED_DEBUG=DETAIL)"),
       boolean_key<Strategy>("copies_list_by_tensor", &Strategy::copies_list_by_tensor,
                             "zero1: one reduction and gathers of lists of tensors, after the last backward pass"),
-      number_key<Strategy>("reduce_bucket_elements", 1, 1e12, &Strategy::reduce_bucket_elements,
-                           "gradients that are reduced in one call beside the backward pass"),
+      number_key<Strategy>("reduce_bucket_elements", 0, 1e12, &Strategy::reduce_bucket_elements,
+                           "gradients that are reduced in one call beside the backward pass; 0: 40 million, or a "
+                           "million a data-parallel rank where that is more"),
       enum_key<BackwardPrefetch, Strategy>("backward_prefetch", &Strategy::backward_prefetch,
                                            "zero3 and hybrid ask for the next layer's parameters before (pre) or after "
                                            "(post) the gradients of the present one"),

@@ -13,6 +13,11 @@ namespace {
 // Parameter gathers in flight at once, the running layer's included (FSDP limit_all_gathers, PyTorch documentation).
 constexpr std::size_t gathers_in_flight = 2;
 
+double bucket_elements(const Strategy& strategy) {
+  if (strategy.reduce_bucket_elements > 0) return strategy.reduce_bucket_elements;
+  return std::max(40e6, 1e6 * static_cast<double>(strategy.mesh.data * strategy.mesh.context));
+}
+
 }  // namespace
 
 DataTraffic::DataTraffic(const LoweringInput& input, const StageShare& share, const DataSharding& sharding,
@@ -91,10 +96,14 @@ void DataTraffic::hold_until_reduced(Program& program, double elements) const {
 
 std::vector<DataTraffic::Bucket> DataTraffic::filled_buckets(const BlockFacts& facts, bool last) {
   if (sharding_.gathers_by_layer()) return {{facts.dense, facts.routed}};
+  const double full = bucket_elements(strategy_);
   std::vector<Bucket> filled;
   for (auto tensor = facts.tensors.rbegin(); tensor != facts.tensors.rend(); ++tensor) {
-    (tensor->routed ? open_.routed : open_.dense) += tensor->elements;
-    if (open_.dense + open_.routed >= strategy_.reduce_bucket_elements) filled.push_back(std::exchange(open_, {}));
+    double& open = tensor->routed ? open_.routed : open_.dense;
+    open += tensor->elements;
+    if (open < full) continue;
+    filled.push_back(tensor->routed ? Bucket{0, open} : Bucket{open, 0});
+    open = 0;
   }
   if (last && open_ != Bucket{}) filled.push_back(std::exchange(open_, {}));
   return filled;

@@ -37,9 +37,10 @@ class DataTraffic {
   // The task that was appended last adds to the whole gradients of unit `index` of the stage; they lie in memory from
   // the first time on, until they are reduced.
   void accumulate(std::size_t rank, std::size_t stage, std::size_t index);
-  // Adds a unit's gradients, complete after `pass`, to the open bucket tensor by tensor, last one first, and reduces
-  // those buckets that are full, one call after the other; whole units where parameters are gathered by layer. `last`:
-  // no further unit follows.
+  // Adds a unit's gradients, complete after `pass`, to the open buckets tensor by tensor, last one first, and reduces
+  // those that are full, one call after the other; whole units where parameters are gathered by layer. Experts, which
+  // other ranks share, fill buckets of their own (Megatron-LM distributed_data_parallel.py, expert_parallel_buffers).
+  // `last`: no further unit follows.
   void reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last);
   // All of a stage's gradients after its backward pass, with nothing beside it.
   void reduce_stage(std::size_t rank, std::size_t stage, const Action& action);
@@ -72,7 +73,7 @@ class DataTraffic {
   std::set<std::pair<std::size_t, std::size_t>> gathered_;
   std::set<std::pair<std::size_t, std::size_t>> accumulated_;
   std::map<std::size_t, TaskId> last_reduction_;  // by rank
-  Bucket open_;
+  Bucket open_;  // of this rank: the one of dense and the one of routed parameters that is not full
 };
 
 }  // namespace echelon
