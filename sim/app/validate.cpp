@@ -159,7 +159,6 @@ void add_ranking(const std::vector<const ValidatedRow*>& rows, ValidationSummary
     if (picks_near(members)) ++summary.near_picks;
     if (const auto tau = tau_of(members)) taus.push_back(*tau);
     const auto strategies = by_strategy(members);
-    if (strategies.size() < smallest_group) continue;
     if (const auto tau = tau_of(strategies)) strategy_taus.push_back(*tau);
   }
   summary.kendall_groups = taus.size();
