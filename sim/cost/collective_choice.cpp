@@ -9,6 +9,7 @@
 #include "sim/cost/rccl_choice.h"
 #include "sim/cost/rooted.h"
 #include "sim/cost/step_latency.h"
+#include "sim/hardware/fabric_bus.h"
 
 namespace echelon {
 
@@ -215,7 +216,7 @@ class Choice {
       return facts_.nodes > 1 && (network_.switch_reduction || is_forced(algorithm));
     };
     const ByteRate between = facts_.adapters * bus_factor(call_.kind, facts_.ranks);
-    const ByteRate bus = facts_.per_node > 1 ? std::min(network_.ring_bus, between) : between;
+    const ByteRate bus = facts_.per_node > 1 ? std::min(ring_bus_of(network_, facts_.per_node), between) : between;
     const double others = facts_.per_node - 1;
     if (open(CollectiveAlgorithm::collnet_direct))
       consider(CollectiveAlgorithm::collnet_direct, CollectiveProtocol::simple,
@@ -248,15 +249,17 @@ class Choice {
   void switched() {
     if (network_.nvls_bus <= ByteRate(0) || facts_.per_node < 3) return;
     const double nvls_latency_us = network_.nvls_latency.value() * 1e6;
+    const ByteRate inside = nvls_bus_of(network_, facts_.per_node);
     if (facts_.nodes <= 1) {
-      consider(CollectiveAlgorithm::nvls, CollectiveProtocol::simple, nvls_latency_us, network_.nvls_bus);
+      if (facts_.per_node >= least_nvls_gpus || is_forced(CollectiveAlgorithm::nvls))
+        consider(CollectiveAlgorithm::nvls, CollectiveProtocol::simple, nvls_latency_us, inside);
       return;
     }
     constexpr double two_node_gain = 1.25;
     const ByteRate between = facts_.adapters * (facts_.nodes <= 2 ? two_node_gain : 1.0);
     const double latency =
         nvls_latency_us + 2 * floor_log2(facts_.nodes) * nvls_tree_network_us * network_.network_latency_scale;
-    consider(CollectiveAlgorithm::nvls_tree, CollectiveProtocol::simple, latency, std::min(network_.nvls_bus, between));
+    consider(CollectiveAlgorithm::nvls_tree, CollectiveProtocol::simple, latency, std::min(inside, between));
   }
 
   // Every rank sends its part to each other: the parts for the own node over the fabric, the rest over the adapters, at
@@ -264,7 +267,7 @@ class Choice {
   void all_to_all() {
     const double latency = base_us(ring_latency_, 0) + 0.25 * (facts_.ranks - 1) * network_.step_latency_scale +
                            (facts_.nodes > 1 ? network_us(ring_latency_, 2) : 0);
-    const ByteRate inside = network_.all_to_all_bus > ByteRate(0) ? network_.all_to_all_bus : network_.ring_bus;
+    const ByteRate inside = all_to_all_bus_of(network_, facts_.per_node);
     ByteRate bus = inside;
     if (facts_.nodes > 1) {
       const double crossing = (facts_.ranks - facts_.per_node) / (facts_.ranks - 1);
@@ -340,8 +343,10 @@ CollectivePrice chosen_price(const Network& network, const CollectiveCall& call)
   const CollectivePrice price = price_of(network, call);
   if (is_forced(network) && follows(price, network)) return price;
   if (call.kind != CollectiveKind::all_gather && call.kind != CollectiveKind::reduce_scatter) return price;
-  // In-switch variants of gather and scatter exist too (NVLS): none costs more than an all-reduce as the library would
-  // run it.
+  // Where switches add up, they gather and scatter too (NCCL's tuning.cc: NVLS inside a fabric, CollNet beyond), at no
+  // more than an all-reduce takes. Elsewhere a ring's steps grow with the ranks, and an all-reduce's tree does not.
+  const GroupFacts facts = facts_of(network, call.group);
+  if (facts.nodes <= 1 ? network.nvls_bus <= ByteRate(0) : !network.switch_reduction) return price;
   const CollectiveCall all_reduce{CollectiveKind::all_reduce, call.group, call.bytes};
   const CollectivePrice bound = price_of(is_forced(network) ? with_own_choice(network) : network, all_reduce);
   return bound.time < price.time ? bound : price;

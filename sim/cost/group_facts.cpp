@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/hardware/fabric_bus.h"
+
 namespace echelon {
 
 std::int64_t ranks_in_domain(const Network& network, const GroupShape& group) {
@@ -19,7 +21,7 @@ GroupFacts facts_of(const Network& network, const GroupShape& group) {
   const std::int64_t in_domain = ranks_in_domain(network, group);
   facts.per_node = static_cast<double>(in_domain);
   facts.nodes = std::ceil(facts.ranks / facts.per_node);
-  facts.bus = in_domain == 2 && network.pair_bus > ByteRate(0) ? network.pair_bus : network.ring_bus;
+  facts.bus = ring_bus_of(network, facts.per_node);
   if (facts.nodes > 1) {
     const std::int64_t domain = network.scale_up_gpus();
     const double share = facts.per_node / static_cast<double>(domain);

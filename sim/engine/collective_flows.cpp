@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "sim/base/error.h"
+#include "sim/hardware/fabric_bus.h"
 #include "sim/hardware/rings.h"
 
 namespace echelon {
@@ -62,9 +63,10 @@ bool CollectiveFlows::applies(const GroupCall& call, CollectiveAlgorithm algorit
   if (algorithm == CollectiveAlgorithm::tree) return domains.size() > 1;
   if (network_.nvls_bus <= ByteRate(0) || (algorithm == CollectiveAlgorithm::nvls) != (domains.size() == 1))
     return false;
+  const std::size_t least = domains.size() == 1 ? static_cast<std::size_t>(least_nvls_gpus) : 3;
   return std::all_of(domains.begin(), domains.end(), [&](const DomainMembers& members) {
     const VertexId fabric = switch_of_[static_cast<std::size_t>(members.front())];
-    return members.size() > 2 && fabric >= 0 && std::all_of(members.begin(), members.end(), [&](VertexId gpu) {
+    return members.size() >= least && fabric >= 0 && std::all_of(members.begin(), members.end(), [&](VertexId gpu) {
              return switch_of_[static_cast<std::size_t>(gpu)] == fabric;
            });
   });
@@ -80,19 +82,35 @@ std::vector<Flow> CollectiveFlows::flows(const GroupCall& call, Time start, std:
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return plan.edges[a].to < plan.edges[b].to; });
   Seconds latency;
-  Seconds far;
+  std::vector<Seconds> far(plan.edges.size());
   for (const std::size_t i : order) {
     const Edge& edge = plan.edges[i];
     Route route = router_.way(edge.from, edge.to, number + i);
     latency += route.latency;
-    far += latency_between_switches(topology_, route);
+    far[i] = latency_between_switches(topology_, route);
     flows[i] = {start, edge.bytes, std::move(route.hops), Time(), plan.bus * (edge.bytes / plan.vector_on_bus)};
   }
   const double steps = plan.steps / static_cast<double>(flows.size());
-  const Time time = call.latency ? *call.latency + Time::from_seconds(far * (steps * call.calls))
+  const Time time = call.latency ? *call.latency + Time::from_seconds(latency_of_chain(plan, far) * call.calls)
                                  : Time::from_seconds(latency * steps);
   for (Flow& flow : flows) flow.latency = time;
   return flows;
+}
+
+// Every part of a ring goes along all its edges; of a tree's, from the farthest leaf up to the root and down again.
+Seconds CollectiveFlows::latency_of_chain(const Plan& plan, const std::vector<Seconds>& latencies) {
+  if (!plan.is_tree) {
+    const Seconds all = std::accumulate(latencies.begin(), latencies.end(), Seconds());
+    return all * (plan.steps / static_cast<double>(latencies.size()));
+  }
+  Seconds longest;
+  for (std::size_t i = 0; i < plan.edges.size(); ++i) {
+    Seconds up = latencies[i];
+    for (std::int64_t at = plan.edges[i].then; at >= 0; at = plan.edges[static_cast<std::size_t>(at)].then)
+      up += latencies[static_cast<std::size_t>(at)];
+    longest = std::max(longest, up);
+  }
+  return 2 * longest;
 }
 
 Time CollectiveFlows::time_alone(const GroupCall& call) {
@@ -135,11 +153,10 @@ CollectiveFlows::Plan CollectiveFlows::plan(const GroupCall& call, CollectiveAlg
 
 ByteRate CollectiveFlows::ring_bus(const GroupCall& call) const {
   const auto domains = members_by_domain(topology_, call.gpus);
-  const bool pair = domains.front().size() == 2 && network_.pair_bus > ByteRate(0);
-  if (domains.front().size() == 1) return ByteRate(0);  // no ring inside the fabric
-  ByteRate bus = pair ? network_.pair_bus : network_.ring_bus;
-  // As the price has it: a ring that goes on to other nodes takes one link less of the mesh than one that closes.
   const auto members = static_cast<double>(domains.front().size());
+  if (members <= 1) return ByteRate(0);  // no ring inside the fabric
+  ByteRate bus = ring_bus_of(network_, members);
+  // As the price has it: a ring that goes on to other nodes takes one link less of the mesh than one that closes.
   if (network_.fabric == Fabric::xgmi_mesh && domains.size() > 1 && members > 2) bus *= members / (members - 1);
   return is_rooted(call.kind) ? bus * network_.rooted_share : bus;
 }
@@ -172,18 +189,22 @@ void CollectiveFlows::trees_between(const std::vector<std::vector<VertexId>>& do
   std::size_t heads = domains.front().size();
   for (const auto& members : domains) heads = std::min(heads, members.size());
   const Bytes each = bytes / (2 * static_cast<double>(heads));
+  plan.is_tree = true;
   for (std::size_t head = 0; head < heads; ++head)
-    for (const bool second : {false, true})
+    for (const bool second : {false, true}) {
+      const auto first = static_cast<std::int64_t>(plan.edges.size());
       for (std::int64_t rank = 1; rank < count; ++rank) {
         const auto member = [&](std::int64_t in_tree) {
           const auto& members = domains[static_cast<std::size_t>(second ? in_second_tree(in_tree, count) : in_tree)];
           return members[head * members.size() / heads];
         };
+        const std::int64_t above = tree_parent(rank, count);
         const VertexId child = member(rank);
-        const VertexId parent = member(tree_parent(rank, count));
-        plan.edges.push_back({child, parent, each});
+        const VertexId parent = member(above);
+        plan.edges.push_back({child, parent, each, above > 0 ? first + 2 * (above - 1) : -1});
         plan.edges.push_back({parent, child, each});
       }
+    }
   plan.steps += 2 * std::ceil(std::log2(static_cast<double>(count)));
 }
 
@@ -227,7 +248,7 @@ CollectiveFlows::Plan CollectiveFlows::switched(const GroupCall& call) const {
     }
   }
   if (domains.size() > 1) trees_between(domains, call.bytes, plan);
-  plan.bus = network_.nvls_bus;
+  plan.bus = nvls_bus_of(network_, static_cast<double>(domains.front().size()));
   return plan;
 }
 
@@ -258,7 +279,7 @@ CollectiveFlows::Plan CollectiveFlows::all_to_all(const GroupCall& call) const {
   for (const VertexId to : call.gpus)
     for (const VertexId from : call.gpus)
       if (from != to) plan.edges.push_back({from, to, each});
-  plan.bus = network_.all_to_all_bus > ByteRate(0) ? network_.all_to_all_bus : network_.ring_bus;
+  plan.bus = all_to_all_bus_of(network_, static_cast<double>(members_by_domain(topology_, call.gpus).front().size()));
   return plan;
 }
 

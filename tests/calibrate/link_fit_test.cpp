@@ -39,8 +39,9 @@ std::vector<MeasuredRun> synthetic_runs(const Network& truth, std::uint64_t seed
   std::vector<MeasuredRun> runs;
   for (const CollectiveKind kind : {CollectiveKind::all_reduce, CollectiveKind::all_gather,
                                     CollectiveKind::reduce_scatter, CollectiveKind::all_to_all})
-    for (const GroupShape group : {GroupShape{2, 2}, GroupShape{4, 4}, GroupShape{8, 8}, GroupShape{16, 8},
-                                   GroupShape{32, 8}, GroupShape{128, 8}, GroupShape{4, 1}}) {
+    for (const GroupShape group :
+         {GroupShape{2, 2}, GroupShape{4, 4}, GroupShape{8, 8}, GroupShape{16, 8}, GroupShape{32, 8}, GroupShape{64, 8},
+          GroupShape{128, 8}, GroupShape{256, 8}, GroupShape{4, 1}}) {
       MeasuredRun run{"synthetic", kind, group, {}};
       for (double bytes = 8; bytes < 1.8e10; bytes *= 1.19) {
         double seconds = collective_time(truth, {kind, group, Bytes(bytes)}).time.value() * std::exp(noise(random));

@@ -87,7 +87,16 @@ TEST_CASE("a large ring all-reduce moves 2(n-1)/n of the vector at the bus bandw
         Approx(bytes * 3 / 4 / 23e9).epsilon(0.02));
 }
 
-TEST_CASE("time never falls with size, and a reduce-scatter is never dearer than an all-reduce") {
+// An all-reduce that runs as a reduce-scatter does: wherever the library likes inside a node and where the network's
+// switches add up, elsewhere on rings. NCCL has no tree for reduce-scatters (tuning.cc), so that over many nodes a
+// small all-reduce is cheaper.
+Network where_scatters_run_as_sums(Network network, const GroupShape& group) {
+  const bool trees = group.ranks > group.ranks_per_node && !network.switch_reduction;
+  if (trees) network.forced_algorithm = CollectiveAlgorithm::ring;
+  return network;
+}
+
+TEST_CASE("time never falls with size, and a reduce-scatter is never dearer than the like all-reduce") {
   std::mt19937_64 random(3);
   for (int round = 0; round < 400; ++round) {
     const Network network = round < 200 ? eight_by_eight() : odd_system(random);
@@ -104,7 +113,7 @@ TEST_CASE("time never falls with size, and a reduce-scatter is never dearer than
         // Where they were measured, gathers may have waited longer: on 32 nodes of AWS p5 they did.
         if (kind.value == CollectiveKind::reduce_scatter && !network.forced_algorithm && !network.forced_protocol &&
             network.scaling.points.empty())
-          CHECK(now <= time_of(network, CollectiveKind::all_reduce, group, bytes));
+          CHECK(now <= time_of(where_scatters_run_as_sums(network, group), CollectiveKind::all_reduce, group, bytes));
       }
     }
   }

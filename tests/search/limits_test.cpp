@@ -76,8 +76,9 @@ TEST_CASE("the cheapest and the fastest run within deadline, budget and cluster 
     std::int64_t gpus;
   };
   int found = 0;
-  for (const Limits& limits : {Limits{1e6, 1e9, 64}, Limits{4.8, 1e9, 64}, Limits{1e6, 5400, 64}, Limits{1e6, 1e9, 16},
-                               Limits{3, 5500, 64}, Limits{5, 1e9, 16}, Limits{2.8, 7000, 32}, Limits{1, 1e9, 64}}) {
+  for (const Limits& limits :
+       {Limits{1e6, 1e9, 64}, Limits{5.2, 1e9, 64}, Limits{1e6, 6000, 64}, Limits{1e6, 1e9, 16}, Limits{3.3, 6100, 64},
+        Limits{5.6, 1e9, 16}, Limits{3.1, 7000, 32}, Limits{1, 1e9, 64}}) {
     CAPTURE(limits.days, limits.usd, limits.gpus);
     const std::string text = fmt::format("tokens: {}, deadline_days: {}, budget_usd: {}, max_gpus: {}", tokens,
                                          limits.days, limits.usd, limits.gpus);
