@@ -1,6 +1,7 @@
 #include "sim/engine/rank_speed.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 
@@ -24,9 +25,45 @@ double uniform(std::uint64_t bits) {
   return (static_cast<double>(bits >> 11U) + 0.5) * 0x1p-53;
 }
 
-double normal(std::uint64_t bits) {
-  const double radius = std::sqrt(-2 * std::log(uniform(bits)));
-  return radius * std::cos(2 * std::numbers::pi * uniform(mixed(bits + golden_step)));
+// Polynomials of seventh degree, the constant first, one over the other.
+struct Ratio {
+  std::array<double, 8> over;
+  std::array<double, 8> under;
+
+  double at(double x) const { return value(over, x) / value(under, x); }
+
+ private:
+  static double value(const std::array<double, 8>& polynomial, double x) {
+    double sum = polynomial[7];
+    for (std::size_t i = 7; i-- > 0;) sum = sum * x + polynomial[i];
+    return sum;
+  }
+};
+
+// Wichura's PPND16 (Appl. Statist. 37, 1988, algorithm AS 241): near the median, in the tails and far out.
+constexpr Ratio near{
+    {3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
+     4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3},
+    {1, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3, 2.1213794301586595867e4,
+     3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3}};
+constexpr Ratio tail{
+    {1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
+     1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4},
+    {1, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1, 1.48103976427480074590e-1,
+     1.51986665636164571966e-2, 5.47593808499534494600e-4, 1.05075007164441684324e-9}};
+constexpr Ratio far{
+    {6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
+     2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7},
+    {1, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2, 7.86869131145613259100e-4,
+     1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15}};
+
+// The standard normal value below which a share of `probability` lies.
+double normal_quantile(double probability) {
+  const double from_median = probability - 0.5;
+  if (std::abs(from_median) <= 0.425) return from_median * near.at(0.180625 - from_median * from_median);
+  const double depth = std::sqrt(-std::log(std::min(probability, 1 - probability)));
+  const double value = depth <= 5 ? tail.at(depth - 1.6) : far.at(depth - 5);
+  return from_median < 0 ? -value : value;
 }
 
 }  // namespace
@@ -83,9 +120,9 @@ double RankSpeed::jitter(DrawKind kind, std::int64_t task, std::int64_t rank) co
   const std::uint64_t bits = mixed(key_ + golden_step * (number + 1));
   switch (shape_) {
     case JitterShape::lognormal:
-      return std::exp(sigma * normal(bits) - sigma * sigma / 2);
+      return std::exp(sigma * normal_quantile(uniform(bits)) - sigma * sigma / 2);
     case JitterShape::normal:
-      return std::max(0.0, 1 + variation * normal(bits));
+      return std::max(0.0, 1 + variation * normal_quantile(uniform(bits)));
     case JitterShape::uniform:
       return std::max(0.0, 1 + variation * std::numbers::sqrt3 * (2 * uniform(bits) - 1));
   }

@@ -1,8 +1,8 @@
 // How much longer than nominal a rank takes: its faults times seeded jitter.
 //
 // Draws have no state: number `task` of rank r in run n is a hash of (seed, n, task, r) by the output function of
-// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), so that no order of evaluation changes them. Normal draws are Box
-// and Muller's (Ann. Math. Statist. 29, 1958).
+// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), so that no order of evaluation changes them. Normal draws are
+// quantiles of uniform ones.
 #pragma once
 
 #include <array>
