@@ -25,10 +25,46 @@ std::int64_t degree(const Mesh& mesh, Axis axis) {
   return 1;
 }
 
-// Ranks at 0, stride, 2*stride, ...: how many fall on the first node.
-GroupLayout strided(std::int64_t ranks, std::int64_t stride, std::int64_t gpus_per_node) {
-  const std::int64_t on_node = std::max<std::int64_t>(1, gpus_per_node / std::max<std::int64_t>(1, stride));
-  return {ranks, std::min(ranks, on_node)};
+// Members on the nodes of the group that begins at a rank.
+struct NodeShares {
+  std::int64_t most = 0;
+  std::int64_t least = 0;
+};
+
+NodeShares shares_of(std::int64_t first, std::int64_t ranks, std::int64_t stride, std::int64_t gpus_per_node) {
+  NodeShares shares{0, ranks};
+  for (std::int64_t left = ranks, nodes = 0; left > 0; ++nodes) {
+    const std::int64_t here = std::min(left, (gpus_per_node - first % gpus_per_node + stride - 1) / stride);
+    shares.most = std::max(shares.most, here);
+    shares.least = std::min(shares.least, here);
+    left -= here;
+    first += here * stride;
+    // The nodes inside repeat themselves; of the rest the last one may be another.
+    if (nodes == gpus_per_node && left > gpus_per_node) left = (left - 1) % gpus_per_node + 1;
+  }
+  return shares;
+}
+
+// Ranks at a first one, stride, 2*stride, ... from it, packed on nodes: of `all` ranks' groups the one whose least
+// share of a node is smallest, which holds the others up.
+GroupLayout strided(std::int64_t ranks, std::int64_t stride, std::int64_t gpus_per_node, std::int64_t all) {
+  stride = std::max<std::int64_t>(1, stride);
+  const std::int64_t on_node = std::max<std::int64_t>(1, gpus_per_node / stride);
+  GroupLayout layout{ranks, std::min(ranks, on_node)};
+  const std::int64_t span = ranks * stride;
+  const bool even = (gpus_per_node % stride == 0 && (gpus_per_node % span == 0 || span % gpus_per_node == 0)) ||
+                    stride % gpus_per_node == 0;
+  if (even) return layout;
+  std::int64_t least = ranks + 1;
+  for (std::int64_t group = 0; group < std::clamp<std::int64_t>(all / span, 1, gpus_per_node); ++group)
+    for (std::int64_t offset = 0; offset < std::min(stride, gpus_per_node); ++offset) {
+      const NodeShares shares = shares_of(group * span + offset, ranks, stride, gpus_per_node);
+      if (shares.least > least || (shares.least == least && shares.most >= layout.ranks_per_node)) continue;
+      least = shares.least;
+      layout.ranks_per_node = shares.most;
+    }
+  if (least < layout.ranks_per_node) layout.least_per_node = least;
+  return layout;
 }
 
 // Ranks of a pipeline rank, and those before it, where stages have degrees of their own: pipeline is then outermost.
@@ -108,22 +144,24 @@ GroupLayout axis_layout(const Mesh& mesh, Axis axis, std::int64_t gpus_per_node)
     const bool as_others = expert_tensor_degree(mesh) == mesh.tensor;
     const std::int64_t stride = std::min(axis_stride(mesh, Axis::data), axis_stride(mesh, Axis::context));
     return strided(mesh.expert, as_others ? stride : axis_stride(mesh, Axis::tensor) * expert_tensor_degree(mesh),
-                   gpus_per_node);
+                   gpus_per_node, mesh.ranks());
   }
-  return strided(degree(mesh, axis), axis_stride(mesh, axis), gpus_per_node);
+  return strided(degree(mesh, axis), axis_stride(mesh, axis), gpus_per_node, mesh.ranks());
 }
 
 GroupLayout data_with_context_layout(const Mesh& mesh, std::int64_t gpus_per_node) {
+  const std::int64_t ranks = mesh.data / mesh.local_groups * mesh.context;
+  const std::int64_t data_stride = axis_stride(mesh, Axis::data), context_stride = axis_stride(mesh, Axis::context);
+  if (data_stride == context_stride * mesh.context) return strided(ranks, context_stride, gpus_per_node, mesh.ranks());
   const GroupLayout data = axis_layout(mesh, Axis::data, gpus_per_node);
   const GroupLayout context = axis_layout(mesh, Axis::context, gpus_per_node);
   const std::int64_t on_node = std::min(gpus_per_node, data.ranks_per_node * context.ranks_per_node);
-  const std::int64_t ranks = mesh.data / mesh.local_groups * mesh.context;
   return {ranks, std::max<std::int64_t>(1, std::min(ranks, on_node))};
 }
 
 GroupLayout outer_layout(const Mesh& mesh, std::int64_t gpus_per_node) {
   const std::int64_t stride = axis_stride(mesh, Axis::data) * (mesh.data / mesh.local_groups);
-  GroupLayout layout = strided(mesh.local_groups, stride, gpus_per_node);
+  GroupLayout layout = strided(mesh.local_groups, stride, gpus_per_node, mesh.ranks());
   layout.members = Communicator::outer;
   return layout;
 }
@@ -136,7 +174,7 @@ std::int64_t expert_tensor_degree(const Mesh& mesh) {
 GroupLayout expert_data_layout(const Mesh& mesh, std::int64_t gpus_per_node) {
   const std::int64_t stage_ranks = mesh.tensor * mesh.context * (mesh.data / mesh.local_groups);
   const std::int64_t inside = expert_tensor_degree(mesh) * mesh.expert;
-  return strided(std::max<std::int64_t>(1, stage_ranks / inside), inside, gpus_per_node);
+  return strided(std::max<std::int64_t>(1, stage_ranks / inside), inside, gpus_per_node, mesh.ranks());
 }
 
 Mesh stage_mesh(const Mesh& mesh, std::int64_t pipeline_rank) {

@@ -32,8 +32,12 @@ void check_background(const Scenario& scenario, const Cluster& cluster) {
     }
 }
 
-TopologyPart part_of(const Profile& profile, std::int64_t gpus, ByteRate node_rate) {
-  const TopologySpec spec = with_defaults(profile.topology, profile.network);
+// `gpus`: of the machines, `job`: that the ranks take.
+TopologyPart part_of(const Profile& profile, std::int64_t gpus, std::int64_t job, ByteRate node_rate) {
+  TopologySpec spec = with_defaults(profile.topology, profile.network);
+  const Network& network = profile.network;
+  if (job > network.scale_up_gpus() && profile.topology.node.domain_gpus == 0)
+    spec.node.domain_gpus = network.segment_gpus(job);
   const double nodes = static_cast<double>(gpus) / static_cast<double>(profile.network.gpus_per_node);
   return {build_topology(spec, gpus), {*spec.routing, spec.spread}, node_rate * nodes, spec.where};
 }
@@ -41,14 +45,16 @@ TopologyPart part_of(const Profile& profile, std::int64_t gpus, ByteRate node_ra
 // Groups of unlike machines, or one network of alike ones with room for the job.
 JoinedTopology whole_of(const Scenario& scenario) {
   if (scenario.machines() == 1) {
-    TopologyPart alone = part_of(scenario.profile, std::max(scenario.gpus, scenario.cluster_gpus), ByteRate(0));
+    TopologyPart alone =
+        part_of(scenario.profile, std::max(scenario.gpus, scenario.cluster_gpus), scenario.gpus, ByteRate(0));
     return {std::move(alone.topology), alone.policy};
   }
   std::vector<TopologyPart> parts;
   for (std::size_t machine = 0; machine < scenario.machines(); ++machine) {
     const Network bridge = bridge_network(scenario, machine);
-    parts.push_back(part_of(scenario.machine(machine), scenario.machine_gpus(machine),
-                            bridge.adapter_rate * static_cast<double>(bridge.adapters)));
+    const std::int64_t gpus = scenario.machine_gpus(machine);
+    parts.push_back(
+        part_of(scenario.machine(machine), gpus, gpus, bridge.adapter_rate * static_cast<double>(bridge.adapters)));
   }
   return join_parts(parts);
 }

@@ -86,7 +86,7 @@ double stretch_of(const AxisSite& site, const GroupLayout& layout, CollectiveKin
   }
   Time end;
   for (const Time time : completion_times(link_capacities(site.cluster.topology), flows)) end = std::max(end, time);
-  const Seconds alone = transfer_part(network, {kind, {layout.ranks, layout.ranks_per_node}, unit});
+  const Seconds alone = transfer_part(network, {kind, shape_of(layout), unit});
   return std::max(1.0, end.seconds() / alone);
 }
 

@@ -19,7 +19,7 @@ namespace echelon {
 namespace {
 
 CollectiveCall call_of(CollectiveKind kind, const GroupLayout& layout, Bytes bytes) {
-  return {kind, {layout.ranks, layout.ranks_per_node}, bytes};
+  return {kind, shape_of(layout), bytes};
 }
 
 // Flows of one step with whose they are, by their groups.

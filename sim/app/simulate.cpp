@@ -17,6 +17,7 @@
 #include "sim/engine/walk.h"
 #include "strategies/intra/intra.h"
 #include "strategies/lower.h"
+#include "strategies/mesh.h"
 
 namespace echelon {
 
@@ -111,6 +112,26 @@ std::string bottleneck_sentence(const Result& result) {
                      worst->name, 100 * (worst->time / result.iteration));
 }
 
+// Degrees whose groups lie on nodes unevenly, which costs them adapters.
+std::vector<std::string> uneven_groups(const Scenario& scenario) {
+  std::vector<std::string> warnings;
+  const std::int64_t width = scenario.profile.network.gpus_per_node;
+  if (scenario.machines() > 1 || scenario.profile.network.scale_up_gpus() > width) return warnings;
+  struct Degree {
+    const char* key;
+    Axis axis;
+  };
+  for (const Degree& degree : {Degree{"tensor_parallel", Axis::tensor}, Degree{"context_parallel", Axis::context},
+                               Degree{"expert_parallel", Axis::expert}}) {
+    const GroupLayout layout = axis_layout(scenario.strategy.mesh, degree.axis, width);
+    if (layout.least_per_node > 0)
+      warnings.push_back(fmt::format(
+          "{} {} lies unevenly on nodes of {} GPUs: some groups have {} of their ranks on one and {} on another",
+          degree.key, layout.ranks, width, layout.least_per_node, layout.ranks_per_node));
+  }
+  return warnings;
+}
+
 std::vector<std::string> warnings_of(const Scenario& scenario, const Result& result) {
   std::vector<std::string> warnings;
   const MemoryResult& memory = result.memory;
@@ -145,6 +166,12 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
         "flows use every adapter of a node, where this machine's rings drive {}: groups with several ranks a node "
         "come out too fast, --network analytic prices them as measured",
         scenario.profile.network.ring_adapters));
+  const NodeShape& drawn = scenario.profile.topology.node;
+  if (scenario.network == NetworkModel::flow && (drawn.gpu_latency || drawn.adapter_latency))
+    warnings.emplace_back(
+        "the topology's latencies of GPUs and adapters are drawn and not priced: the profile's network section has "
+        "those "
+        "that are");
   const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
   if (ungrounded > 0.05)
     warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));
@@ -156,6 +183,7 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
     warnings.emplace_back("variability and faults are left out: folded replay runs one rank for each pipeline stage");
   if (!scenario.strategy.overlap_gradient_reduce && result.breakdown.exposed_dp / result.iteration > 0.1)
     warnings.push_back("gradient reduction is not overlapped: strategy.overlap_gradient_reduce would hide it");
+  for (std::string& warning : uneven_groups(scenario)) warnings.push_back(std::move(warning));
   return warnings;
 }
 

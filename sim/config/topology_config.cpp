@@ -89,13 +89,14 @@ std::vector<Row<NodeShape>> node_rows() {
       count("gpus", 1, 1024, &N::gpus, "GPUs of a node"),
       count("domain_gpus", 1, many, &N::domain_gpus, "GPUs that one scale-up fabric joins"),
       rate("gpu_gb_s", &N::gpu_link, "GPU to switch, or one link of a mesh, each way"),
-      latency("gpu_latency_us", &N::gpu_latency, "of such a link"),
+      latency("gpu_latency_us", &N::gpu_latency, "of such a link as drawn; time takes network.pair_latency_us"),
       count("gpus_per_pcie_switch", 1, 1024, &N::gpus_per_pcie_switch, "pcie_tree: 1 = each on its host bridge"),
       count("host_bridges", 1, 64, &N::host_bridges, "pcie_tree: CPU sockets"),
       rate("host_gb_s", &N::host_link, "pcie_tree: between sockets, each way"),
       count("adapters", 1, 1024, &N::adapters, "network adapters of a node"),
       rate("adapter_gb_s", &N::adapter_link, "adapter to network, each way"),
-      latency("adapter_latency_us", &N::adapter_latency, "of that link"),
+      latency("adapter_latency_us", &N::adapter_latency,
+              "of that link as drawn; time takes network.adapter_latency_us"),
   };
 }
 

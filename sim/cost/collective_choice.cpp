@@ -270,8 +270,8 @@ class Choice {
     const ByteRate inside = all_to_all_bus_of(network_, facts_.per_node);
     ByteRate bus = inside;
     if (facts_.nodes > 1) {
-      const double crossing = (facts_.ranks - facts_.per_node) / (facts_.ranks - 1);
-      const ByteRate adapter_share = facts_.adapters / facts_.per_node;
+      const double crossing = (facts_.ranks - facts_.least_per_node) / (facts_.ranks - 1);
+      const ByteRate adapter_share = facts_.adapters / facts_.least_per_node;
       bus = std::min(inside, adapter_share / crossing);
     }
     consider(CollectiveAlgorithm::direct, CollectiveProtocol::simple, latency, bus);

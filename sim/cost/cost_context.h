@@ -19,7 +19,7 @@ namespace echelon {
 
 // What of a communicator its collectives' cost depends on.
 inline GroupShape shape_of(const GroupLayout& layout) {
-  return {layout.ranks, layout.ranks_per_node};
+  return {layout.ranks, layout.ranks_per_node, layout.least_per_node};
 }
 
 // What the host spends on launching; by framework.

@@ -11,6 +11,7 @@ namespace echelon {
 struct GroupFacts {
   double ranks = 1;
   double per_node = 1;
+  double least_per_node = 1;  // of the node, or domain, that has fewest
   double nodes = 1;
   ByteRate bus;       // bandwidth of a ring through all ranks, over the adapters that rings drive
   ByteRate adapters;  // what the group has of each node's adapters; 0 on one node

@@ -27,9 +27,10 @@ enum class Communicator : std::uint8_t {
 // Members of one communicator, and how many of them share a node.
 struct GroupLayout {
   std::int64_t ranks = 1;
-  std::int64_t ranks_per_node = 1;
+  std::int64_t ranks_per_node = 1;            // at most
   Communicator members = Communicator::data;  // of data-parallel traffic
-  bool bridges = false;  // members lie in several groups of a cluster, beyond the link that joins those
+  bool bridges = false;             // members lie in several groups of a cluster, beyond the link that joins those
+  std::int64_t least_per_node = 0;  // where nodes have unlike numbers of them; 0 = all have as many
 
   friend bool operator==(const GroupLayout&, const GroupLayout&) = default;
 };

@@ -1,6 +1,7 @@
 // Links of a cluster as NCCL sees them, and the constants of its cost model (sim/cost/collective.h).
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -50,7 +51,8 @@ inline constexpr auto enum_names<Fabric> = std::to_array<EnumName<Fabric>>({
 // shared by gpus_per_node / ranks_per_node groups.
 struct GroupShape {
   std::int64_t ranks = 1;
-  std::int64_t ranks_per_node = 1;
+  std::int64_t ranks_per_node = 1;  // at most
+  std::int64_t least_per_node = 0;  // where nodes have unlike numbers of them; 0 = all have as many
 };
 
 // Bus bandwidth that collectives of one size reached on so many whole nodes.
@@ -116,6 +118,16 @@ struct Network {
 
   // GPUs among which traffic stays on the scale-up fabric.
   std::int64_t scale_up_gpus() const { return domain_gpus > 0 ? domain_gpus : gpus_per_node; }
+  // Those of each domain that a job of so many GPUs takes where it needs several domains: whole nodes, as many of each,
+  // as schedulers are asked for (Slurm's block topology, --segment): 128 GPUs are 64 in each of two NVL72. What does
+  // not divide so goes by the greatest power of two.
+  std::int64_t segment_gpus(std::int64_t gpus) const {
+    const std::int64_t domain = scale_up_gpus();
+    const std::int64_t fewest = (gpus + domain - 1) / domain;
+    for (std::int64_t domains = fewest; domains < 2 * fewest; ++domains)
+      if (gpus % (domains * gpus_per_node) == 0) return gpus / domains;
+    return static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(domain)));
+  }
 };
 
 }  // namespace echelon

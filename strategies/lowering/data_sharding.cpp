@@ -37,6 +37,7 @@ DataSharding::Groups DataSharding::groups_of(const LoweringInput& input, const S
     groups.shard.members = Communicator::shard;
     groups.shard.ranks = std::min(groups.data.ranks, wanted);
     groups.shard.ranks_per_node = std::min(groups.shard.ranks, groups.data.ranks_per_node);
+    groups.shard.least_per_node = std::min(groups.shard.ranks_per_node, groups.data.least_per_node);
     groups.replica = {groups.data.ranks / groups.shard.ranks,
                       std::max<std::int64_t>(1, groups.data.ranks_per_node / groups.shard.ranks_per_node),
                       Communicator::replica};

@@ -1,5 +1,9 @@
 #include "strategies/mesh.h"
 
+#include <array>
+#include <map>
+#include <random>
+
 #include "strategies/placement/stages.h"
 #include "tests/catch.h"
 
@@ -19,6 +23,55 @@ TEST_CASE("groups lie on nodes by their stride") {
   mesh.tensor = 16;
   mesh.data = 2;
   CHECK(axis_layout(mesh, Axis::tensor, 8).ranks_per_node == 8);  // spans two nodes
+}
+
+TEST_CASE("a group that does not divide a node lies as the worst of its kind does") {
+  Mesh mesh;
+  mesh.tensor = 3;
+  mesh.data = 8;
+  const auto lies = [&](Axis axis, std::int64_t most, std::int64_t least) {
+    const GroupLayout layout = axis_layout(mesh, axis, 8);
+    CHECK(layout.ranks_per_node == most);
+    CHECK(layout.least_per_node == least);
+  };
+  lies(Axis::tensor, 2, 1);  // ranks 6, 7 | 8
+  lies(Axis::data, 3, 2);    // ranks 0, 3, 6 | 9, 12, 15 | 18, 21
+  mesh.tensor = 6;
+  mesh.data = 4;
+  lies(Axis::tensor, 4, 2);  // 6, 7 | 8, 9, 10, 11
+  mesh.tensor = 12;
+  mesh.data = 2;
+  lies(Axis::tensor, 8, 4);
+  mesh.tensor = 1;
+  mesh.data = 20;
+  lies(Axis::data, 8, 4);  // the last node has four
+  mesh.tensor = 5;
+  mesh.data = 1;
+  lies(Axis::tensor, 5, 0);  // alone on its node
+}
+
+// Every rank's node by hand.
+TEST_CASE("the worst group of random meshes is the one that counting finds") {
+  std::mt19937_64 random(23);
+  for (int round = 0; round < 400; ++round) {
+    Mesh mesh;
+    mesh.tensor = 1 + static_cast<std::int64_t>(random() % 12);
+    mesh.data = 1 + static_cast<std::int64_t>(random() % 40);
+    mesh.pipeline = 1 + static_cast<std::int64_t>(random() % 3);
+    const Axis axis = std::array{Axis::tensor, Axis::data, Axis::pipeline}[random() % 3];
+    std::int64_t least = 1000;
+    for (std::int64_t stage = 0; stage < mesh.pipeline; ++stage)
+      for (const auto& group : axis == Axis::pipeline
+                                   ? communicator_groups(mesh, {mesh.pipeline, 1, Communicator::stages}, 0)
+                                   : axis_groups(mesh, axis, stage)) {
+        std::map<std::int64_t, std::int64_t> on_node;
+        for (const std::int64_t rank : group) ++on_node[rank / 8];
+        for (const auto& [node, count] : on_node) least = std::min(least, count);
+      }
+    const GroupLayout layout = axis_layout(mesh, axis, 8);
+    CAPTURE(mesh.tensor, mesh.data, mesh.pipeline, static_cast<int>(axis));
+    CHECK((layout.least_per_node > 0 ? layout.least_per_node : layout.ranks_per_node) == least);
+  }
 }
 
 TEST_CASE("context ranks reduce gradients too") {
