@@ -94,7 +94,7 @@ struct ValidationSummary {
   // other releases of the software) count as one, by the medians of their times. Equal predictions of such rows are
   // ties, with which no order is right.
   std::optional<double> strategy_tau;
-  std::size_t strategy_groups = 0;  // of at least 3 strategies
+  std::size_t strategy_groups = 0;  // of at least 3 rows and 2 strategies, whose times differ
   // Of the groups of that size, those whose row with the least predicted time per sequence took at most 3 % longer than
   // the fastest: where who follows the prediction is right.
   std::size_t pick_groups = 0;

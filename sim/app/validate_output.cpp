@@ -102,6 +102,10 @@ std::string fits_text(const FitsConfusion& fits) {
   return text;
 }
 
+std::string tau_text(const std::optional<double>& tau) {
+  return tau ? fmt::format("{:.2f}", *tau) : "-";
+}
+
 // One table for text and Markdown alike.
 struct SummaryColumn {
   std::string_view title;
@@ -119,7 +123,8 @@ constexpr auto summary_columns = std::to_array<SummaryColumn>({
     {"median", [](const ValidationSummary& s) { return share(s.time.median); }},
     {"bias", [](const ValidationSummary& s) { return percent(s.time.bias); }},
     {"P90", [](const ValidationSummary& s) { return share(s.time.p90); }},
-    {"tau", [](const ValidationSummary& s) { return s.kendall_tau ? fmt::format("{:.2f}", *s.kendall_tau) : "-"; }},
+    {"tau of rows", [](const ValidationSummary& s) { return tau_text(s.kendall_tau); }},
+    {"of strategies", [](const ValidationSummary& s) { return tau_text(s.strategy_tau); }},
     {"pick within 3 %",
      [](const ValidationSummary& s) {
        return s.pick_groups > 0 ? fmt::format("{}/{}", s.near_picks, s.pick_groups) : "-";

@@ -97,6 +97,20 @@ TEST_CASE("runs of one strategy count once in the tau of strategies, by their me
   CHECK(*summary.strategy_tau == Approx(1));  // medians 2, 3 and 4 s
 }
 
+TEST_CASE("which of two strategies is faster counts, however often they were run") {
+  auto rows = numbered_rows(3);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    rows[i].micro_batch = i < 2 ? 1 : 4;
+    rows[i].global_batch = 8;
+  }
+  const auto by_micro_batch = [](const Scenario& scenario) -> Outcome {
+    return taking(static_cast<double>(scenario.strategy.micro_batch));
+  };
+  const auto& summary = validate(rows, usual_library(), by_micro_batch).summaries[0];
+  CHECK(summary.strategy_groups == 1);
+  CHECK(*summary.strategy_tau == Approx(1));
+}
+
 TEST_CASE("a pick counts where what is predicted fastest took 3 % more than the fastest at most") {
   // Measured 1, 2, 3 and 4 s for one batch. Who is told that the second is fastest loses 100 %, the first 0 %; the
   // first is not picked where it is predicted not to fit.
