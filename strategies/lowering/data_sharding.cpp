@@ -80,12 +80,16 @@ bool DataSharding::overlaps_reduction() const {
   return strategy_.overlap_gradient_reduce && !waits;
 }
 
+bool DataSharding::reduces_in_one_piece() const {
+  return replicas() > 1 && !overlaps_reduction() && !gathers_by_layer();
+}
+
 bool DataSharding::reduces_after_each_backward() const {
-  return replicas() > 1 && !overlaps_reduction() && reduces_every_micro_batch();
+  return reduces_in_one_piece() && reduces_every_micro_batch();
 }
 
 bool DataSharding::reduces_at_the_end() const {
-  return replicas() > 1 && !overlaps_reduction() && !reduces_every_micro_batch();
+  return reduces_in_one_piece() && !reduces_every_micro_batch();
 }
 
 Bytes DataSharding::unsharded_gradients(double elements) const {
@@ -93,7 +97,7 @@ Bytes DataSharding::unsharded_gradients(double elements) const {
 }
 
 bool DataSharding::reduces_by_layer(const MicroBatchTurn& turn) const {
-  if (replicas() <= 1 || !overlaps_reduction()) return false;
+  if (replicas() <= 1 || reduces_in_one_piece()) return false;
   return reduces_every_micro_batch() || turn.last;
 }
 

@@ -52,10 +52,14 @@ class DataSharding {
   bool gathers_in_forward(const MicroBatchTurn& turn) const;
 
   // When gradients are reduced: layer by layer while the backward pass of this micro-batch runs, in one piece after
-  // each backward pass, or in one piece once the pipeline has drained.
+  // each backward pass, or in one piece once the pipeline has drained. Those of parameters that are gathered by layer
+  // go by layer with overlap or without, as there is no room for all of them (DeepSpeed runtime/zero/stage3.py reduces
+  // a bucket that is full and frees it; PyTorch's FSDP reduces in the hook behind each unit's backward pass).
   bool reduces_by_layer(const MicroBatchTurn& turn) const;
   bool reduces_after_each_backward() const;
   bool reduces_at_the_end() const;
+  // Whether a reduction runs beside compute.
+  bool overlaps_reduction() const;
 
   // State of one rank before sharding -> the collectives that gather its parameters or reduce its gradients.
   CollectiveChain gather_chain(const StageState& state) const;
@@ -94,7 +98,7 @@ class DataSharding {
   std::int64_t replicas() const { return groups_.front().data.ranks; }
   CollectiveChain chain(CollectiveKind kind, Bytes element, const GroupLayout& dense_group,
                         const StageState& state) const;
-  bool overlaps_reduction() const;
+  bool reduces_in_one_piece() const;
   bool reduces_every_micro_batch() const;
   bool keeps_narrow_gradients() const;
   double expert_shards(const StageState& state) const;

@@ -119,11 +119,11 @@ void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const Stag
     sum.routed += bucket.routed;
   }
   Program& program = into_.graph.programs[rank];
-  const TaskId id =
-      program.append(task_of(action, TaskKind::gradient_reduce, Stream::data, reduce_work(rank, buckets)));
+  const Stream stream = sharding_.overlaps_reduction() ? Stream::data : Stream::compute;
+  const TaskId id = program.append(task_of(action, TaskKind::gradient_reduce, stream, reduce_work(rank, buckets)));
   program.depend(reference(rank, pass));
   hold_until_reduced(program, sum.dense + sum.routed);
-  last_reduction_[rank] = id;
+  if (stream == Stream::data) last_reduction_[rank] = id;
   offload_.shed_gradients(rank, action, sum);
 }
 
@@ -143,7 +143,6 @@ void DataTraffic::reduce_stage(std::size_t rank, std::size_t stage, const Action
   Program& program = into_.graph.programs[rank];
   program.append(
       task_of(action, TaskKind::gradient_reduce, Stream::compute, reduce_work(rank, {{state.dense, state.routed}})));
-  hold_until_reduced(program, state.dense + state.routed);
   offload_.shed_gradients(rank, action, state);
 }
 

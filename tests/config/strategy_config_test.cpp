@@ -188,6 +188,17 @@ TEST_CASE("absent strategy keys are the framework's", "[config]") {
   CHECK(strategy_of("recompute: selective").recompute == Recompute::selective);
 }
 
+TEST_CASE("DeepSpeed overlaps communication with ZeRO-3 unless it is told not to", "[config]") {
+  const Strategy third = strategy_of("framework: deepspeed, sharding: zero3");
+  CHECK(third.overlap_gradient_reduce);
+  CHECK(third.overlap_parameter_gather);
+  const Strategy told = strategy_of("framework: deepspeed, sharding: zero3, overlap_gradient_reduce: false");
+  CHECK_FALSE(told.overlap_gradient_reduce);
+  CHECK(told.overlap_parameter_gather);
+  CHECK_FALSE(strategy_of("framework: deepspeed, sharding: zero2").overlap_gradient_reduce);
+  CHECK_FALSE(strategy_of("framework: megatron, sharding: zero3").overlap_gradient_reduce);
+}
+
 TEST_CASE("wrong strategy keys", "[config]") {
   CHECK(strategy_error("tensor_paralel: 2") ==
         "doc:1:2: unknown key 'tensor_paralel' in the document; did you mean 'tensor_parallel'?");

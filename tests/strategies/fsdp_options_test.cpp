@@ -102,6 +102,25 @@ TEST_CASE("parameters that stay after the forward pass are gathered once") {
   CHECK(most_held(again, MemoryCategory::parameters) < most_held(once, MemoryCategory::parameters));
 }
 
+TEST_CASE("parameters gathered by layer have their gradients reduced by layer, beside the backward pass or within it") {
+  // DeepSpeed runtime/zero/stage3.py: overlap_comm chooses the stream alone; whole gradients never lie anywhere.
+  for (const FrameworkKind framework : {FrameworkKind::fsdp, FrameworkKind::deepspeed, FrameworkKind::megatron}) {
+    Run run(Sharding::zero3);
+    run.strategy = framework_defaults(framework);
+    run.strategy.sharding = Sharding::zero3;
+    run.strategy.mesh.data = 2;
+    run.strategy.overlap_gradient_reduce = true;
+    const Lowering beside = run.lowered();
+    run.strategy.overlap_gradient_reduce = false;
+    const Lowering within = run.lowered();
+    for (const Task& task : within.graph.programs[0].tasks)
+      if (task.kind == TaskKind::gradient_reduce) CHECK(task.stream == Stream::compute);
+    CHECK(count(within, TaskKind::gradient_reduce) == 4 * units);
+    CHECK(reduced(within).value() == Approx(reduced(beside).value()));
+    CHECK(most_held(within, MemoryCategory::gradients) == Approx(most_held(beside, MemoryCategory::gradients)));
+  }
+}
+
 TEST_CASE("buckets say in how many calls gradients go, not how many bytes") {
   Run run(Sharding::zero1);
   run.strategy.reduce_bucket_elements = 1;
@@ -154,7 +173,7 @@ TEST_CASE("gradients that add up unsharded are reduced with the last micro-batch
     CHECK(reduced(each).value() == Approx(4 * reduced(last).value()));
     CHECK(reduced(last).value() == Approx(whole));
     CHECK(most_held(last, MemoryCategory::gradients) == Approx(whole));
-    if (overlapped) CHECK(most_held(each, MemoryCategory::gradients) < whole);  // layer by layer
+    CHECK(most_held(each, MemoryCategory::gradients) < whole);  // layer by layer
     CHECK(count(last, TaskKind::parameter_gather) == count(each, TaskKind::parameter_gather));
   }
   Run run(Sharding::zero1);
