@@ -1,5 +1,6 @@
 // Where tokens go, by closed forms.
 #include "sim/model/transformer.h"
+#include "strategies/block_memory.h"
 #include "strategies/intra/intra.h"
 #include "tests/catch.h"
 #include "tests/strategies/lowered.h"
@@ -225,4 +226,25 @@ TEST_CASE("node-limited routing crosses the network once for each node") {
   CHECK(exchanges[3].part == GroupPart::across_nodes);
   strategy.expert_nodes_per_token = 4;  // no more nodes than experts of a token
   CHECK(exchanges_of(layer(strategy))[0].row_share == 2);
+}
+
+TEST_CASE("what comes to the busiest rank is there in memory") {
+  // Twice the mean of tokens on a rank, or room for twice the mean that is padded: as many rows.
+  const auto memory = [](double imbalance, double capacity, Recompute recompute) {
+    Strategy strategy = over(4);
+    strategy.expert_imbalance = imbalance;
+    strategy.expert_capacity_factor = capacity;
+    strategy.recompute_operators = {{OperatorKind::activation}, {}};
+    return block_memory(layer(strategy), BlockRole::layer, strategy, recompute, {}, 64, 64);
+  };
+  for (const Recompute recompute :
+       {Recompute::none, Recompute::selective, Recompute::selective_ops, Recompute::full, Recompute::operators}) {
+    const BlockMemory uneven = memory(2, 0, recompute);
+    const BlockMemory padded = memory(1, 2, recompute);
+    CHECK(uneven.kept == padded.kept);
+    CHECK(uneven.kept_for_weights == padded.kept_for_weights);
+    CHECK(uneven.backward_extra == padded.backward_extra);
+    CHECK(uneven.widest == padded.widest);
+  }
+  CHECK(memory(2, 0, Recompute::none).kept > memory(1, 0, Recompute::none).kept);
 }
