@@ -76,7 +76,8 @@ Permuter permuter_of(const Strategy& strategy, std::int64_t experts) {
 
 double expert_imbalance(const Strategy& strategy, std::int64_t experts) {
   if (strategy.mesh.expert <= 1 || strategy.expert_capacity_factor > 0) return 1;
-  if (strategy.expert_concentration <= 0) return strategy.expert_imbalance;
+  if (strategy.expert_concentration <= 0)  // no rank can have more than all
+    return std::min(strategy.expert_imbalance, static_cast<double>(strategy.mesh.expert));
   return drawn_imbalance(drawn_shares(experts, strategy.expert_concentration, strategy.expert_seed),
                          strategy.mesh.expert);
 }

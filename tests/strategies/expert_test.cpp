@@ -228,6 +228,12 @@ TEST_CASE("node-limited routing crosses the network once for each node") {
   CHECK(exchanges_of(layer(strategy))[0].row_share == 2);
 }
 
+TEST_CASE("the busiest rank has all tokens at most") {
+  Strategy strategy = over(4);
+  strategy.expert_imbalance = 100;
+  CHECK(expert_imbalance(strategy, 8) == 4);
+}
+
 TEST_CASE("what comes to the busiest rank is there in memory") {
   // Twice the mean of tokens on a rank, or room for twice the mean that is padded: as many rows.
   const auto memory = [](double imbalance, double capacity, Recompute recompute) {
