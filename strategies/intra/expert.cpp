@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <vector>
 
@@ -44,15 +45,32 @@ std::vector<Step> exchanges(const Strategy& strategy, const Operator& entry, std
   return {across, inside};
 }
 
-// Shares of the tokens of each expert, drawn of a symmetric Dirichlet distribution; all 0 where it draws nothing.
+// Uniform above 0 and below 1.
+double positive(std::mt19937_64& random) {
+  std::uniform_real_distribution<double> uniform;
+  double drawn = 0;
+  while (drawn == 0) drawn = uniform(random);
+  return drawn;
+}
+
+// Shares of the tokens of each expert, drawn of a symmetric Dirichlet distribution: gamma variates over their sum.
+// Those of a parameter a < 1 are too small for a double: they are made from those of a + 1 (Marsaglia and Tsang 2000,
+// section 6: times u^(1/a), u uniform) and stay logarithms until the largest is 1.
 std::vector<double> drawn_shares(std::int64_t experts, double concentration, std::int64_t seed) {
+  constexpr double least = 1e-100;  // all tokens on one expert long before
+  const double parameter = std::max(concentration, least);
+  const bool raised = parameter < 1;
   std::mt19937_64 random(static_cast<std::uint64_t>(seed));
-  std::gamma_distribution<double> gamma(concentration, 1);
+  std::gamma_distribution<double> gamma(raised ? parameter + 1 : parameter, 1);
   std::vector<double> shares(static_cast<std::size_t>(experts));
+  for (double& share : shares) {
+    share = std::log(gamma(random));
+    if (raised) share += std::log(positive(random)) / parameter;
+  }
+  const double most = *std::max_element(shares.begin(), shares.end());
   double sum = 0;
-  for (double& share : shares) sum += share = gamma(random);
-  if (sum > 0)
-    for (double& share : shares) share /= sum;
+  for (double& share : shares) sum += share = std::exp(share - most);
+  for (double& share : shares) share /= sum;
   return shares;
 }
 
@@ -62,8 +80,7 @@ double drawn_imbalance(const std::vector<double>& shares, std::int64_t ranks) {
   std::vector<double> load(static_cast<std::size_t>(ranks), 0);
   for (std::int64_t expert = 0; expert < experts; ++expert)
     load[static_cast<std::size_t>(expert * ranks / experts)] += shares[static_cast<std::size_t>(expert)];
-  const double most = *std::max_element(load.begin(), load.end()) * static_cast<double>(ranks);
-  return most > 0 ? most : 1;
+  return *std::max_element(load.begin(), load.end()) * static_cast<double>(ranks);
 }
 
 Permuter permuter_of(const Strategy& strategy, std::int64_t experts) {

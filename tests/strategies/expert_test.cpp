@@ -228,6 +228,19 @@ TEST_CASE("node-limited routing crosses the network once for each node") {
   CHECK(exchanges_of(layer(strategy))[0].row_share == 2);
 }
 
+TEST_CASE("a concentration near nothing leaves all tokens to one expert") {
+  Strategy strategy = over(8);
+  for (const double concentration : {1e-4, 1e-9, 1e-300}) {
+    strategy.expert_concentration = concentration;
+    for (strategy.expert_seed = 0; strategy.expert_seed < 5; ++strategy.expert_seed) {
+      strategy.expert_capacity_factor = 0;
+      CHECK(expert_imbalance(strategy, 64) == Approx(8).epsilon(0.05));
+      strategy.expert_capacity_factor = 1;  // room for a 64th of them
+      CHECK(kept_copies(strategy, 64) == Approx(1.0 / 64).epsilon(0.5));
+    }
+  }
+}
+
 TEST_CASE("the busiest rank has all tokens at most") {
   Strategy strategy = over(4);
   strategy.expert_imbalance = 100;
