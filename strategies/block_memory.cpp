@@ -76,7 +76,8 @@ Bytes selective_bytes(const LayerProgram& program, const Strategy& strategy, con
       elements += most_tokens(*op, tokens) * op->row_share * op->out_features * shares[i].kept;
     else if (const auto& part = std::get<Communication>(program.steps[i]);
              part.forward == CollectiveKind::reduce_scatter)
-      elements += tokens * part.row_share * part.width / static_cast<double>(strategy.mesh.tensor);
+      elements += tokens * part.row_share * part.width /
+                  static_cast<double>(part.ranks > 0 ? part.ranks : strategy.mesh.tensor);
   }
   return execution.activation_element * elements;
 }

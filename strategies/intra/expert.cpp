@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <random>
 #include <vector>
 
 #include "strategies/intra/intra.h"
+#include "strategies/mesh.h"
 
 namespace echelon {
 
@@ -27,9 +29,12 @@ Communication all_to_all(const Strategy& strategy, double row_share, double widt
 }
 
 // The way to the experts, or back: one all-to-all, or one across nodes and one inside them. `entry`: the first of the
-// experts' operators; `experts`: of all ranks.
+// experts' operators, which works on the rows of all ranks that share an expert, where each of them sends its own
+// (Megatron-Core token_dispatcher.py gathers behind the all-to-all); `experts`: of all ranks.
 std::vector<Step> exchanges(const Strategy& strategy, const Operator& entry, std::int64_t experts) {
-  Communication inside = all_to_all(strategy, entry.row_share, entry.in_features, entry.busiest);
+  const std::int64_t sharers = strategy.sequence_parallel ? expert_tensor_degree(strategy.mesh) : 1;
+  const double rows = entry.row_share / static_cast<double>(sharers);
+  Communication inside = all_to_all(strategy, rows, entry.in_features, entry.busiest);
   const bool once = strategy.expert_dispatch == ExpertDispatch::deduplicated;
   if (strategy.expert_nodes_per_token == 0 && !once) return {inside};
   Communication across = inside;
@@ -142,8 +147,12 @@ void expert_parallel(LayerProgram& program, const Strategy& strategy) {
   }
   if (degree <= 1) return;
   const auto there = exchanges(strategy, *routed_operator(*first), experts);
-  const auto position = first - program.steps.begin();
-  program.steps.insert(last, there.rbegin(), there.rend());
+  // Around what the ranks that share an expert gather and scatter.
+  const auto is_operator = [](const Step& step) { return std::holds_alternative<Operator>(step); };
+  const auto begin = std::find_if(std::make_reverse_iterator(first), program.steps.rend(), is_operator).base();
+  const auto end = std::find_if(last, program.steps.end(), is_operator);
+  const auto position = begin - program.steps.begin();
+  program.steps.insert(end, there.rbegin(), there.rend());
   program.steps.insert(program.steps.begin() + position, there.begin(), there.end());
 }
 

@@ -267,3 +267,35 @@ TEST_CASE("what comes to the busiest rank is there in memory") {
   }
   CHECK(memory(2, 0, Recompute::none).kept > memory(1, 0, Recompute::none).kept);
 }
+
+TEST_CASE("ranks that share an expert gather and scatter among themselves, and send no other's tokens") {
+  // Each of t tensor ranks routes its share of the tokens, two copies of each; e ranks share an expert.
+  for (const auto& [t, e] : {std::pair{4, 2}, {1, 2}, {2, 4}, {8, 1}, {2, 2}}) {
+    Strategy strategy;
+    strategy.mesh.tensor = t;
+    strategy.mesh.data = 8;
+    strategy.mesh.expert = 4;
+    strategy.mesh.expert_tensor = e;
+    strategy.sequence_parallel = true;
+    const LayerProgram program = layer(strategy);
+    const double rows = 2.0 / t;  // of the tensor group's tokens
+    CHECK(first_routed(program).row_share == Approx(rows * e));
+    int shared = 0;
+    bool at_experts = false;
+    for (const Step& step : program.steps) {
+      const auto* part = std::get_if<Communication>(&step);
+      if (part == nullptr) continue;
+      if (part->axis == Axis::expert) {
+        CHECK(part->row_share == Approx(rows));
+        at_experts = !at_experts;
+      } else if (at_experts) {
+        CHECK(part->ranks == (e == t ? 0 : e));  // of all tensor ranks, or of so many neighbours
+        CHECK(part->row_share == Approx(rows * e));
+        ++shared;
+      } else {
+        CHECK(part->ranks == 0);
+      }
+    }
+    CHECK(shared == (e > 1 ? 2 : 0));
+  }
+}
