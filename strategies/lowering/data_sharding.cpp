@@ -57,7 +57,7 @@ bool DataSharding::sheds_gradients() const {
 }
 
 bool DataSharding::keeps_gathered() const {
-  return gathers_once() || !strategy_.reshard_after_forward || strategy_.sharding == Sharding::zero2;
+  return !strategy_.reshard_after_forward || strategy_.sharding == Sharding::zero2;
 }
 
 bool DataSharding::updates_sharded_weights() const {
@@ -69,7 +69,7 @@ bool DataSharding::gathers_in_forward(const MicroBatchTurn& turn) const {
 }
 
 bool DataSharding::reduces_every_micro_batch() const {
-  return updates_every_micro_batch_ || (gathers_by_layer() && !accumulates_whole() && !gathers_once()) ||
+  return updates_every_micro_batch_ || (gathers_by_layer() && !accumulates_whole() && !keeps_until_last()) ||
          (sharding_ == Sharding::zero2 && replicas() > 1);
 }
 

@@ -30,14 +30,15 @@ class DataSharding {
   DataSharding(const LoweringInput& input, const Schedule& schedule, const Lowering& described);
 
   bool gathers_by_layer() const;
-  // A pipeline keeps the gathered parameters and the unreduced gradients through all its micro-batches (torchtitan and
-  // PyTorch's pipelining turn resharding and reduction off until the last backward).
-  bool gathers_once() const { return strategy_.mesh.pipeline > 1; }
+  // A pipeline keeps the parameters of a backward pass and the unreduced gradients through all its micro-batches
+  // (PyTorch's pipelining, stage.py, turns resharding after the backward pass and reduction off until the last one).
+  bool keeps_until_last() const { return strategy_.mesh.pipeline > 1; }
+  // Whether parameters that were gathered for a forward pass stay there after it.
   bool keeps_gathered() const;
   // Whether whole gradients add up over the micro-batches until they are reduced: in a pipeline, and where the strategy
   // says so. Else each micro-batch's are reduced at once.
   bool accumulates_whole() const {
-    return gathers_by_layer() && (gathers_once() || strategy_.accumulates_unsharded) && replicas() > 1;
+    return gathers_by_layer() && (keeps_until_last() || strategy_.accumulates_unsharded) && replicas() > 1;
   }
   Bytes unsharded_gradients(double elements) const;  // in the format that they are reduced in
   // Whether several ranks share one copy of the dense parameters.

@@ -35,11 +35,18 @@ void DataTraffic::begin_rank() {
   open_ = {};
 }
 
+DataTraffic::Gathered& DataTraffic::gathered(std::size_t stage) {
+  return gathered_[stage];
+}
+
 std::optional<TaskId> DataTraffic::gather(std::size_t rank, std::size_t stage, std::size_t index, const Action& action,
                                           const std::vector<TaskId>& passes) {
   const StageUnit& unit = share_.units(stage)[index];
-  if (sharding_.gathers_by_layer() && sharding_.gathers_once()) {
-    if (!gathered_.insert({stage, index}).second) return std::nullopt;
+  if (sharding_.gathers_by_layer()) {
+    Gathered& there = gathered(stage);
+    there.resize(share_.units(stage).size());
+    if (there[index]) return std::nullopt;
+    there[index] = true;
   }
   Program& program = into_.graph.programs[rank];
   const UnitPass pass{rank, stage, index, action};
@@ -74,8 +81,12 @@ Bytes DataTraffic::gathered_bytes(const StageUnit& unit) const {
   return compute_weight(workload_) * (share_.facts(unit).dense + share_.facts(unit).routed);
 }
 
-void DataTraffic::release(std::size_t rank, const StageUnit& unit) {
-  into_.graph.programs[rank].effect({MemoryCategory::parameters, Bytes(0), Bytes(0), -gathered_bytes(unit)});
+void DataTraffic::release(std::size_t rank, std::size_t stage, std::size_t index) {
+  Gathered& there = gathered(stage);
+  if (index >= there.size() || !there[index]) return;
+  there[index] = false;
+  const Bytes whole = gathered_bytes(share_.units(stage)[index]);
+  into_.graph.programs[rank].effect({MemoryCategory::parameters, Bytes(0), Bytes(0), -whole});
 }
 
 void DataTraffic::accumulate(std::size_t rank, std::size_t stage, std::size_t index) {

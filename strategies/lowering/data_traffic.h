@@ -27,12 +27,16 @@ class DataTraffic {
 
   void begin_rank();
 
-  // Gathers the parameters of unit `index` of the stage; nothing where a pipeline has them already. `passes`: the
-  // compute tasks of this action so far, which hold back gathers that would run too far ahead.
+  // Which units of a stage have their parameters gathered, by index; empty where none ever had.
+  using Gathered = std::vector<bool>;
+  Gathered& gathered(std::size_t stage);
+
+  // Gathers the parameters of unit `index` of the stage; nothing where they are there already. `passes`: the compute
+  // tasks of this action so far, which hold back gathers that would run too far ahead.
   std::optional<TaskId> gather(std::size_t rank, std::size_t stage, std::size_t index, const Action& action,
                                const std::vector<TaskId>& passes);
-  // The gathered parameters of the unit go when the task that was appended last ends.
-  void release(std::size_t rank, const StageUnit& unit);
+  // The unit's parameters go when the task that was appended last ends, where they are gathered.
+  void release(std::size_t rank, std::size_t stage, std::size_t index);
 
   // The task that was appended last adds to the whole gradients of unit `index` of the stage; they lie in memory from
   // the first time on, until they are reduced.
@@ -69,10 +73,10 @@ class DataTraffic {
   Lowering& into_;
   std::map<std::int32_t, WorkId> gather_works_;                                  // by block
   std::map<std::pair<std::int32_t, std::vector<Bucket>>, WorkId> reduce_works_;  // by kind of rank
-  // Of this rank, by stage and unit.
-  std::set<std::pair<std::size_t, std::size_t>> gathered_;
-  std::set<std::pair<std::size_t, std::size_t>> accumulated_;
-  std::map<std::size_t, TaskId> last_reduction_;  // by rank
+  // Of this rank.
+  std::map<std::size_t, Gathered> gathered_;                   // by stage
+  std::set<std::pair<std::size_t, std::size_t>> accumulated_;  // by stage and unit
+  std::map<std::size_t, TaskId> last_reduction_;               // by rank
   Bucket open_;  // of this rank: the one of dense and the one of routed parameters that is not full
 };
 

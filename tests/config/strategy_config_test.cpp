@@ -188,6 +188,12 @@ TEST_CASE("absent strategy keys are the framework's", "[config]") {
   CHECK(strategy_of("recompute: selective").recompute == Recompute::selective);
 }
 
+TEST_CASE("stages keep what they gathered unless they are told not to", "[config]") {
+  CHECK(strategy_of("framework: torchtitan").reshard_after_forward);
+  CHECK_FALSE(strategy_of("framework: torchtitan, pipeline_parallel: 2").reshard_after_forward);
+  CHECK(strategy_of("framework: torchtitan, pipeline_parallel: 2, reshard_after_forward: true").reshard_after_forward);
+}
+
 TEST_CASE("DeepSpeed overlaps communication with ZeRO-3 unless it is told not to", "[config]") {
   const Strategy third = strategy_of("framework: deepspeed, sharding: zero3");
   CHECK(third.overlap_gradient_reduce);

@@ -102,6 +102,48 @@ TEST_CASE("parameters that stay after the forward pass are gathered once") {
   CHECK(most_held(again, MemoryCategory::parameters) < most_held(once, MemoryCategory::parameters));
 }
 
+TEST_CASE("a unit's gathered parameters are there once, however many micro-batches use them") {
+  // Four forward passes, then four backward passes. The first finds what the forward passes left, and gives it back.
+  Run run(Sharding::zero2);
+  run.strategy.schedule = ScheduleKind::gpipe;
+  const Lowering kept = run.lowered();
+  const double whole = compute_weight(run.workload).value() * kept.parameters[0];
+  CHECK(most_held(kept, MemoryCategory::parameters) == Approx(whole));
+  CHECK(count(kept, TaskKind::parameter_gather) == units + 3 * units);
+  // Layers go after each forward pass, embedding and head stay until the first backward pass.
+  run.strategy.sharding = Sharding::zero3;
+  const Lowering again = run.lowered();
+  CHECK(most_held(again, MemoryCategory::parameters) < whole);
+  CHECK(count(again, TaskKind::parameter_gather) == units + 3 * layers + layers + 3 * units);
+  for (const Lowering& lowering : {kept, again}) {
+    double left = 0;
+    for (const MemoryEffect& effect : lowering.graph.programs[0].effects)
+      if (effect.category == MemoryCategory::parameters) left += (effect.at_start + effect.at_end).value();
+    CHECK(left == Approx(0).margin(1e-6));
+  }
+}
+
+TEST_CASE("stages that are told to give gathered parameters back gather them again") {
+  const auto gathers = [](bool reshards) {
+    Run run(Sharding::zero3);
+    run.strategy.mesh.pipeline = 2;
+    run.strategy.reshard_after_forward = reshards;
+    const auto lowering = std::get<Lowering>(lower(testing::tiny_gpt(layers), run.workload, run.strategy, {4, 8}));
+    for (const Program& program : lowering.graph.programs) {
+      double left = 0;
+      for (const MemoryEffect& effect : program.effects)
+        if (effect.category == MemoryCategory::parameters) left += (effect.at_start + effect.at_end).value();
+      CHECK(left == Approx(0).margin(1e-6));
+    }
+    return count(lowering, TaskKind::parameter_gather);
+  };
+  // The first stage: two layers and the embedding, four micro-batches, two of them in flight.
+  CHECK(gathers(false) == 3);
+  // Layers again for the second forward pass and for backward passes behind one; what a backward pass used stays for
+  // the forward pass behind it (PyTorch's pipelining, stage.py: set_reshard_after_backward(False)).
+  CHECK(gathers(true) == 3 + 2 + 3 * 2);
+}
+
 TEST_CASE("parameters gathered by layer have their gradients reduced by layer, beside the backward pass or within it") {
   // DeepSpeed runtime/zero/stage3.py: overlap_comm chooses the stream alone; whole gradients never lie anywhere.
   for (const FrameworkKind framework : {FrameworkKind::fsdp, FrameworkKind::deepspeed, FrameworkKind::megatron}) {
