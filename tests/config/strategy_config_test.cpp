@@ -248,6 +248,8 @@ TEST_CASE("precision by name and by part", "[config]") {
   CHECK(workload_of("precision: tf32").precision.matrix == DataType::tf32);
   CHECK(workload_of("precision: mxfp8").precision.matrix == DataType::mxfp8);
   CHECK(workload_of("precision: mxfp8").precision.compute == DataType::bf16);
+  CHECK(workload_of("precision: {gradient: bf16}").precision.gradient_reduce == DataType::bf16);  // megatron's buffer
+  CHECK(workload_of("precision: {compute: fp16, gradient: fp32}").precision.gradient_reduce == DataType::fp32);
   const Precision parts = workload_of(
                               "precision: {compute: fp16, matrix: fp8, gradient: fp32, gradient_reduce: bf16, "
                               "fp8_parameter_gather: true, fp8_scaling: rowwise}")
