@@ -65,6 +65,10 @@ class DataSharding {
   // State of one rank before sharding -> the collectives that gather its parameters or reduce its gradients.
   CollectiveChain gather_chain(const StageState& state) const;
   CollectiveChain reduce_chain(const StageState& state) const;
+  // The latter in two parts: among the ranks that share a copy, then across the replicas of a shard; nothing but hybrid
+  // has the second.
+  CollectiveChain shard_reduction(const StageState& state) const;
+  CollectiveChain replica_reduction(const StageState& state) const;
   // The same for a whole rank once its last backward pass is over, with what the framework copies around them.
   CollectiveChain closing_reduction(const StageState& state) const;
   CollectiveChain closing_gather(const StageState& state) const;

@@ -135,7 +135,24 @@ void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const Stag
   program.depend(reference(rank, pass));
   hold_until_reduced(program, sum.dense + sum.routed);
   if (stream == Stream::data) last_reduction_[rank] = id;
+  if (splits_reduction()) reduce_across_replicas(rank, action, sum);
   offload_.shed_gradients(rank, action, sum);
+}
+
+// Units that nobody shares are reduced across replicas alone.
+bool DataTraffic::splits_reduction() const {
+  return sharding_.overlaps_reduction() && sharding_.gathers_by_layer() && sharding_.shares_parameters();
+}
+
+void DataTraffic::reduce_across_replicas(std::size_t rank, const Action& action, const StageState& unit) {
+  CollectiveChain chain = sharding_.replica_reduction(unit);
+  if (chain.calls.empty()) return;
+  const auto [work, is_new] = replica_works_.try_emplace({unit.kind, unit.dense});
+  if (is_new) work->second = add_work(into_, rank, std::move(chain));
+  Program& program = into_.graph.programs[rank];
+  const TaskId shards = last_task(program);
+  last_reduction_[rank] = program.append(task_of(action, TaskKind::gradient_reduce, Stream::stages, work->second));
+  program.depend(reference(rank, shards));
 }
 
 WorkId DataTraffic::reduce_work(std::size_t rank, const std::vector<Bucket>& buckets) {
@@ -143,7 +160,8 @@ WorkId DataTraffic::reduce_work(std::size_t rank, const std::vector<Bucket>& buc
   if (!is_new) return found->second;
   CollectiveChain chain;
   for (const Bucket& bucket : buckets) {
-    CollectiveChain calls = sharding_.reduce_chain({bucket.dense, bucket.routed, 0, kind_of(rank)});
+    const StageState state{bucket.dense, bucket.routed, 0, kind_of(rank)};
+    CollectiveChain calls = splits_reduction() ? sharding_.shard_reduction(state) : sharding_.reduce_chain(state);
     std::move(calls.calls.begin(), calls.calls.end(), std::back_inserter(chain.calls));
   }
   return found->second = add_work(into_, rank, std::move(chain));
