@@ -43,8 +43,9 @@ Sums sum_up(const LayerProgram& program, const Execution& execution, double toke
         part != nullptr && part->axis == Axis::context && part->forward == CollectiveKind::all_gather)
       sums.gathered_keys = element * tokens * part->row_share * part->width;
     if (op == nullptr) continue;
-    const SavedActivations saved = saved_activations(*op, tokens, sequence, execution);
-    const double rows = tokens * op->row_share;
+    const double most = most_tokens(*op, tokens);
+    const SavedActivations saved = saved_activations(*op, most, sequence, execution);
+    const double rows = most * op->row_share;
     sums.kept += saved.kept;
     sums.attention_core += saved.attention_core;
     sums.widest = std::max(sums.widest, saved.scores);
@@ -72,10 +73,11 @@ Bytes selective_bytes(const LayerProgram& program, const Strategy& strategy, con
   double elements = 0;
   for (std::size_t i = 0; i < program.steps.size(); ++i) {
     if (const auto* op = std::get_if<Operator>(&program.steps[i]))
-      elements += tokens * op->row_share * op->out_features * shares[i].kept;
+      elements += most_tokens(*op, tokens) * op->row_share * op->out_features * shares[i].kept;
     else if (const auto& part = std::get<Communication>(program.steps[i]);
              part.forward == CollectiveKind::reduce_scatter)
-      elements += tokens * part.row_share * part.width / static_cast<double>(strategy.mesh.tensor);
+      elements += tokens * part.row_share * part.width /
+                  static_cast<double>(part.ranks > 0 ? part.ranks : strategy.mesh.tensor);
   }
   return execution.activation_element * elements;
 }

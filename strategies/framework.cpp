@@ -29,12 +29,12 @@ Strategy framework_defaults(FrameworkKind framework) {
       strategy.overlap_tensor_share = 0.27;
       strategy.per_parameter_sharding = true;
       strategy.reduce_bucket_elements = 100 * 1048576.0 / 4;  // without FSDP: apply_ddp's bucket_cap_mb, fp32 gradients
-      strategy.repeats_kv_heads = true;  // models/llama/model.py: repeat_kv
+      strategy.repeats_kv_heads = true;                       // models/llama/model.py: repeat_kv
       // Shard(1): torch/distributed/_functional_collectives.py chunks and joins.
       strategy.reorders_sequence_shards = true;
       strategy.peak = PeakKind::reserved;  // train.py reports max_memory_reserved
       break;
-    case FrameworkKind::deepspeed:  // DeepSpeed config-json: overlap_comm is on for ZeRO-3, off below
+    case FrameworkKind::deepspeed:  // DeepSpeed config-json: overlap_comm is off below ZeRO-3
       strategy.kernels = KernelStyle::megatron_fused;
       strategy.sharding = Sharding::zero1;
       strategy.keeps_input_shards = true;   // through Megatron-LM's layers

@@ -1,27 +1,33 @@
 #include "strategies/grid_check.h"
 
+#include <optional>
+#include <string>
+
 namespace echelon {
 
 namespace {
 
-bool fits_grid(const Operator& op) {
-  if (op.routed || op.split == TensorSplit::replicated) return false;
-  return op.kind != OperatorKind::state_space && op.kind != OperatorKind::permute;
-}
-
-// The first operator that has no form on a grid.
-const Operator* stranger(const Model& model) {
+// What of the model has no form on a grid, as a user would call it; of the user's own graph the first operator.
+std::optional<std::string> stranger(const Model& model) {
+  bool scans = false;
+  bool is_latent = false;
   for (const Block& block : model.blocks)
-    for (const auto vertex : boost::make_iterator_range(vertices(block.graph)))
-      if (const Operator& op = block.graph[vertex]; !fits_grid(op) || op.tensors) return &op;
-  return nullptr;
+    for (const auto vertex : boost::make_iterator_range(vertices(block.graph))) {
+      const Operator& op = block.graph[vertex];
+      if (op.tensors) return op.name;
+      if (op.routed || op.kind == OperatorKind::permute) return "mixtures of experts";
+      scans = scans || op.kind == OperatorKind::state_space;
+      is_latent = is_latent || op.split == TensorSplit::replicated;
+    }
+  if (scans) return "state-space layers";
+  return is_latent ? std::optional<std::string>("multi-head latent attention") : std::nullopt;
 }
 
 Refusal check_company(const Model& model, const Strategy& strategy) {
   const auto mode = name_of(strategy.tensor_mode);
-  if (const Operator* op = stranger(model))
+  if (const auto found = stranger(model))
     return refuse("tensor_mode {} divides the layers of dense transformers, not {}; tensor_mode 1d would do", mode,
-                  op->name);
+                  *found);
   if (!strategy.mesh.stage_tensor.empty())
     return refuse("tensor_mode {} with tensor_parallel by pipeline rank; tensor_mode 1d would do", mode);
   if (strategy.sequence_parallel)

@@ -81,10 +81,11 @@ class Lowerer {
       }
       const MicroBatchTurn turn = turn_of(action);
       const bool is_alike = !(turn.first || turn.last) || !is_by_layer(action, turn);
-      if (is_alike && alike_.copy(rank, action)) continue;
-      const std::size_t tasks_before = lowering_.graph.programs[rank].tasks.size();
+      DataTraffic::Gathered& gathered = traffic_.gathered(share_.stage_of(rank, action.chunk));
+      if (is_alike && alike_.copy(rank, action, gathered)) continue;
+      const AlikePasses::Before before{lowering_.graph.programs[rank].tasks.size(), gathered};
       write_action(rank, action, turn);
-      if (is_alike) alike_.keep(rank, action, tasks_before);
+      if (is_alike) alike_.keep(rank, action, before, gathered);
     }
     evictions_.borrow(rank);
   }
@@ -143,7 +144,7 @@ class Lowerer {
     for (std::size_t i = 0; i < units.size(); ++i) {
       const auto gather = gathers ? traffic_.gather(rank, stage, i, action, done) : std::nullopt;
       done.push_back(write_unit(rank, action, {stage, i, i + 1}, gather));
-      if (gather && releases && !share_.is_root(units[i])) traffic_.release(rank, units[i]);
+      if (releases && !share_.is_root(units[i])) traffic_.release(rank, stage, i);
       offload_.take_activations({rank, stage, i, action}, done.back());
     }
   }
@@ -159,13 +160,12 @@ class Lowerer {
     const bool reduces = holds_weight_gradient(action) && sharding_.reduces_by_layer(turn);
     const auto& units = share_.units(stage);
     const bool accumulates = sharding_.accumulates_whole() && action.pass != Pass::input_gradient;
-    const bool last_use = !sharding_.gathers_once() || turn.last;
+    const bool last_use = !sharding_.keeps_until_last() || turn.last;
     const bool releases = sharding_.gathers_by_layer() && last_use && action.pass != Pass::input_gradient;
     // Weight gradients need no weights.
-    const bool gathers =
-        sharding_.gathers_by_layer() && !sharding_.keeps_gathered() && action.pass != Pass::weight_gradient;
+    const bool gathers = sharding_.gathers_by_layer() && action.pass != Pass::weight_gradient;
     const auto gather_of = [&](std::size_t i, const std::vector<TaskId>& done) -> std::optional<TaskId> {
-      if (!gathers || share_.is_root(units[i])) return std::nullopt;
+      if (!gathers) return std::nullopt;
       const auto gather = traffic_.gather(rank, stage, i, action, done);
       if (gather && !done.empty() && strategy_.backward_prefetch == BackwardPrefetch::post)
         lowering_.graph.programs[rank].depend(reference(rank, done.back()));
@@ -175,7 +175,7 @@ class Lowerer {
     std::optional<TaskId> gather = gather_of(units.size() - 1, done);
     for (std::size_t i = units.size(); i-- > 0;) {
       done.push_back(write_unit(rank, action, {stage, i, i + 1}, gather));
-      if (releases) traffic_.release(rank, units[i]);
+      if (releases) traffic_.release(rank, stage, i);
       if (accumulates) traffic_.accumulate(rank, stage, i);
       offload_.shed_unreduced({rank, stage, i, action});
       // The next unit's gather goes out before this one's reduction.

@@ -297,7 +297,6 @@ std::int64_t rank_at(const Mesh& mesh, const Coordinates& coordinates) {
 }
 
 std::int64_t data_ranks_sharing_experts(const Mesh& mesh) {
-  if (mesh.expert == 1) return 1;
   const std::int64_t replica = mesh.tensor * mesh.context;
   return std::lcm(expert_tensor_degree(mesh) * mesh.expert, replica) / replica;
 }

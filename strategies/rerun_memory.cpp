@@ -42,8 +42,9 @@ Bytes dropped_bytes(const LayerProgram& program, const RerunList& list, const Ex
   for (const Step& step : program.steps) {
     const Operator* op = std::get_if<Operator>(&step);
     if (op == nullptr) continue;
-    const SavedActivations saved = saved_activations(*op, tokens, sequence, execution);
-    if (comes_back && may_read(*op, *before)) dropped += kept_input(*op, saved, execution, tokens * op->row_share);
+    const double most = most_tokens(*op, tokens);
+    const SavedActivations saved = saved_activations(*op, most, sequence, execution);
+    if (comes_back && may_read(*op, *before)) dropped += kept_input(*op, saved, execution, most * op->row_share);
     const bool reruns = list.contains(*op);
     const bool attends = op->kind == OperatorKind::attention;
     if (reruns && attends) dropped += saved.attention_core;

@@ -58,19 +58,75 @@ std::vector<std::int32_t> kinds_of_stages(const Strategy& strategy, const BlockT
   return kinds;
 }
 
-// By forward and backward time of one layer of each block on the ranks that would hold it.
-std::optional<Infeasible> balance_stages(Decided& decided) {
+// What a placement of layers comes to; nothing where simulate() refuses it, which it will say again in its own words.
+std::optional<Result> result_with(Scenario scenario, const std::vector<std::int64_t>& counts) {
+  scenario.strategy.stage_layers = counts;
+  auto outcome = simulate(scenario);
+  auto* result = std::get_if<Result>(&outcome);
+  return result != nullptr ? std::optional(std::move(*result)) : std::nullopt;
+}
+
+// Takes layers from the stages of ranks that lack memory: of each chunk as many as hold what is lacking if its layers
+// hold all that the rank fills, which they do not quite. Whether any could go.
+bool lower_most(const Strategy& strategy, const MemoryResult& memory, const std::vector<std::int64_t>& counts,
+                std::vector<std::int64_t>& most) {
+  ScheduleShape shape;
+  shape.ranks = strategy.mesh.pipeline;
+  shape.chunks = strategy.virtual_stages;
+  bool lowered = false;
+  for (std::size_t stage = 0; stage < counts.size(); ++stage) {
+    const std::int64_t rank = place_of(layout_of(strategy), shape, static_cast<std::int64_t>(stage)).rank;
+    const StageMemory& filled = memory.per_stage[static_cast<std::size_t>(rank)];
+    if (filled.device <= filled.capacity || counts[stage] <= 1) continue;
+    const double lacking = (filled.device - filled.capacity) / filled.device * static_cast<double>(counts[stage]);
+    most[stage] =
+        std::max<std::int64_t>(1, counts[stage] - std::max<std::int64_t>(1, static_cast<std::int64_t>(lacking)));
+    lowered = true;
+  }
+  return lowered;
+}
+
+// The balanced placement, or where it does not fit the most balanced one that does.
+std::vector<std::int64_t> balanced_that_fits(const Scenario& scenario, const std::vector<LayerCosts>& costs,
+                                             const std::vector<std::int32_t>& kinds) {
+  const std::vector<std::int64_t> balanced = balanced_layers(costs, kinds);
+  std::vector<std::int64_t> most(kinds.size(), std::ssize(scenario.model.layers));
+  for (std::vector<std::int64_t> counts = balanced; !counts.empty(); counts = balanced_layers(costs, kinds, most)) {
+    const auto result = result_with(scenario, counts);
+    if (!result) break;
+    if (result->memory.fits) return counts;
+    if (!lower_most(scenario.strategy, result->memory, counts, most)) break;
+  }
+  return balanced;
+}
+
+// Whether an iteration with one placement is faster, or fits where the other's does not.
+bool beats(const std::optional<Result>& one, const std::optional<Result>& other, bool regards_memory) {
+  if (!one || !other) return other.has_value() < one.has_value();
+  if (regards_memory && one->memory.fits != other->memory.fits) return one->memory.fits;
+  return one->iteration < other->iteration;
+}
+
+// By forward and backward time of one layer of each block on the ranks that would hold it, and by memory unless
+// `recomputes`: what fits then follows. Sums of layers leave out what a replay does not (messages, hosts that run
+// ahead), so that the even placement stays where it is the faster.
+std::optional<Infeasible> balance_stages(Decided& decided, bool recomputes) {
   Scenario& scenario = decided.scenario;
   Strategy& strategy = scenario.strategy;
   strategy.balances_stages = false;
   const std::int64_t stages = stage_count(strategy);
   const auto layers = static_cast<std::int64_t>(scenario.model.layers.size());
   if (stages > layers) return std::nullopt;  // which simulate() refuses in its own words
-  strategy.stage_layers = even_layers(layers, stages);
+  const std::vector<std::int64_t> even = strategy.stage_layers = even_layers(layers, stages);
   const auto outcome = block_times(scenario);
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
   const auto& times = std::get<BlockTimes>(outcome);
-  strategy.stage_layers = balanced_layers(layer_costs(scenario.model, times), kinds_of_stages(strategy, times));
+  const std::vector<LayerCosts> costs = layer_costs(scenario.model, times);
+  const std::vector<std::int32_t> kinds = kinds_of_stages(strategy, times);
+  strategy.stage_layers = recomputes ? balanced_layers(costs, kinds) : balanced_that_fits(scenario, costs, kinds);
+  if (strategy.stage_layers != even &&
+      beats(result_with(scenario, even), result_with(scenario, strategy.stage_layers), !recomputes))
+    strategy.stage_layers = even;
   decided.choices.push_back(
       fmt::format("layers on stages, balanced by predicted time: [{}]", fmt::join(strategy.stage_layers, ", ")));
   return std::nullopt;
@@ -240,7 +296,7 @@ std::variant<Decided, Infeasible> decide(const Scenario& scenario) {
   const bool recomputes = strategy.recompute_least;
   strategy.recompute_least = false;
   if (strategy.balances_stages)
-    if (auto refusal = balance_stages(decided)) return *refusal;
+    if (auto refusal = balance_stages(decided, recomputes)) return *refusal;
   if (leaves_thresholds(strategy)) threshold_stages(decided);
   if (strategy.balances_slices)
     if (auto refusal = balance_slices(decided)) return *refusal;

@@ -11,19 +11,27 @@ namespace echelon {
 std::variant<BlockTimes, Infeasible> block_times(const Scenario& scenario) {
   auto lowered = lower(scenario.model, scenario.workload, scenario.strategy, placement_of(scenario));
   if (auto* refusal = std::get_if<Infeasible>(&lowered)) return *refusal;
-  const auto& lowering = std::get<Lowering>(lowered);
-  Pricers pricers(scenario, lowering);
+  auto& lowering = std::get<Lowering>(lowered);
+  const std::size_t blocks = scenario.model.blocks.size();
+  const std::size_t shares = lowering.kinds.size() * blocks;
+  lowering.works.clear();
+  lowering.sites.clear();
+  for (std::size_t share = 0; share < shares; ++share)
+    for (const Pass pass : {Pass::forward, Pass::backward}) {
+      const auto kind = static_cast<std::int32_t>(share / blocks);
+      lowering.works.emplace_back(ComputeWork{{{static_cast<std::int32_t>(share), pass, Rerun::nothing, 1, {}}}});
+      lowering.sites.push_back({kind, kind});
+    }
+  const std::vector<Price> prices = Pricers(scenario, lowering).price_all().by_work;
   BlockTimes times;
   times.kind_of = lowering.kind_of;
-  for (std::size_t kind = 0; kind < lowering.kinds.size(); ++kind) {
-    times.by_kind.emplace_back();
-    for (std::size_t block = 0; block < scenario.model.blocks.size(); ++block) {
-      Seconds sum;
-      for (const OperatorPrice& price :
-           pricers.explain(static_cast<std::int32_t>(kind), static_cast<std::int32_t>(block)))
-        sum += price.forward + price.backward;
-      times.by_kind.back().push_back(sum);
-    }
+  times.by_kind.resize(lowering.kinds.size());
+  for (std::size_t share = 0; share < shares; ++share) {
+    const Price& forward = prices[2 * share];
+    const Price& backward = prices[2 * share + 1];
+    // A host that is behind in one pass is ahead in the other.
+    times.by_kind[share / blocks].push_back(
+        std::max(forward.device() + backward.device(), forward.host + backward.host));
   }
   return times;
 }

@@ -12,7 +12,7 @@
 
 namespace echelon {
 
-// Time of one layer of each block, forward and backward.
+// Time of one layer of each block, forward and backward, whether the device or its host takes longer.
 struct BlockTimes {
   std::vector<std::vector<Seconds>> by_kind;  // of rank (Lowering::kinds), by block of the model
   std::vector<std::int32_t> kind_of;          // by pipeline rank

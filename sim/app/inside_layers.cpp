@@ -248,8 +248,10 @@ class LayerFlowBuilder {
   }
 
   Groups groups_of(std::size_t program, std::int32_t machine, const LayerTraffic& sent) {
-    const Groups groups = axis_groups(mesh_, sent.axis, static_cast<std::int64_t>(program));
+    const auto stage = static_cast<std::int64_t>(program);
     const GroupLayout& layout = layout_of(program, sent.axis);
+    if (sent.ranks > layout.ranks) return lines_of({stage_ranks(mesh_, stage)}, sent.ranks, 1);
+    const Groups groups = axis_groups(mesh_, sent.axis, stage);
     const std::int64_t near = ranks_within_reach(layout, flows_.network(machine, layout.bridges));
     if (sent.part == GroupPart::inside_node) return lines_of(groups, near, 1);
     if (sent.part == GroupPart::across_nodes) return lines_of(groups, layout.ranks / near, near);

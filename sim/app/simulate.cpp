@@ -18,6 +18,7 @@
 #include "strategies/intra/intra.h"
 #include "strategies/lower.h"
 #include "strategies/mesh.h"
+#include "strategies/unread.h"
 
 namespace echelon {
 
@@ -151,6 +152,7 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
         "{:.3g} % of token copies are dropped: experts have room for {} times their mean; mfu leaves out the work that "
         "these would have been, Megatron-LM's own FLOP/s do not",
         100 * (1 - kept), scenario.strategy.expert_capacity_factor));
+  for (std::string& sentence : unread_keys(scenario.model, scenario.strategy)) warnings.push_back(std::move(sentence));
   if (scenario.strategy.offload.optimizer != OffloadTarget::none)
     warnings.emplace_back(
         "the step on the host is priced at the datasheet bandwidth of its memory, which takes all its cores: with a "

@@ -136,7 +136,7 @@ StrategyKeys pipeline_keys() {
       {{"stage_layers",
         any_of({choice_type({"balanced"}),
                 fmt::format(R"({{"type":"array","items":{}}})", integer_type(0, most_placed_layers))}),
-        "layers of every stage, in the order of the model; balanced: by predicted time"},
+        "layers of every stage, in the order of the model; balanced: by predicted time, as far as they fit"},
        read_stage_layers},
       {{"rank_layers",
         list_type(list_type(

@@ -127,8 +127,9 @@ StrategyKeys state_keys() {
       enum_key<OuterFormat, Strategy>(
           "outer_gradients", [](Strategy& s) -> OuterFormat& { return s.local_steps.format; },
           "local_groups: format in which groups send; as_gradients: as gradients are reduced"),
-      boolean_key<Strategy>("reshard_after_forward", &Strategy::reshard_after_forward,
-                            "zero3, hybrid: free gathered parameters after the forward pass"),
+      boolean_key<Strategy>(
+          "reshard_after_forward", &Strategy::reshard_after_forward,
+          "zero3, hybrid: free gathered parameters after the forward pass; absent: where there is one stage"),
       {{"recompute", any_of({enum_type<Recompute>(), choice_type({"auto"}), object_type_of(recompute_keys())}),
         "what the backward pass computes again instead of keeping it; auto: the least that fits"},
        read_recompute},

@@ -37,6 +37,16 @@ std::string nearest_divisors(std::int64_t number, std::int64_t near) {
   return near > number ? std::to_string(number) : fmt::format("{} or {}", below, above);
 }
 
+// Defaults that hang on other keys. Parameters stay gathered in a pipeline (torchtitan's reshard_after_forward
+// "default"). DeepSpeed's overlap_comm, which stands for both, is on for stage 3 and off below unless it is given (its
+// config-json documentation).
+void apply_sharding_defaults(const Value& value, Strategy& strategy) {
+  if (strategy.mesh.pipeline > 1 && !value.find("reshard_after_forward")) strategy.reshard_after_forward = false;
+  if (strategy.framework != FrameworkKind::deepspeed || strategy.sharding != Sharding::zero3) return;
+  if (!value.find("overlap_gradient_reduce")) strategy.overlap_gradient_reduce = true;
+  if (!value.find("overlap_parameter_gather")) strategy.overlap_parameter_gather = true;
+}
+
 }  // namespace
 
 const StrategyKeys& strategy_keys() {
@@ -55,6 +65,7 @@ Strategy strategy_from_yaml(const Value& value) {
   Strategy strategy = framework_defaults(framework ? framework->one_of<FrameworkKind>() : FrameworkKind::megatron);
   strategy.mesh.data = 0;
   read_keys(value, strategy_keys(), strategy);
+  apply_sharding_defaults(value, strategy);
   const bool loops =
       strategy.virtual_stages > 1 || (!strategy.rank_layers.empty() && fewest_chunks(strategy, StageLayout::loop) > 1);
   if (loops && !value.find("schedule")) strategy.schedule = ScheduleKind::interleaved;

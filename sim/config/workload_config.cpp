@@ -59,7 +59,8 @@ const std::vector<Key<Precision>>& precision_keys() {
       type_key("compute", compute_types, &Precision::compute, "activations and matrix products outside linear layers"),
       type_key("matrix", name_types, &Precision::matrix, "inputs of linear layers: as compute, or fp8, mxfp8, nvfp4"),
       type_key("gradient", gradient_types, &Precision::gradient, "buffer that accumulates gradients"),
-      type_key("gradient_reduce", gradient_types, &Precision::gradient_reduce, "gradients that data parallelism sends"),
+      type_key("gradient_reduce", gradient_types, &Precision::gradient_reduce,
+               "gradients that data parallelism sends; absent: as gradient with megatron and deepspeed"),
       boolean_key<Precision>("fp8_activation_gather", &Precision::fp8_activation_gather,
                              "sequence parallelism casts its shards, then gathers them in fp8"),
       boolean_key<Precision>("fp8_parameter_gather", &Precision::fp8_parameter_gather,
@@ -154,6 +155,17 @@ OptimizerVariant default_variant(FrameworkKind framework) {
   return pytorch ? OptimizerVariant::pytorch : OptimizerVariant::megatron;
 }
 
+// Megatron-LM sends the buffer that it accumulates in (distributed/param_and_grad_buffer.py), DeepSpeed what its
+// communication_data_type says, the gradients' own by default. PyTorch's and nanotron's reductions have a format apart.
+bool sends_what_it_keeps(FrameworkKind framework) {
+  return framework == FrameworkKind::megatron || framework == FrameworkKind::deepspeed;
+}
+
+bool gives_reduction(const Value& workload) {
+  const auto precision = workload.find("precision");
+  return precision && precision->is_mapping() && precision->find("gradient_reduce");
+}
+
 Workload workload_from_yaml(const Value& value, FrameworkKind framework, SampleTokens sample) {
   const auto length = value.find("sequence_length");
   if (sample == SampleTokens::one && length)
@@ -162,6 +174,8 @@ Workload workload_from_yaml(const Value& value, FrameworkKind framework, SampleT
   workload.sequence_length = 1;
   workload.optimizer_variant = default_variant(framework);
   read_keys(value, workload_keys(), workload);
+  if (sends_what_it_keeps(framework) && !gives_reduction(value))
+    workload.precision.gradient_reduce = workload.precision.gradient;
   if (sample == SampleTokens::sequence) value.at("sequence_length");  // which transformers cannot do without
   return workload;
 }

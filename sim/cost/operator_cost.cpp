@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/model/ring_merges.h"
+
 namespace echelon {
 
 bool quantised(const Operator& op, const Precision& precision) {
@@ -289,6 +291,17 @@ bool is_product(OperatorKind kind) {
          kind == OperatorKind::recurrent;
 }
 
+// Of a ring that is one operation for autograd, each step but the first launches its attention and its merges by calls
+// that keep no books.
+void call_merges(const Operator& op, const CostContext& context, OperatorCost& cost) {
+  if (!merges_inside_one_operation(context.execution.style)) return;
+  const OperatorTraffic merges = ring_merges(op, 0, context.execution.style);
+  cost.forward_kernels -= merges.forward.kernels;
+  cost.backward_kernels -= merges.backward.kernels;
+  cost.forward_calls += merges.forward.kernels + op.merged_partials;
+  cost.backward_calls += merges.backward.kernels + op.merged_partials;
+}
+
 // Floating-point work that an author states runs at the rate of a large square product, unless its traffic takes
 // longer. Nobody knows better.
 void cost_custom(const Operator& op, const CostContext& context, OperatorCost& cost) {
@@ -313,6 +326,7 @@ OperatorCost operator_cost(const Operator& op, const CostContext& context) {
   const OperatorTraffic moved = traffic(op, context.tokens, context.sequence, context.execution);
   cost.forward_kernels = moved.forward.kernels;
   cost.backward_kernels = moved.backward.kernels;
+  if (op.kind == OperatorKind::attention && op.merged_partials > 0) call_merges(op, context, cost);
   const bool product = is_product(op.kind);
   if (op.kind == OperatorKind::linear) cost_linear(op, context, cost);
   if (op.kind == OperatorKind::convolution) cost_convolution(op, context, cost);

@@ -12,7 +12,7 @@ struct OperatorCost {
   Seconds weight_gradient;
   double forward_kernels = 0;
   double backward_kernels = 0;
-  double forward_calls = 0;  // of C++ code for one expert each, beside its products
+  double forward_calls = 0;  // of C++ code for one expert each, beside its products; of a ring's steps
   double backward_calls = 0;
   OperatorFlops flops;
   Ground ground = Ground::datasheet;

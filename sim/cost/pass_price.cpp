@@ -182,7 +182,8 @@ Seconds PassPricer::neighbour_time(std::size_t i, bool backward) const {
   if ((reduces && i == 0) || neighbour >= steps_.size() || steps_[neighbour].op == nullptr) return Seconds(0);
   const OperatorCost& cost = steps_[neighbour].cost;
   const Seconds whole = backward ? cost.input_gradient + cost.weight_gradient : cost.forward;
-  const auto ranks = static_cast<double>(context_.ranks_of(communication.axis));
+  const auto ranks =
+      static_cast<double>(communication.ranks > 0 ? communication.ranks : context_.ranks_of(communication.axis));
   return whole * ((ranks - 1) / ranks);
 }
 

@@ -57,7 +57,10 @@ class StepPricer {
       return {all.ranks / near, 1, all.members, all.bridges};
     }
     if (communication.ranks <= 0) return all;
-    const std::int64_t on_node = std::max<std::int64_t>(1, all.ranks_per_node / communication.stride);
+    // Those that an axis does not hold go on with the ranks next to it, taken to be on the same nodes.
+    const bool beyond = communication.ranks > all.ranks && all.ranks_per_node == all.ranks;
+    const std::int64_t neighbours = beyond ? context_.network->gpus_per_node : all.ranks_per_node;
+    const std::int64_t on_node = std::max<std::int64_t>(1, neighbours / communication.stride);
     const std::int64_t here = std::min(communication.ranks, on_node);
     return {communication.ranks, here, all.members, all.bridges && communication.ranks > here};
   }

@@ -16,8 +16,8 @@
 
 namespace echelon {
 
-// `stages` takes what pipeline ranks exchange beside the messages of their passes: collectives over all of them, copies
-// between two. The two before it are the copy engines, one for each direction of the link to the host.
+// `stages` takes what pipeline ranks exchange beside the messages of their passes (collectives over all of them, copies
+// between two), and a hybrid's reductions across replicas. The two before it are the copy engines of the host's link.
 enum class Stream : std::uint8_t { compute, data, pipeline, to_host, from_host, stages };
 inline constexpr std::size_t stream_count = 6;
 

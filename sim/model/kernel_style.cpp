@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "sim/model/ring_merges.h"
+
 namespace echelon {
 
 namespace {
@@ -177,16 +179,11 @@ void add_layout_copies(const Operator& op, double rows, const Execution& executi
   moved.backward.kernels += 6;
 }
 
-// A step of ring attention merges its output into the running one in fp32 (cast, two differences, a product: 38 bytes
-// an element) and adds its gradients of queries, keys and values to fp32 ones (cast and sum: 18 bytes each; PyTorch
-// torch/distributed/tensor/experimental/_attention.py). Causal balance halves what a step touches of keys or queries,
-// which is not taken off.
-void add_merges(const Operator& op, double rows, OperatorTraffic& moved) {
-  const double elements = rows * static_cast<double>(op.attention.heads * op.attention.v_head_dim) * op.merged_partials;
-  moved.forward.moved += Bytes(38) * elements;
-  moved.forward.kernels += 5 * op.merged_partials;
-  moved.backward.moved += Bytes(3 * 18) * elements;
-  moved.backward.kernels += 6 * op.merged_partials;
+void add(OperatorTraffic& moved, const OperatorTraffic& more) {
+  moved.forward.moved += more.forward.moved;
+  moved.forward.kernels += more.forward.kernels;
+  moved.backward.moved += more.backward.moved;
+  moved.backward.kernels += more.backward.kernels;
 }
 
 // Megatron-Core adds the biases of its experts' second products one expert after the other, each scaled by its tokens'
@@ -305,7 +302,7 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
     add_repeated_heads(op, rows, execution.activation_element, moved);
   if (op.kind == OperatorKind::attention && execution.attention == AttentionKernel::flash_triton)
     add_gradient_concatenation(op, rows, execution.activation_element, moved);
-  if (op.kind == OperatorKind::attention && op.merged_partials > 0) add_merges(op, rows, moved);
+  if (op.kind == OperatorKind::attention) add(moved, ring_merges(op, rows, execution.style));
   if (op.kind == OperatorKind::cross_entropy) add_metric_losses(elements, execution, moved);
   return moved;
 }

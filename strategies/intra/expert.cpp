@@ -1,8 +1,11 @@
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 #include <random>
 #include <vector>
 
 #include "strategies/intra/intra.h"
+#include "strategies/mesh.h"
 
 namespace echelon {
 
@@ -26,9 +29,12 @@ Communication all_to_all(const Strategy& strategy, double row_share, double widt
 }
 
 // The way to the experts, or back: one all-to-all, or one across nodes and one inside them. `entry`: the first of the
-// experts' operators; `experts`: of all ranks.
+// experts' operators, which works on the rows of all ranks that share an expert, where each of them sends its own
+// (Megatron-Core token_dispatcher.py gathers behind the all-to-all); `experts`: of all ranks.
 std::vector<Step> exchanges(const Strategy& strategy, const Operator& entry, std::int64_t experts) {
-  Communication inside = all_to_all(strategy, entry.row_share, entry.in_features, entry.busiest);
+  const std::int64_t sharers = strategy.sequence_parallel ? expert_tensor_degree(strategy.mesh) : 1;
+  const double rows = entry.row_share / static_cast<double>(sharers);
+  Communication inside = all_to_all(strategy, rows, entry.in_features, entry.busiest);
   const bool once = strategy.expert_dispatch == ExpertDispatch::deduplicated;
   if (strategy.expert_nodes_per_token == 0 && !once) return {inside};
   Communication across = inside;
@@ -44,15 +50,32 @@ std::vector<Step> exchanges(const Strategy& strategy, const Operator& entry, std
   return {across, inside};
 }
 
-// Shares of the tokens of each expert, drawn of a symmetric Dirichlet distribution; all 0 where it draws nothing.
+// Uniform above 0 and below 1.
+double positive(std::mt19937_64& random) {
+  std::uniform_real_distribution<double> uniform;
+  double drawn = 0;
+  while (drawn == 0) drawn = uniform(random);
+  return drawn;
+}
+
+// Shares of the tokens of each expert, drawn of a symmetric Dirichlet distribution: gamma variates over their sum.
+// Those of a parameter a < 1 are too small for a double: they are made from those of a + 1 (Marsaglia and Tsang 2000,
+// section 6: times u^(1/a), u uniform) and stay logarithms until the largest is 1.
 std::vector<double> drawn_shares(std::int64_t experts, double concentration, std::int64_t seed) {
+  constexpr double least = 1e-100;  // all tokens on one expert long before
+  const double parameter = std::max(concentration, least);
+  const bool raised = parameter < 1;
   std::mt19937_64 random(static_cast<std::uint64_t>(seed));
-  std::gamma_distribution<double> gamma(concentration, 1);
+  std::gamma_distribution<double> gamma(raised ? parameter + 1 : parameter, 1);
   std::vector<double> shares(static_cast<std::size_t>(experts));
+  for (double& share : shares) {
+    share = std::log(gamma(random));
+    if (raised) share += std::log(positive(random)) / parameter;
+  }
+  const double most = *std::max_element(shares.begin(), shares.end());
   double sum = 0;
-  for (double& share : shares) sum += share = gamma(random);
-  if (sum > 0)
-    for (double& share : shares) share /= sum;
+  for (double& share : shares) sum += share = std::exp(share - most);
+  for (double& share : shares) share /= sum;
   return shares;
 }
 
@@ -62,8 +85,7 @@ double drawn_imbalance(const std::vector<double>& shares, std::int64_t ranks) {
   std::vector<double> load(static_cast<std::size_t>(ranks), 0);
   for (std::int64_t expert = 0; expert < experts; ++expert)
     load[static_cast<std::size_t>(expert * ranks / experts)] += shares[static_cast<std::size_t>(expert)];
-  const double most = *std::max_element(load.begin(), load.end()) * static_cast<double>(ranks);
-  return most > 0 ? most : 1;
+  return *std::max_element(load.begin(), load.end()) * static_cast<double>(ranks);
 }
 
 Permuter permuter_of(const Strategy& strategy, std::int64_t experts) {
@@ -76,7 +98,8 @@ Permuter permuter_of(const Strategy& strategy, std::int64_t experts) {
 
 double expert_imbalance(const Strategy& strategy, std::int64_t experts) {
   if (strategy.mesh.expert <= 1 || strategy.expert_capacity_factor > 0) return 1;
-  if (strategy.expert_concentration <= 0) return strategy.expert_imbalance;
+  if (strategy.expert_concentration <= 0)  // no rank can have more than all
+    return std::min(strategy.expert_imbalance, static_cast<double>(strategy.mesh.expert));
   return drawn_imbalance(drawn_shares(experts, strategy.expert_concentration, strategy.expert_seed),
                          strategy.mesh.expert);
 }
@@ -124,8 +147,12 @@ void expert_parallel(LayerProgram& program, const Strategy& strategy) {
   }
   if (degree <= 1) return;
   const auto there = exchanges(strategy, *routed_operator(*first), experts);
-  const auto position = first - program.steps.begin();
-  program.steps.insert(last, there.rbegin(), there.rend());
+  // Around what the ranks that share an expert gather and scatter.
+  const auto is_operator = [](const Step& step) { return std::holds_alternative<Operator>(step); };
+  const auto begin = std::find_if(std::make_reverse_iterator(first), program.steps.rend(), is_operator).base();
+  const auto end = std::find_if(last, program.steps.end(), is_operator);
+  const auto position = begin - program.steps.begin();
+  program.steps.insert(end, there.rbegin(), there.rend());
   program.steps.insert(program.steps.begin() + position, there.begin(), there.end());
 }
 

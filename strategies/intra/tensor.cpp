@@ -31,6 +31,13 @@ class TensorPass {
     return static_cast<double>(op.routed ? expert_tensor_degree(mesh) : mesh.tensor);
   }
 
+  // Neighbours that share the operator where they are not the tensor group: an expert's own tensor parallelism may be
+  // narrower or wider (Megatron-Core's parallel_state.py, the rank generator of experts). 0 = the tensor group.
+  std::int64_t sharers(const Operator& op) const {
+    const std::int64_t own = expert_tensor_degree(strategy_.mesh);
+    return op.routed && own != strategy_.mesh.tensor ? own : 0;
+  }
+
   // Share of a rank's tokens that work outside the split regions sees.
   double sequence_share() const {
     return strategy_.sequence_parallel ? 1.0 / static_cast<double>(strategy_.mesh.tensor) : 1.0;
@@ -129,6 +136,7 @@ class TensorPass {
     communication.axis = Axis::tensor;
     communication.width = width;
     communication.row_share = op.row_share;
+    communication.ranks = sharers(op);
     communication.hiding = strategy_.overlap_tensor ? Hiding::operators : Hiding::none;
     return communication;
   }

@@ -26,9 +26,10 @@ void AlikePasses::begin_rank() {
   written_.assign(written_.size(), {});
 }
 
-bool AlikePasses::copy(std::size_t rank, const Action& action) {
+bool AlikePasses::copy(std::size_t rank, const Action& action, Gathered& gathered) {
   const Written& from = like(action);
-  if (from.tasks.first == from.tasks.last) return false;
+  if (from.tasks.first == from.tasks.last || from.before != gathered) return false;
+  gathered = from.after;
   Program& program = into_.graph.programs[rank];
   const auto later = static_cast<TaskId>(program.tasks.size() - from.tasks.first);
   const auto more_dependences = static_cast<std::int32_t>(program.dependences.size() - from.dependences.first);
@@ -53,15 +54,17 @@ bool AlikePasses::copy(std::size_t rank, const Action& action) {
   return true;
 }
 
-void AlikePasses::keep(std::size_t rank, const Action& action, std::size_t tasks_before) {
+void AlikePasses::keep(std::size_t rank, const Action& action, const Before& before, const Gathered& after) {
   const Program& program = into_.graph.programs[rank];
-  if (!applies_ || tasks_before == program.tasks.size()) return;
-  const Task& opening = program.tasks[tasks_before];
-  like(action) = {{tasks_before, program.tasks.size()},
+  if (!applies_ || before.tasks == program.tasks.size()) return;
+  const Task& opening = program.tasks[before.tasks];
+  like(action) = {{before.tasks, program.tasks.size()},
                   {static_cast<std::size_t>(opening.dependences), program.dependences.size()},
                   {static_cast<std::size_t>(opening.effects), program.effects.size()},
                   messages_.slot_of(share_.stage_of(rank, action.chunk), action),
-                  action.micro_batch};
+                  action.micro_batch,
+                  before.gathered,
+                  after};
 }
 
 }  // namespace echelon

@@ -1,8 +1,8 @@
 // What a rank writes for a pass of one of its chunks it writes alike for many micro-batches: written once, then copied.
 //
 // Passes that are one task each are alike for all micro-batches, those that are written layer by layer for all but the
-// first and the last. Not so where a micro-batch's tasks hang on its neighbours': offload, evictions, a divided
-// vocabulary, slices.
+// first and the last, where the same parameters are gathered already. Not so where a micro-batch's tasks hang on its
+// neighbours': offload, evictions, a divided vocabulary, slices.
 #pragma once
 
 #include <cstddef>
@@ -19,10 +19,18 @@ class AlikePasses {
   AlikePasses(const LoweringInput& input, const StageShare& share, StageMessages& messages, Lowering& into);
 
   void begin_rank();
-  // Writes an alike pass as its like of an earlier micro-batch was; false where none was kept.
-  bool copy(std::size_t rank, const Action& action);
-  // Keeps what an alike pass added to the rank's program, which had so many tasks before.
-  void keep(std::size_t rank, const Action& action, std::size_t tasks_before);
+  // Units of the stage whose parameters are gathered (DataTraffic::gathered).
+  using Gathered = std::vector<bool>;
+  // Writes an alike pass as its like of an earlier micro-batch was, and what that left `gathered`; false where none was
+  // kept that began so.
+  bool copy(std::size_t rank, const Action& action, Gathered& gathered);
+  // What a pass found and left.
+  struct Before {
+    std::size_t tasks = 0;  // of the rank's program
+    Gathered gathered;
+  };
+  // Keeps what an alike pass added to the rank's program.
+  void keep(std::size_t rank, const Action& action, const Before& before, const Gathered& after);
 
  private:
   struct Range {
@@ -35,6 +43,8 @@ class AlikePasses {
     Range effects;
     StageMessages::Slot slot = 0;
     std::int32_t micro_batch = 0;
+    Gathered before;
+    Gathered after;
   };
 
   Written& like(const Action& action);

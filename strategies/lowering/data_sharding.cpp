@@ -58,7 +58,7 @@ bool DataSharding::sheds_gradients() const {
 }
 
 bool DataSharding::keeps_gathered() const {
-  return gathers_once() || !strategy_.reshard_after_forward || strategy_.sharding == Sharding::zero2;
+  return !strategy_.reshard_after_forward || strategy_.sharding == Sharding::zero2;
 }
 
 bool DataSharding::updates_sharded_weights() const {
@@ -70,7 +70,7 @@ bool DataSharding::gathers_in_forward(const MicroBatchTurn& turn) const {
 }
 
 bool DataSharding::reduces_every_micro_batch() const {
-  return updates_every_micro_batch_ || (gathers_by_layer() && !accumulates_whole() && !gathers_once()) ||
+  return updates_every_micro_batch_ || (gathers_by_layer() && !accumulates_whole() && !keeps_until_last()) ||
          (sharding_ == Sharding::zero2 && replicas() > 1);
 }
 
@@ -81,12 +81,16 @@ bool DataSharding::overlaps_reduction() const {
   return strategy_.overlap_gradient_reduce && !waits;
 }
 
+bool DataSharding::reduces_in_one_piece() const {
+  return replicas() > 1 && !overlaps_reduction() && !gathers_by_layer();
+}
+
 bool DataSharding::reduces_after_each_backward() const {
-  return replicas() > 1 && !overlaps_reduction() && reduces_every_micro_batch();
+  return reduces_in_one_piece() && reduces_every_micro_batch();
 }
 
 bool DataSharding::reduces_at_the_end() const {
-  return replicas() > 1 && !overlaps_reduction() && !reduces_every_micro_batch();
+  return reduces_in_one_piece() && !reduces_every_micro_batch();
 }
 
 Bytes DataSharding::unsharded_gradients(double elements) const {
@@ -94,7 +98,7 @@ Bytes DataSharding::unsharded_gradients(double elements) const {
 }
 
 bool DataSharding::reduces_by_layer(const MicroBatchTurn& turn) const {
-  if (replicas() <= 1 || !overlaps_reduction()) return false;
+  if (replicas() <= 1 || reduces_in_one_piece()) return false;
   return reduces_every_micro_batch() || turn.last;
 }
 
@@ -111,14 +115,25 @@ CollectiveChain DataSharding::gather_chain(const StageState& state) const {
   return chain(CollectiveKind::all_gather, gathered_weight(workload_), of(state).shard, state);
 }
 
-CollectiveChain DataSharding::reduce_chain(const StageState& state) const {
+CollectiveChain DataSharding::shard_reduction(const StageState& state) const {
+  const Bytes element = element_size(workload_.precision.gradient_reduce);
+  if (sharding_ == Sharding::none) return chain(CollectiveKind::all_reduce, element, of(state).data, state);
+  return chain(CollectiveKind::reduce_scatter, element, of(state).shard, state);
+}
+
+CollectiveChain DataSharding::replica_reduction(const StageState& state) const {
   const Bytes element = element_size(workload_.precision.gradient_reduce);
   const auto& [data, expert, shard, replica] = of(state);
-  if (sharding_ == Sharding::none) return chain(CollectiveKind::all_reduce, element, data, state);
-  CollectiveChain result = chain(CollectiveKind::reduce_scatter, element, shard, state);
+  CollectiveChain result;
   if (sharding_ == Sharding::hybrid && replica.ranks > 1)
     result.calls.push_back(
         {CollectiveKind::all_reduce, replica, element * (state.dense / static_cast<double>(shard.ranks)), 1});
+  return result;
+}
+
+CollectiveChain DataSharding::reduce_chain(const StageState& state) const {
+  CollectiveChain result = shard_reduction(state);
+  for (CollectiveWork& call : replica_reduction(state).calls) result.calls.push_back(std::move(call));
   return result;
 }
 

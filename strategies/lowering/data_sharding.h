@@ -30,14 +30,15 @@ class DataSharding {
   DataSharding(const LoweringInput& input, const Schedule& schedule, const Lowering& described);
 
   bool gathers_by_layer() const;
-  // A pipeline keeps the gathered parameters and the unreduced gradients through all its micro-batches (torchtitan and
-  // PyTorch's pipelining turn resharding and reduction off until the last backward).
-  bool gathers_once() const { return strategy_.mesh.pipeline > 1; }
+  // A pipeline keeps the parameters of a backward pass and the unreduced gradients through all its micro-batches
+  // (PyTorch's pipelining, stage.py, turns resharding after the backward pass and reduction off until the last one).
+  bool keeps_until_last() const { return strategy_.mesh.pipeline > 1; }
+  // Whether parameters that were gathered for a forward pass stay there after it.
   bool keeps_gathered() const;
   // Whether whole gradients add up over the micro-batches until they are reduced: in a pipeline, and where the strategy
   // says so. Else each micro-batch's are reduced at once.
   bool accumulates_whole() const {
-    return gathers_by_layer() && (gathers_once() || strategy_.accumulates_unsharded) && replicas() > 1;
+    return gathers_by_layer() && (keeps_until_last() || strategy_.accumulates_unsharded) && replicas() > 1;
   }
   Bytes unsharded_gradients(double elements) const;  // in the format that they are reduced in
   // Whether several ranks share one copy of the dense parameters.
@@ -52,14 +53,22 @@ class DataSharding {
   bool gathers_in_forward(const MicroBatchTurn& turn) const;
 
   // When gradients are reduced: layer by layer while the backward pass of this micro-batch runs, in one piece after
-  // each backward pass, or in one piece once the pipeline has drained.
+  // each backward pass, or in one piece once the pipeline has drained. Those of parameters that are gathered by layer
+  // go by layer with overlap or without, as there is no room for all of them (DeepSpeed runtime/zero/stage3.py reduces
+  // a bucket that is full and frees it; PyTorch's FSDP reduces in the hook behind each unit's backward pass).
   bool reduces_by_layer(const MicroBatchTurn& turn) const;
   bool reduces_after_each_backward() const;
   bool reduces_at_the_end() const;
+  // Whether a reduction runs beside compute.
+  bool overlaps_reduction() const;
 
   // State of one rank before sharding -> the collectives that gather its parameters or reduce its gradients.
   CollectiveChain gather_chain(const StageState& state) const;
   CollectiveChain reduce_chain(const StageState& state) const;
+  // The latter in two parts: among the ranks that share a copy, then across the replicas of a shard; nothing but hybrid
+  // has the second.
+  CollectiveChain shard_reduction(const StageState& state) const;
+  CollectiveChain replica_reduction(const StageState& state) const;
   // The same for a whole rank once its last backward pass is over, with what the framework copies around them.
   CollectiveChain closing_reduction(const StageState& state) const;
   CollectiveChain closing_gather(const StageState& state) const;
@@ -94,7 +103,7 @@ class DataSharding {
   std::int64_t replicas() const { return groups_.front().data.ranks; }
   CollectiveChain chain(CollectiveKind kind, Bytes element, const GroupLayout& dense_group,
                         const StageState& state) const;
-  bool overlaps_reduction() const;
+  bool reduces_in_one_piece() const;
   bool reduces_every_micro_batch() const;
   bool keeps_narrow_gradients() const;
   double expert_shards(const StageState& state) const;

@@ -35,11 +35,18 @@ void DataTraffic::begin_rank() {
   open_ = {};
 }
 
+DataTraffic::Gathered& DataTraffic::gathered(std::size_t stage) {
+  return gathered_[stage];
+}
+
 std::optional<TaskId> DataTraffic::gather(std::size_t rank, std::size_t stage, std::size_t index, const Action& action,
                                           const std::vector<TaskId>& passes) {
   const StageUnit& unit = share_.units(stage)[index];
-  if (sharding_.gathers_by_layer() && sharding_.gathers_once()) {
-    if (!gathered_.insert({stage, index}).second) return std::nullopt;
+  if (sharding_.gathers_by_layer()) {
+    Gathered& there = gathered(stage);
+    there.resize(share_.units(stage).size());
+    if (there[index]) return std::nullopt;
+    there[index] = true;
   }
   Program& program = into_.graph.programs[rank];
   const UnitPass pass{rank, stage, index, action};
@@ -74,8 +81,12 @@ Bytes DataTraffic::gathered_bytes(const StageUnit& unit) const {
   return compute_weight(workload_) * (share_.facts(unit).dense + share_.facts(unit).routed);
 }
 
-void DataTraffic::release(std::size_t rank, const StageUnit& unit) {
-  into_.graph.programs[rank].effect({MemoryCategory::parameters, Bytes(0), Bytes(0), -gathered_bytes(unit)});
+void DataTraffic::release(std::size_t rank, std::size_t stage, std::size_t index) {
+  Gathered& there = gathered(stage);
+  if (index >= there.size() || !there[index]) return;
+  there[index] = false;
+  const Bytes whole = gathered_bytes(share_.units(stage)[index]);
+  into_.graph.programs[rank].effect({MemoryCategory::parameters, Bytes(0), Bytes(0), -whole});
 }
 
 void DataTraffic::accumulate(std::size_t rank, std::size_t stage, std::size_t index) {
@@ -119,12 +130,29 @@ void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const Stag
     sum.routed += bucket.routed;
   }
   Program& program = into_.graph.programs[rank];
-  const TaskId id =
-      program.append(task_of(action, TaskKind::gradient_reduce, Stream::data, reduce_work(rank, buckets)));
+  const Stream stream = sharding_.overlaps_reduction() ? Stream::data : Stream::compute;
+  const TaskId id = program.append(task_of(action, TaskKind::gradient_reduce, stream, reduce_work(rank, buckets)));
   program.depend(reference(rank, pass));
   hold_until_reduced(program, sum.dense + sum.routed);
-  last_reduction_[rank] = id;
+  if (stream == Stream::data) last_reduction_[rank] = id;
+  if (splits_reduction()) reduce_across_replicas(rank, action, sum);
   offload_.shed_gradients(rank, action, sum);
+}
+
+// Units that nobody shares are reduced across replicas alone.
+bool DataTraffic::splits_reduction() const {
+  return sharding_.overlaps_reduction() && sharding_.gathers_by_layer() && sharding_.shares_parameters();
+}
+
+void DataTraffic::reduce_across_replicas(std::size_t rank, const Action& action, const StageState& unit) {
+  CollectiveChain chain = sharding_.replica_reduction(unit);
+  if (chain.calls.empty()) return;
+  const auto [work, is_new] = replica_works_.try_emplace({unit.kind, unit.dense});
+  if (is_new) work->second = add_work(into_, rank, std::move(chain));
+  Program& program = into_.graph.programs[rank];
+  const TaskId shards = last_task(program);
+  last_reduction_[rank] = program.append(task_of(action, TaskKind::gradient_reduce, Stream::stages, work->second));
+  program.depend(reference(rank, shards));
 }
 
 WorkId DataTraffic::reduce_work(std::size_t rank, const std::vector<Bucket>& buckets) {
@@ -132,7 +160,8 @@ WorkId DataTraffic::reduce_work(std::size_t rank, const std::vector<Bucket>& buc
   if (!is_new) return found->second;
   CollectiveChain chain;
   for (const Bucket& bucket : buckets) {
-    CollectiveChain calls = sharding_.reduce_chain({bucket.dense, bucket.routed, 0, kind_of(rank)});
+    const StageState state{bucket.dense, bucket.routed, 0, kind_of(rank)};
+    CollectiveChain calls = splits_reduction() ? sharding_.shard_reduction(state) : sharding_.reduce_chain(state);
     std::move(calls.calls.begin(), calls.calls.end(), std::back_inserter(chain.calls));
   }
   return found->second = add_work(into_, rank, std::move(chain));
@@ -143,7 +172,6 @@ void DataTraffic::reduce_stage(std::size_t rank, std::size_t stage, const Action
   Program& program = into_.graph.programs[rank];
   program.append(
       task_of(action, TaskKind::gradient_reduce, Stream::compute, reduce_work(rank, {{state.dense, state.routed}})));
-  hold_until_reduced(program, state.dense + state.routed);
   offload_.shed_gradients(rank, action, state);
 }
 

@@ -27,12 +27,16 @@ class DataTraffic {
 
   void begin_rank();
 
-  // Gathers the parameters of unit `index` of the stage; nothing where a pipeline has them already. `passes`: the
-  // compute tasks of this action so far, which hold back gathers that would run too far ahead.
+  // Which units of a stage have their parameters gathered, by index; empty where none ever had.
+  using Gathered = std::vector<bool>;
+  Gathered& gathered(std::size_t stage);
+
+  // Gathers the parameters of unit `index` of the stage; nothing where they are there already. `passes`: the compute
+  // tasks of this action so far, which hold back gathers that would run too far ahead.
   std::optional<TaskId> gather(std::size_t rank, std::size_t stage, std::size_t index, const Action& action,
                                const std::vector<TaskId>& passes);
-  // The gathered parameters of the unit go when the task that was appended last ends.
-  void release(std::size_t rank, const StageUnit& unit);
+  // The unit's parameters go when the task that was appended last ends, where they are gathered.
+  void release(std::size_t rank, std::size_t stage, std::size_t index);
 
   // The task that was appended last adds to the whole gradients of unit `index` of the stage; they lie in memory from
   // the first time on, until they are reduced.
@@ -40,7 +44,8 @@ class DataTraffic {
   // Adds a unit's gradients, complete after `pass`, to the open buckets tensor by tensor, last one first, and reduces
   // those that are full, one call after the other; whole units where parameters are gathered by layer. Experts, which
   // other ranks share, fill buckets of their own (Megatron-LM distributed_data_parallel.py, expert_parallel_buffers).
-  // `last`: no further unit follows.
+  // Beside compute a hybrid's reduction across replicas holds no gather of the shards up: it has a communicator and a
+  // stream of its own (PyTorch _fsdp_param_group.py, all_reduce_stream). `last`: no further unit follows.
   void reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last);
   // All of a stage's gradients after its backward pass, with nothing beside it.
   void reduce_stage(std::size_t rank, std::size_t stage, const Action& action);
@@ -58,6 +63,8 @@ class DataTraffic {
   };
   std::vector<Bucket> filled_buckets(const BlockFacts& facts, bool last);
   WorkId reduce_work(std::size_t rank, const std::vector<Bucket>& buckets);
+  void reduce_across_replicas(std::size_t rank, const Action& action, const StageState& unit);
+  bool splits_reduction() const;
   Bytes gathered_bytes(const StageUnit& unit) const;
   void hold_until_reduced(Program& program, double elements) const;
 
@@ -69,10 +76,11 @@ class DataTraffic {
   Lowering& into_;
   std::map<std::int32_t, WorkId> gather_works_;                                  // by block
   std::map<std::pair<std::int32_t, std::vector<Bucket>>, WorkId> reduce_works_;  // by kind of rank
-  // Of this rank, by stage and unit.
-  std::set<std::pair<std::size_t, std::size_t>> gathered_;
-  std::set<std::pair<std::size_t, std::size_t>> accumulated_;
-  std::map<std::size_t, TaskId> last_reduction_;  // by rank
+  std::map<std::pair<std::int32_t, double>, WorkId> replica_works_;              // by kind of rank and dense elements
+  // Of this rank.
+  std::map<std::size_t, Gathered> gathered_;                   // by stage
+  std::set<std::pair<std::size_t, std::size_t>> accumulated_;  // by stage and unit
+  std::map<std::size_t, TaskId> last_reduction_;               // by rank
   Bucket open_;  // of this rank: the one of dense and the one of routed parameters that is not full
 };
 

@@ -31,13 +31,9 @@ void OptimizerStep::append(std::size_t rank, std::optional<TaskId> last_reductio
   const StageState state = share_.rank_state(rank);
   Program& program = into_.graph.programs[rank];
   const Action closing{Pass::backward, 0, static_cast<std::int32_t>(into_.micro_batches - 1)};
-  if (sharding_.reduces_at_the_end()) {
+  if (sharding_.reduces_at_the_end())
     program.append(task_of(closing, TaskKind::gradient_reduce, Stream::compute,
                            add_work(into_, rank, sharding_.closing_reduction(state))));
-    if (sharding_.accumulates_whole())
-      program.effect(
-          {MemoryCategory::gradients, Bytes(0), Bytes(0), -sharding_.unsharded_gradients(state.dense + state.routed)});
-  }
   add_tied_gradients(rank, closing);
   offload_.close_gradients(rank, closing, state);
   OptimizerWork update = offload_.step(state);

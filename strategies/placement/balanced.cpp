@@ -13,9 +13,11 @@ constexpr double impossible = std::numeric_limits<double>::infinity();
 // Dynamic programming over stages and the layers that they take.
 class Partitions {
  public:
-  Partitions(const std::vector<LayerCosts>& kinds, const std::vector<std::int32_t>& kind_of_stage)
+  Partitions(const std::vector<LayerCosts>& kinds, const std::vector<std::int32_t>& kind_of_stage,
+             const std::vector<std::int64_t>& most)
       : kinds_(kinds),
         kind_of_stage_(kind_of_stage),
+        most_(most),
         stages_(kind_of_stage.size()),
         layers_(kinds.front().layers.size()) {
     for (const LayerCosts& kind : kinds) {
@@ -24,7 +26,7 @@ class Partitions {
     }
   }
 
-  // The least cost of the costliest stage.
+  // The least cost of the costliest stage; infinite where there is no partition.
   double least_maximum() {
     fill(impossible, [](double before, double own) { return std::max(before, own); });
     return value_[stages_][layers_];
@@ -60,6 +62,7 @@ class Partitions {
     for (std::size_t stage = 0; stage < stages_; ++stage)
       for (std::size_t end = stage + 1; end + stages_ <= layers_ + stage + 1; ++end)
         for (std::size_t begin = end; begin-- > stage;) {
+          if (!most_.empty() && static_cast<std::int64_t>(end - begin) > most_[stage]) break;
           const double own = cost(stage, begin, end);
           if (own > limit) break;  // an earlier beginning costs more still
           const double value = combine(value_[stage][begin], own);
@@ -71,6 +74,7 @@ class Partitions {
 
   const std::vector<LayerCosts>& kinds_;
   const std::vector<std::int32_t>& kind_of_stage_;
+  const std::vector<std::int64_t>& most_;  // layers by stage
   std::size_t stages_ = 0;
   std::size_t layers_ = 0;
   std::vector<std::vector<double>> sums_;  // by kind: of the costs before each layer
@@ -82,17 +86,20 @@ class Partitions {
 
 std::vector<std::int64_t> balanced_layers(const std::vector<double>& costs, double first, double last,
                                           std::int64_t stages) {
-  return balanced_layers({LayerCosts{costs, first, last}},
+  return balanced_layers(std::vector{LayerCosts{costs, first, last}},
                          std::vector<std::int32_t>(static_cast<std::size_t>(stages), 0));
 }
 
 std::vector<std::int64_t> balanced_layers(const std::vector<LayerCosts>& kinds,
-                                          const std::vector<std::int32_t>& kind_of_stage) {
+                                          const std::vector<std::int32_t>& kind_of_stage,
+                                          const std::vector<std::int64_t>& most) {
   const std::size_t layers = kinds.front().layers.size();
   SIM_CHECK(!kind_of_stage.empty() && kind_of_stage.size() <= layers, "{} layers on {} stages", layers,
             kind_of_stage.size());
-  Partitions partitions(kinds, kind_of_stage);
-  return partitions.evenest(partitions.least_maximum() * (1 + 1e-12));
+  Partitions partitions(kinds, kind_of_stage, most);
+  const double least = partitions.least_maximum();
+  if (least == impossible) return {};
+  return partitions.evenest(least * (1 + 1e-12));
 }
 
 }  // namespace echelon

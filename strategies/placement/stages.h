@@ -30,9 +30,11 @@ struct LayerCosts {
   double first = 0;
   double last = 0;
 };
-// The same for stages that lie on ranks of several kinds: of each stage the index of its costs.
+// The same for stages that lie on ranks of several kinds: of each stage the index of its costs, and the most layers
+// that it may take (empty: any number). Empty where these are too few for all layers.
 std::vector<std::int64_t> balanced_layers(const std::vector<LayerCosts>& kinds,
-                                          const std::vector<std::int32_t>& kind_of_stage);
+                                          const std::vector<std::int32_t>& kind_of_stage,
+                                          const std::vector<std::int64_t>& most = {});
 
 // nanotron's placement (build_model in nanotron/models/base.py): block after block, each stage takes the one with which
 // the cost so far reaches its share of the whole, `head` the last block. (Its stored versions ask for more than the

@@ -128,6 +128,32 @@ TEST_CASE("balanced stages give the faster GPUs more layers") {
   CHECK(times.kind_of == std::vector<std::int32_t>{0, 0, 1, 1});
 }
 
+TEST_CASE("balanced stages take no more layers than fit") {
+  // By time alone 22 of 64 layers lie on each H100 stage, too many.
+  const auto of_placement = [](const char* layers) {
+    return result_of(scenario(
+        mixed, {"model.layers=64", "workload.sequence_length=24576", std::string("strategy.stage_layers=") + layers}));
+  };
+  CHECK_FALSE(of_placement("[10, 10, 22, 22]").memory.fits);
+  const Result balanced = of_placement("balanced");
+  CHECK(balanced.memory.fits);
+  CHECK(balanced.iteration < of_placement("[16, 16, 16, 16]").iteration);
+}
+
+TEST_CASE("balanced stages are no slower than even ones where the host sets the pace") {
+  // By time on the device the last of [8, 9, 8, 7] layers has room for the head.
+  const std::vector<std::string> small = {"model={layers: 32, hidden: 2560, heads: 32, vocabulary: 51200}",
+                                          "workload={sequence_length: 1024, global_batch: 128, precision: bf16}",
+                                          "strategy.framework=deepspeed", "strategy.tensor_parallel=4",
+                                          "strategy.sequence_parallel=false"};
+  std::vector<std::string> balances = small;
+  balances.emplace_back("strategy.stage_layers=balanced");
+  const std::string cluster = "profile: dgx-h100, nodes: 4";
+  const Result even = result_of(scenario(cluster, small));
+  CHECK(even.breakdown.other / even.iteration > 0.1);
+  CHECK(result_of(scenario(cluster, balances)).iteration <= even.iteration);
+}
+
 TEST_CASE("a stage across two machines goes at the pace of the slower") {
   const std::vector<std::string> across = {"strategy.mesh_order=[tp, pp, cp, ep, dp]"};
   const Result both = result_of(scenario(mixed, across));

@@ -188,6 +188,23 @@ TEST_CASE("absent strategy keys are the framework's", "[config]") {
   CHECK(strategy_of("recompute: selective").recompute == Recompute::selective);
 }
 
+TEST_CASE("stages keep what they gathered unless they are told not to", "[config]") {
+  CHECK(strategy_of("framework: torchtitan").reshard_after_forward);
+  CHECK_FALSE(strategy_of("framework: torchtitan, pipeline_parallel: 2").reshard_after_forward);
+  CHECK(strategy_of("framework: torchtitan, pipeline_parallel: 2, reshard_after_forward: true").reshard_after_forward);
+}
+
+TEST_CASE("DeepSpeed overlaps communication with ZeRO-3 unless it is told not to", "[config]") {
+  const Strategy third = strategy_of("framework: deepspeed, sharding: zero3");
+  CHECK(third.overlap_gradient_reduce);
+  CHECK(third.overlap_parameter_gather);
+  const Strategy told = strategy_of("framework: deepspeed, sharding: zero3, overlap_gradient_reduce: false");
+  CHECK_FALSE(told.overlap_gradient_reduce);
+  CHECK(told.overlap_parameter_gather);
+  CHECK_FALSE(strategy_of("framework: deepspeed, sharding: zero2").overlap_gradient_reduce);
+  CHECK_FALSE(strategy_of("framework: megatron, sharding: zero3").overlap_gradient_reduce);
+}
+
 TEST_CASE("wrong strategy keys", "[config]") {
   CHECK(strategy_error("tensor_paralel: 2") ==
         "doc:1:2: unknown key 'tensor_paralel' in the document; did you mean 'tensor_parallel'?");
@@ -231,6 +248,8 @@ TEST_CASE("precision by name and by part", "[config]") {
   CHECK(workload_of("precision: tf32").precision.matrix == DataType::tf32);
   CHECK(workload_of("precision: mxfp8").precision.matrix == DataType::mxfp8);
   CHECK(workload_of("precision: mxfp8").precision.compute == DataType::bf16);
+  CHECK(workload_of("precision: {gradient: bf16}").precision.gradient_reduce == DataType::bf16);  // megatron's buffer
+  CHECK(workload_of("precision: {compute: fp16, gradient: fp32}").precision.gradient_reduce == DataType::fp32);
   const Precision parts = workload_of(
                               "precision: {compute: fp16, matrix: fp8, gradient: fp32, gradient_reduce: bf16, "
                               "fp8_parameter_gather: true, fp8_scaling: rowwise}")

@@ -103,6 +103,30 @@ TEST_CASE("experts that run again are sent their tokens again, and parts of them
         pricer.rerun({{}, {RecomputeModule::moe}}).recompute);
 }
 
+TEST_CASE("a ring that is one operation for autograd launches its steps by calls") {
+  const Device device = test::round_device();
+  CostContext context;
+  context.device = &device;
+  context.tokens = context.sequence = 1000;
+  context.sequences = 1;
+  Operator alone = named("attention", OperatorKind::attention);
+  alone.attention.heads = alone.attention.kv_heads = 8;
+  alone.attention.qk_head_dim = alone.attention.v_head_dim = 125;
+  Operator ring = alone;
+  ring.merged_partials = 7;
+  const OperatorCost one = operator_cost(alone, context);
+  const OperatorCost fused = operator_cost(ring, context);
+  // Attention and two corrections of seven steps forward; attention and the sums of three gradients backward.
+  CHECK(fused.forward_kernels == one.forward_kernels);
+  CHECK(fused.backward_kernels == one.backward_kernels);
+  CHECK(fused.forward_calls == 7 * 3);
+  CHECK(fused.backward_calls == 7 * 4);
+  context.execution.style = KernelStyle::eager;
+  const OperatorCost eager = operator_cost(ring, context);
+  CHECK(eager.forward_calls == 0);
+  CHECK(eager.forward_kernels - operator_cost(alone, context).forward_kernels == 7 * 5);
+}
+
 TEST_CASE("a host waits for the counts of tokens that are sent again, and not for parts of experts") {
   const Device device = test::round_device();
   CostContext context;

@@ -200,4 +200,34 @@ TEST_CASE("Megatron-LM's own layers copy what lies side by side") {
   CHECK(unfused.backward.moved.value() == Approx(3 * scores + tokens * 8 * row));
 }
 
+TEST_CASE("a ring merges as its framework does: two fused kernels in 16 bits, or PyTorch's operators in fp32") {
+  Operator ring = attention();
+  ring.attention.kv_heads = 8;
+  Operator alone = ring;
+  ring.merged_partials = 3;
+  const auto added = [&](KernelStyle style) {
+    Execution execution;
+    execution.style = style;
+    OperatorTraffic more = traffic(ring, tokens, sequence, execution);
+    const OperatorTraffic without = traffic(alone, tokens, sequence, execution);
+    more.forward.moved -= without.forward.moved;
+    more.forward.kernels -= without.forward.kernels;
+    more.backward.moved -= without.backward.moved;
+    more.backward.kernels -= without.backward.kernels;
+    return more;
+  };
+  const double output = 3 * tokens * 64 * 128;
+  for (const KernelStyle style : {KernelStyle::transformer_engine, KernelStyle::megatron_fused}) {
+    const OperatorTraffic fused = added(style);
+    CHECK(fused.forward.kernels == 3 * 2);
+    CHECK(fused.backward.kernels == 3 * 3);
+    CHECK(fused.forward.moved.value() ==
+          Approx(6 * output));  // a partial output read, the running one read and written
+    CHECK(fused.backward.moved.value() == Approx(6 * output * (1 + 2 * 8.0 / 64)));  // queries', keys' and values'
+  }
+  const OperatorTraffic eager = added(KernelStyle::eager);
+  CHECK(eager.forward.kernels == 3 * 5);
+  CHECK(eager.forward.moved.value() == Approx(38 * output));
+}
+
 }  // namespace echelon

@@ -1,5 +1,6 @@
 // Where tokens go, by closed forms.
 #include "sim/model/transformer.h"
+#include "strategies/block_memory.h"
 #include "strategies/intra/intra.h"
 #include "tests/catch.h"
 #include "tests/strategies/lowered.h"
@@ -225,4 +226,76 @@ TEST_CASE("node-limited routing crosses the network once for each node") {
   CHECK(exchanges[3].part == GroupPart::across_nodes);
   strategy.expert_nodes_per_token = 4;  // no more nodes than experts of a token
   CHECK(exchanges_of(layer(strategy))[0].row_share == 2);
+}
+
+TEST_CASE("a concentration near nothing leaves all tokens to one expert") {
+  Strategy strategy = over(8);
+  for (const double concentration : {1e-4, 1e-9, 1e-300}) {
+    strategy.expert_concentration = concentration;
+    for (strategy.expert_seed = 0; strategy.expert_seed < 5; ++strategy.expert_seed) {
+      strategy.expert_capacity_factor = 0;
+      CHECK(expert_imbalance(strategy, 64) == Approx(8).epsilon(0.05));
+      strategy.expert_capacity_factor = 1;  // room for a 64th of them
+      CHECK(kept_copies(strategy, 64) == Approx(1.0 / 64).epsilon(0.5));
+    }
+  }
+}
+
+TEST_CASE("the busiest rank has all tokens at most") {
+  Strategy strategy = over(4);
+  strategy.expert_imbalance = 100;
+  CHECK(expert_imbalance(strategy, 8) == 4);
+}
+
+TEST_CASE("what comes to the busiest rank is there in memory") {
+  // Twice the mean of tokens on a rank, or room for twice the mean that is padded: as many rows.
+  const auto memory = [](double imbalance, double capacity, Recompute recompute) {
+    Strategy strategy = over(4);
+    strategy.expert_imbalance = imbalance;
+    strategy.expert_capacity_factor = capacity;
+    strategy.recompute_operators = {{OperatorKind::activation}, {}};
+    return block_memory(layer(strategy), BlockRole::layer, strategy, recompute, {}, 64, 64);
+  };
+  for (const Recompute recompute :
+       {Recompute::none, Recompute::selective, Recompute::selective_ops, Recompute::full, Recompute::operators}) {
+    const BlockMemory uneven = memory(2, 0, recompute);
+    const BlockMemory padded = memory(1, 2, recompute);
+    CHECK(uneven.kept == padded.kept);
+    CHECK(uneven.kept_for_weights == padded.kept_for_weights);
+    CHECK(uneven.backward_extra == padded.backward_extra);
+    CHECK(uneven.widest == padded.widest);
+  }
+  CHECK(memory(2, 0, Recompute::none).kept > memory(1, 0, Recompute::none).kept);
+}
+
+TEST_CASE("ranks that share an expert gather and scatter among themselves, and send no other's tokens") {
+  // Each of t tensor ranks routes its share of the tokens, two copies of each; e ranks share an expert.
+  for (const auto& [t, e] : {std::pair{4, 2}, {1, 2}, {2, 4}, {8, 1}, {2, 2}}) {
+    Strategy strategy;
+    strategy.mesh.tensor = t;
+    strategy.mesh.data = 8;
+    strategy.mesh.expert = 4;
+    strategy.mesh.expert_tensor = e;
+    strategy.sequence_parallel = true;
+    const LayerProgram program = layer(strategy);
+    const double rows = 2.0 / t;  // of the tensor group's tokens
+    CHECK(first_routed(program).row_share == Approx(rows * e));
+    int shared = 0;
+    bool at_experts = false;
+    for (const Step& step : program.steps) {
+      const auto* part = std::get_if<Communication>(&step);
+      if (part == nullptr) continue;
+      if (part->axis == Axis::expert) {
+        CHECK(part->row_share == Approx(rows));
+        at_experts = !at_experts;
+      } else if (at_experts) {
+        CHECK(part->ranks == (e == t ? 0 : e));  // of all tensor ranks, or of so many neighbours
+        CHECK(part->row_share == Approx(rows * e));
+        ++shared;
+      } else {
+        CHECK(part->ranks == 0);
+      }
+    }
+    CHECK(shared == (e > 1 ? 2 : 0));
+  }
 }

@@ -102,6 +102,100 @@ TEST_CASE("parameters that stay after the forward pass are gathered once") {
   CHECK(most_held(again, MemoryCategory::parameters) < most_held(once, MemoryCategory::parameters));
 }
 
+TEST_CASE("a unit's gathered parameters are there once, however many micro-batches use them") {
+  // Four forward passes, then four backward passes. The first finds what the forward passes left, and gives it back.
+  Run run(Sharding::zero2);
+  run.strategy.schedule = ScheduleKind::gpipe;
+  const Lowering kept = run.lowered();
+  const double whole = compute_weight(run.workload).value() * kept.parameters[0];
+  CHECK(most_held(kept, MemoryCategory::parameters) == Approx(whole));
+  CHECK(count(kept, TaskKind::parameter_gather) == units + 3 * units);
+  // Layers go after each forward pass, embedding and head stay until the first backward pass.
+  run.strategy.sharding = Sharding::zero3;
+  const Lowering again = run.lowered();
+  CHECK(most_held(again, MemoryCategory::parameters) < whole);
+  CHECK(count(again, TaskKind::parameter_gather) == units + 3 * layers + layers + 3 * units);
+  for (const Lowering& lowering : {kept, again}) {
+    double left = 0;
+    for (const MemoryEffect& effect : lowering.graph.programs[0].effects)
+      if (effect.category == MemoryCategory::parameters) left += (effect.at_start + effect.at_end).value();
+    CHECK(left == Approx(0).margin(1e-6));
+  }
+}
+
+TEST_CASE("a hybrid's reductions across replicas hold no gathers of shards up") {
+  Run run(Sharding::hybrid);
+  run.strategy.mesh.data = 4;
+  run.strategy.shard_ranks = 2;
+  run.workload.global_batch = 16;
+  const auto lowering = [&] {
+    return std::get<Lowering>(lower(testing::tiny_gpt(layers), run.workload, run.strategy, {4, 2}));
+  };
+  const auto across = [&](const Lowering& of, const Task& task) {
+    const auto* chain = std::get_if<CollectiveChain>(&of.works[static_cast<std::size_t>(task.work)]);
+    return chain != nullptr && chain->calls.back().kind == CollectiveKind::all_reduce;
+  };
+  const Lowering beside = lowering();
+  const Program& program = beside.graph.programs[0];
+  int found = 0;
+  for (std::size_t i = 0; i < program.tasks.size(); ++i) {
+    const Task& task = program.tasks[i];
+    if (task.kind == TaskKind::parameter_gather) CHECK(task.stream == Stream::data);
+    if (!across(beside, task)) continue;
+    ++found;
+    CHECK(task.stream == Stream::stages);  // right behind the shards', which it waits for
+    CHECK(program.tasks[i - 1].kind == TaskKind::gradient_reduce);
+    CHECK(program.tasks[i - 1].stream == Stream::data);
+    CHECK(program.dependences[static_cast<std::size_t>(task.dependences)].task == static_cast<TaskId>(i) - 1);
+  }
+  CHECK(found == 4 * units);
+  run.strategy.overlap_gradient_reduce = false;
+  const Lowering within = lowering();
+  for (const Task& task : within.graph.programs[0].tasks)
+    if (task.kind == TaskKind::gradient_reduce) CHECK(task.stream == Stream::compute);
+  CHECK(reduced(within).value() == Approx(reduced(beside).value()));
+}
+
+TEST_CASE("stages that are told to give gathered parameters back gather them again") {
+  const auto gathers = [](bool reshards) {
+    Run run(Sharding::zero3);
+    run.strategy.mesh.pipeline = 2;
+    run.strategy.reshard_after_forward = reshards;
+    const auto lowering = std::get<Lowering>(lower(testing::tiny_gpt(layers), run.workload, run.strategy, {4, 8}));
+    for (const Program& program : lowering.graph.programs) {
+      double left = 0;
+      for (const MemoryEffect& effect : program.effects)
+        if (effect.category == MemoryCategory::parameters) left += (effect.at_start + effect.at_end).value();
+      CHECK(left == Approx(0).margin(1e-6));
+    }
+    return count(lowering, TaskKind::parameter_gather);
+  };
+  // The first stage: two layers and the embedding, four micro-batches, two of them in flight.
+  CHECK(gathers(false) == 3);
+  // Layers again for the second forward pass and for backward passes behind one; what a backward pass used stays for
+  // the forward pass behind it (PyTorch's pipelining, stage.py: set_reshard_after_backward(False)).
+  CHECK(gathers(true) == 3 + 2 + 3 * 2);
+}
+
+TEST_CASE("parameters gathered by layer have their gradients reduced by layer, beside the backward pass or within it") {
+  // DeepSpeed runtime/zero/stage3.py: overlap_comm chooses the stream alone; whole gradients never lie anywhere.
+  for (const FrameworkKind framework : {FrameworkKind::fsdp, FrameworkKind::deepspeed, FrameworkKind::megatron}) {
+    Run run(Sharding::zero3);
+    run.strategy = framework_defaults(framework);
+    run.strategy.sharding = Sharding::zero3;
+    run.strategy.mesh.data = 2;
+    run.strategy.overlap_gradient_reduce = true;
+    const Lowering beside = run.lowered();
+    run.strategy.overlap_gradient_reduce = false;
+    const Lowering within = run.lowered();
+    for (const Task& task : within.graph.programs[0].tasks)
+      if (task.kind == TaskKind::gradient_reduce) CHECK(task.stream == Stream::compute);
+    CHECK(count(within, TaskKind::gradient_reduce) == 4 * units);
+    CHECK(reduced(within).value() == Approx(reduced(beside).value()));
+    CHECK(most_held(within, MemoryCategory::gradients) == Approx(most_held(beside, MemoryCategory::gradients)));
+  }
+}
+
 TEST_CASE("buckets say in how many calls gradients go, not how many bytes") {
   Run run(Sharding::zero1);
   run.strategy.reduce_bucket_elements = 1;
@@ -154,7 +248,7 @@ TEST_CASE("gradients that add up unsharded are reduced with the last micro-batch
     CHECK(reduced(each).value() == Approx(4 * reduced(last).value()));
     CHECK(reduced(last).value() == Approx(whole));
     CHECK(most_held(last, MemoryCategory::gradients) == Approx(whole));
-    if (overlapped) CHECK(most_held(each, MemoryCategory::gradients) < whole);  // layer by layer
+    CHECK(most_held(each, MemoryCategory::gradients) < whole);  // layer by layer
     CHECK(count(last, TaskKind::parameter_gather) == count(each, TaskKind::parameter_gather));
   }
   Run run(Sharding::zero1);

@@ -225,3 +225,21 @@ TEST_CASE("what makes no grid is refused with what would") {
   strategy = grid(2, 2);
   CHECK(refusal_of(model, strategy, 6).find("global_batch 4 would do") != std::string::npos);
 }
+
+TEST_CASE("what has no form on a grid is named as users call it") {
+  const auto refusal = [](const TransformerSpec& spec) {
+    Workload workload;
+    workload.sequence_length = 64;
+    workload.global_batch = 8;
+    const auto refused = check_strategy(build_transformer(spec), workload, grid(2, 1), {4, 8});
+    REQUIRE(refused);
+    return refused->reason;
+  };
+  TransformerSpec spec = gpt_shape();
+  spec.mixture = MixtureOfExperts{8, 2, 96};
+  CHECK(refusal(spec) ==
+        "tensor_mode 2d divides the layers of dense transformers, not mixtures of experts; tensor_mode 1d would do");
+  spec.mixture.reset();
+  spec.latent = LatentAttention{.q_rank = 24, .kv_rank = 16, .nope_dim = 16, .rope_dim = 8, .v_dim = 16};
+  CHECK(refusal(spec).find("not multi-head latent attention;") != std::string::npos);
+}

@@ -68,6 +68,16 @@ TEST_CASE("of equal layers and heavy ends the middle takes more, evenly") {
   CHECK(balanced_layers(std::vector<double>(8, 1), 0, 0, 4) == std::vector<std::int64_t>{2, 2, 2, 2});
 }
 
+TEST_CASE("balanced stages keep to the layers that each may take") {
+  using Counts = std::vector<std::int64_t>;
+  const std::vector<LayerCosts> costs = {{std::vector<double>(12, 1), 0, 3}};
+  const std::vector<std::int32_t> kinds = {0, 0, 0, 0};
+  CHECK(balanced_layers(costs, kinds) == Counts{4, 4, 3, 1});
+  CHECK(balanced_layers(costs, kinds, {4, 4, 1, 12}) == Counts{4, 4, 1, 3});
+  CHECK(balanced_layers(costs, kinds, {3, 3, 3, 3}) == Counts{3, 3, 3, 3});
+  CHECK(balanced_layers(costs, kinds, {3, 3, 3, 2}).empty());
+}
+
 TEST_CASE("nanotron's stages take the layer with which they reach their share") {
   // 16 layers of 67.1M weights and a head of 268.4M = 20 layers: half is 10 layers, with the embedding's 268.4M the
   // 940M that the playbook's runs (Rapid-LLM, bench_final2_mod_add.csv, "Local Params") name.

@@ -42,7 +42,7 @@ Mesh CaseSource::mesh(const Model& model) {
   mesh.pipeline = one_of<std::int64_t>({1, 1, 2, 3, 4});
   mesh.context = one_of<std::int64_t>({1, 1, 2, 4});
   if (model.experts > 0) mesh.expert = one_of<std::int64_t>({1, 2, 4});
-  if (model.experts > 0 && chance(50)) mesh.expert_tensor = one_of<std::int64_t>({1, mesh.tensor});
+  if (model.experts > 0 && chance(50)) mesh.expert_tensor = one_of<std::int64_t>({1, 2, mesh.tensor});
   return mesh;
 }
 
