@@ -164,9 +164,9 @@ class RankState {
     return found;
   }
 
-  // A micro-batch that enters its first chunk on this rank is sure of room for all of them.
   bool admits(std::int32_t chunk) const {
     if (rules_.memory_limit <= 0) return true;
+    if (rules_.admission == Admission::one_through) return live_ + chunks_ - chunk <= rules_.memory_limit + 1e-9;
     double promised = live_;
     const std::int32_t entered = most_forward();
     for (const Counters& next : next_) promised += entered - next.forward;
@@ -256,8 +256,8 @@ namespace {
 // One rank's list while it is run out of order.
 class IdleRank {
  public:
-  IdleRank(const RankOrder& list, std::int64_t rank, double weight_share)
-      : left_(list.begin(), list.end()), rank_(rank), weight_share_(weight_share) {
+  IdleRank(const RankOrder& list, std::int64_t rank, double weight_share, double limit)
+      : left_(list.begin(), list.end()), rank_(rank), weight_share_(weight_share), limit_(limit) {
     double live = 0;
     for (const Action& action : list) limit_ = std::max(limit_, live += activations_taken(action.pass, weight_share));
   }
@@ -314,11 +314,11 @@ class IdleRank {
 
 }  // namespace
 
-Schedule with_idle_filled(const Schedule& schedule, const ScheduleCosts& costs) {
+Schedule with_idle_filled(const Schedule& schedule, const ScheduleCosts& costs, double limit) {
   Progress progress(schedule.shape, schedule.layout, costs);
   std::vector<IdleRank> ranks;
   for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank)
-    ranks.emplace_back(schedule.ranks[rank], static_cast<std::int64_t>(rank), costs.weight_share);
+    ranks.emplace_back(schedule.ranks[rank], static_cast<std::int64_t>(rank), costs.weight_share, limit);
   run_in_time_order(
       schedule.shape, schedule.layout, [&](std::size_t rank) { return ranks[rank].best(progress); },
       [&](std::size_t rank, const Choice& choice) {

@@ -216,6 +216,31 @@ TEST_CASE("Chimera's bubbles") {
   }
 }
 
+TEST_CASE("Hanayo's bubble does not grow with micro-batches, nor beyond 1F1B's") {
+  // arXiv:2308.15762 runs units of p micro-batches; what it says of a unit holds for each. Times of 1 a rank for each
+  // of F, I and W.
+  for (const std::int64_t p : {2, 3, 4, 5, 8, 16})
+    for (const std::int64_t chunks : {2, 4, 8}) {
+      const double each = 1.0 / static_cast<double>(chunks);
+      const ScheduleCosts costs = costs_of(each, each, each);
+      const auto timing = [&](std::int64_t m) {
+        return timing_of(build_schedule(ScheduleKind::hanayo, shape_of(p, m, chunks), costs), costs);
+      };
+      const double unit = timing(p).makespan;
+      for (const std::int64_t m : {p, p + 1, 2 * p, 3 * p - 1, 4 * p, 8 * p, 16 * p}) {
+        CAPTURE(p, chunks, m);
+        const ScheduleTiming found = timing(m);
+        CHECK(found.makespan <= static_cast<double>((m + p - 1) / p) * unit + 1e-9);
+        CHECK(found.makespan <= static_cast<double>(3 * (m + p - 1)) + 1e-9);  // 1F1B's
+        CHECK(*std::max_element(found.peak.begin(), found.peak.end()) <= static_cast<double>(p * chunks));
+      }
+    }
+  // sail-sg's 1F1B-V, of the same two chunks and whole backward passes, takes 31.5 with three micro-batches in memory
+  // where Hanayo may keep four.
+  const ScheduleCosts halves = costs_of(0.5, 0.5, 0.5);
+  CHECK(timing_of(build_schedule(ScheduleKind::hanayo, shape_of(4, 8, 2), halves), halves).makespan <= 31.5);
+}
+
 TEST_CASE("properties of schedules over random shapes") {
   std::mt19937_64 random(12);
   const auto time = [&] { return 0.5 + static_cast<double>(random() % 100) / 50; };
