@@ -204,15 +204,28 @@ TEST_CASE("activations of V-Half and V-Min are a half and a third of 1F1B's") {
 }
 
 TEST_CASE("Chimera's bubbles") {
-  // arXiv:2107.06925, table 2: (D - 2) / (2 N + D - 2) of equal passes, (D - 2) / (3 N / 2 + D - 2) where a backward
-  // pass takes two forwards; N = D.
+  // arXiv:2107.06925, table 2: (D - 2) / (2 N + D - 2) of equal passes, whose units leave no bubble between them, and
+  // (D - 2) / (3 N / 2 + D - 2) for N = D where a backward pass takes two forwards. Those of further units then leave
+  // some (section 3.5), so that the bubble shrinks, but not so far.
   for (const std::int64_t d : {4, 6, 8}) {
-    const double ranks = static_cast<double>(d);
-    const Schedule schedule = build_schedule(ScheduleKind::chimera, shape_of(d, d, 2));
-    CHECK(timing_of(schedule, costs_of(1, 0.5, 0.5)).bubble_of_makespan() ==
-          Approx((ranks - 2) / (2 * ranks + ranks - 2)));
-    CHECK(timing_of(schedule, costs_of(1, 1, 1)).bubble_of_makespan() ==
-          Approx((ranks - 2) / (1.5 * ranks + ranks - 2)));
+    const auto timing = [d](std::int64_t n, const ScheduleCosts& costs) {
+      return timing_of(build_schedule(ScheduleKind::chimera, shape_of(d, n, 2), costs), costs);
+    };
+    const double stages = static_cast<double>(d - 2);
+    double before = 1;
+    for (const std::int64_t n : {d, 2 * d, 4 * d, 8 * d}) {
+      CAPTURE(d, n);
+      const double batches = static_cast<double>(n);
+      const ScheduleTiming even = timing(n, costs_of(1, 0.5, 0.5));
+      CHECK(even.bubble_of_makespan() == Approx(stages / (2 * batches + stages)));
+      CHECK(*std::max_element(even.peak.begin(), even.peak.end()) <= static_cast<double>(d));
+      const double bubble = timing(n, costs_of(1, 1, 1)).bubble_of_makespan();
+      CHECK(bubble < before);
+      CHECK(bubble >= stages / (1.5 * batches + stages) - 1e-9);
+      before = bubble;
+    }
+    CHECK(timing(d, costs_of(1, 1, 1)).bubble_of_makespan() ==
+          Approx(stages / (1.5 * static_cast<double>(d) + stages)));
   }
 }
 
