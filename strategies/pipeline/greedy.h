@@ -30,7 +30,9 @@ std::optional<Schedule> greedy_schedule(const ScheduleShape& shape, StageLayout 
                                         const GreedyRules& rules);
 
 // Where a rank would wait, it takes a later forward pass that ends before what it waits for starts, if its activations
-// never exceed `limit` or, where that is more, what its own list needed.
+// never exceed `limit` or, where that is more, what its own list needed. Where backward passes are split and
+// not delayed, a rank that no micro-batch enters any more takes what can start first, and weight gradients where it
+// would wait; that may keep more activations.
 Schedule with_idle_filled(const Schedule& schedule, const ScheduleCosts& costs, double limit = 0);
 
 // Interleaves orders that are given for each rank and pipeline, each kept as it is: whichever can start first.
