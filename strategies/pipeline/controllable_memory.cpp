@@ -73,7 +73,8 @@ Schedule squeezed(const ScheduleShape& shape, const ScheduleCosts& costs, const 
     best = std::move(candidate);
   };
   offer(with_idle_filled(best, costs));
-  if (shape.delay > 0 || !are_even(costs)) return best;  // list scheduling knows of no delay
+  // List scheduling knows of no delay, and wins with few micro-batches alone.
+  if (shape.delay > 0 || !are_even(costs) || is_large(shape)) return best;
   GreedyRules rules;
   rules.memory_limit = peak;
   for (const Preference preference : {Preference::backward, Preference::alternate}) {

@@ -72,21 +72,23 @@ struct Choice {
 // changed: after what the rank itself or a neighbouring stage's rank ran.
 template <class Choose, class Run>
 void run_in_time_order(const ScheduleShape& shape, StageLayout layout, const Choose& choose, const Run& run) {
-  std::vector<Choice> choices;
-  for (std::int64_t rank = 0; rank < shape.ranks; ++rank) choices.push_back(choose(static_cast<std::size_t>(rank)));
+  std::vector<Choice> choices(static_cast<std::size_t>(shape.ranks));
+  std::vector<double> starts(choices.size());
+  const auto ask = [&](std::size_t rank) {
+    choices[rank] = choose(rank);
+    starts[rank] = choices[rank].start;
+  };
+  for (std::size_t rank = 0; rank < choices.size(); ++rank) ask(rank);
   while (true) {
-    const auto first = std::min_element(choices.begin(), choices.end(),
-                                        [](const Choice& a, const Choice& b) { return a.start < b.start; });
-    const Choice choice = *first;
+    const std::int64_t rank = std::min_element(starts.begin(), starts.end()) - starts.begin();
+    const Choice choice = choices[static_cast<std::size_t>(rank)];
     if (choice.start == never) return;
-    const std::int64_t rank = first - choices.begin();
     run(static_cast<std::size_t>(rank), choice);
-    choices[static_cast<std::size_t>(rank)] = choose(static_cast<std::size_t>(rank));
+    ask(static_cast<std::size_t>(rank));
     const std::int64_t stage = stage_of(layout, shape, rank, choice.action.chunk);
     for (const std::int64_t neighbour : {stage - 1, stage + 1}) {
       if (neighbour < 0 || neighbour >= shape.ranks * shape.chunks) continue;
-      const auto other = static_cast<std::size_t>(place_of(layout, shape, neighbour).rank);
-      choices[other] = choose(other);
+      ask(static_cast<std::size_t>(place_of(layout, shape, neighbour).rank));
     }
   }
 }

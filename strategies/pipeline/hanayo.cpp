@@ -18,7 +18,7 @@ class Waves {
     for (const PatternOrder order :
          {PatternOrder::along_the_way, PatternOrder::forward_to_loss, PatternOrder::backward_from_loss}) {
       offer_pattern(order);
-      if (is_large() && !best_.ranks.empty()) return std::move(best_);
+      if (is_large(shape_) && !best_.ranks.empty()) return std::move(best_);
     }
     offer(with_idle_filled(in_units(), costs_, limit_));
     for (const Preference preference : {Preference::backward, Preference::alternate, Preference::forward})
@@ -27,9 +27,6 @@ class Waves {
   }
 
  private:
-  // Where the patterns' steady state decides, and trying more takes long.
-  bool is_large() const { return shape_.ranks * shape_.chunks * shape_.micro_batches > 50'000; }
-
   void offer(const Schedule& schedule) {
     const auto outcome = time_schedule(schedule, costs_);
     const auto* timing = std::get_if<ScheduleTiming>(&outcome);

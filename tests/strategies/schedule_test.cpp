@@ -353,6 +353,22 @@ TEST_CASE("the searched schedule is never worse than the best named one") {
   }
 }
 
+TEST_CASE("the searched schedule takes no memory for nothing") {
+  // A last stage with an output layer sets the pace; twice as many micro-batches as ranks are enough to feed it.
+  ScheduleCosts costs;
+  costs.stages = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1.3, 1.3, 1.3}};
+  const auto timing = [&](double limit) {
+    costs.memory_limit = limit;
+    return timing_of(build_schedule(ScheduleKind::searched, shape_of(4, 32), costs), costs);
+  };
+  const ScheduleTiming some = timing(8);
+  for (const double limit : {0.0, 100.0}) {
+    const ScheduleTiming any = timing(limit);
+    CHECK(any.makespan == Approx(some.makespan));
+    CHECK(*std::max_element(any.peak.begin(), any.peak.end()) <= 8);
+  }
+}
+
 TEST_CASE("a list in the wrong order deadlocks, and the circle is shown") {
   // Rank 0 wants to go back before it has gone forward; rank 1 waits for that forward.
   Schedule schedule = build_schedule(ScheduleKind::one_f_one_b, shape_of(2, 2));
