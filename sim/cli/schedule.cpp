@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::int64_t most_ranks_drawn = 4096;
 constexpr std::int64_t most_micro_batches_drawn = 100'000;
+constexpr std::int64_t most_chunks_searched = 4;
 constexpr std::size_t text_width = 160;
 
 struct ScheduleOptions {
@@ -139,10 +140,7 @@ Timed timed_file(const ScheduleOptions& options) {
   return {options.file, std::move(schedule), std::move(timing)};
 }
 
-Timed timed_name(const ScheduleOptions& options) {
-  const ScheduleKind kind = kind_of(options.name);
-  const ScheduleShape shape = shape_of(options, kind);
-  refuse_idle(options, kind);
+Timed timed_shape(const ScheduleOptions& options, ScheduleKind kind, const ScheduleShape& shape) {
   refuse(chunk_refusal(kind, shape.chunks));
   refuse(rank_refusal(kind, shape));
   refuse(group_refusal(kind, shape));
@@ -159,6 +157,39 @@ Timed timed_name(const ScheduleOptions& options) {
                           : build_vocabulary_schedule(vocabulary, kind, shape, costs);
   ScheduleTiming timing = timing_of(schedule, costs);
   return {fmt::format("{} ({})", options.name, schedule_row(kind).source), std::move(schedule), std::move(timing)};
+}
+
+// Chunk activations of one micro-batch on one rank.
+double activations_of_micro_batch(const Schedule& schedule) {
+  const bool copies = schedule.layout == StageLayout::bidirectional;
+  return static_cast<double>((copies ? 1 : schedule.shape.chunks) * schedule.shape.slices);
+}
+
+// Micro-batches that the fullest rank keeps.
+double most_kept(const Timed& timed) {
+  return *std::max_element(timed.timing.peak.begin(), timed.timing.peak.end()) /
+         activations_of_micro_batch(timed.schedule);
+}
+
+// The shortest of one to four chunks a rank, and of two as short the one that keeps less. All have a schedule within
+// the limit, one micro-batch at least.
+Timed timed_search(const ScheduleOptions& options, ScheduleShape shape) {
+  constexpr double rounding = 1e-9;
+  Timed best = timed_shape(options, ScheduleKind::searched, shape);
+  for (shape.chunks = 2; shape.chunks <= most_chunks_searched && !is_large(shape); ++shape.chunks) {
+    Timed other = timed_shape(options, ScheduleKind::searched, shape);
+    const double gain = best.timing.makespan - other.timing.makespan;
+    if (gain > rounding || (gain > -rounding && most_kept(other) < most_kept(best))) best = std::move(other);
+  }
+  return best;
+}
+
+Timed timed_name(const ScheduleOptions& options) {
+  const ScheduleKind kind = kind_of(options.name);
+  refuse_idle(options, kind);
+  const ScheduleShape shape = shape_of(options, kind);
+  const bool chooses_chunks = kind == ScheduleKind::searched && options.chunks == 0;
+  return chooses_chunks ? timed_search(options, shape) : timed_shape(options, kind, shape);
 }
 
 constexpr std::size_t passes = 4;
@@ -205,12 +236,6 @@ Gantt gantt_of(const Timed& timed) {
     gantt.lines.push_back(std::move(line));
   }
   return gantt;
-}
-
-// Chunk activations of one micro-batch on one rank.
-double activations_of_micro_batch(const Schedule& schedule) {
-  const bool copies = schedule.layout == StageLayout::bidirectional;
-  return static_cast<double>((copies ? 1 : schedule.shape.chunks) * schedule.shape.slices);
 }
 
 nlohmann::ordered_json to_json(const Timed& timed) {
@@ -307,7 +332,9 @@ void add_schedule_command(CLI::App& app, CommandBody& body) {
       ->check(CLI::Range(std::int64_t{1}, most_ranks_drawn));
   shape(command->add_option("--micro-batches", options->micro_batches, "Micro-batches of an iteration"))
       ->check(CLI::Range(std::int64_t{1}, most_micro_batches_drawn));
-  shape(command->add_option("--chunks", options->chunks, "Chunks of layers on each rank; the fewest where left out"))
+  shape(command->add_option(
+            "--chunks", options->chunks,
+            "Chunks of layers on each rank; where left out the fewest, and of searched up to 4, whichever ends first"))
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{64}));
   shape(
       command->add_option("--slices", options->slices, readers_of(ScheduleInput::slices) + ": slices of each sequence"))

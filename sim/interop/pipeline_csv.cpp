@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <optional>
-#include <set>
 #include <tuple>
 
 #include "sim/interop/pipeline_cells.h"
+#include "sim/interop/pipeline_messages.h"
 #include "sim/interop/pipeline_vocabulary.h"
 #include "sim/interop/text_file.h"
 #include "strategies/pipeline/timing.h"
@@ -51,8 +50,10 @@ class Reader {
     find_stages();
     check_vocabulary(cells_, micro_batches_, file_);
     check_passes();
-    check_messages();
-    return laid_out();
+    check_messages(cells_, rank_of_);
+    Schedule schedule = laid_out();
+    check_message_order(cells_, rank_of_);
+    return schedule;
   }
 
  private:
@@ -115,41 +116,6 @@ class Reader {
   static std::string_view missing(std::map<Key, int>::const_iterator found, const std::map<Key, int>& state) {
     if (found == state.end()) return "F";
     return found->second == 1 ? "B" : "W";
-  }
-
-  // A message leaves after the pass that makes it and arrives before the pass that takes it, and has its other end.
-  void check_messages() {
-    std::set<Key> done_forward;
-    std::set<Key> done_backward;
-    std::array<std::set<Key>, 4> messages;
-    for (const Line& line : lines_)
-      for (const Entry& entry : line) {
-        if (entry.move == Move::sharding || entry.part != ActionPart::layers) continue;
-        const bool forward = entry.pass == Pass::forward;
-        if (entry.move == Move::pass) {
-          (forward ? done_forward : done_backward).insert(key_of(entry));
-          continue;
-        }
-        const bool sends = entry.move == Move::send_forward || entry.move == Move::send_backward;
-        const bool done = (forward ? done_forward : done_backward).count(key_of(entry)) > 0;
-        if (sends && !done) fail(entry, "sends what its stage has not made yet", "expected its pass before it");
-        if (!sends && done) fail(entry, "receives what its stage has used already", "expected it before its pass");
-        messages[static_cast<std::size_t>(entry.move) - 1].insert(key_of(entry));
-      }
-    for (const Line& line : lines_)
-      for (const Entry& entry : line) {
-        if (entry.move == Move::pass || entry.move == Move::sharding) continue;
-        const bool sends = entry.move == Move::send_forward || entry.move == Move::send_backward;
-        const bool forward = entry.pass == Pass::forward;
-        Key other = key_of(entry);
-        std::get<0>(other) += sends == forward ? 1 : -1;
-        const Move counterpart = forward ? (sends ? Move::receive_forward : Move::send_forward)
-                                         : (sends ? Move::receive_backward : Move::send_backward);
-        if (messages[static_cast<std::size_t>(counterpart) - 1].count(other) == 0)
-          fail(entry, "has no other end",
-               fmt::format("expected {}{}{} on another rank", std::get<0>(other), name_of_move(counterpart),
-                           entry.micro_batch));
-      }
   }
 
   Schedule laid_out() const {
@@ -251,69 +217,90 @@ std::string slice_text(const Schedule& schedule, const Action& action) {
   return schedule.shape.slices > 1 ? fmt::format(".{}", action.slice) : "";
 }
 
-// The cells of one rank.
+// The cells of all ranks. A message stands on both of its ranks when it is sent, so that the messages of two ranks have
+// one order (sim/interop/pipeline_messages.h): passes are written in the order in which they end.
 class Writer {
  public:
-  Writer(const Schedule& schedule, std::int64_t rank, PipelineCsvForm form)
-      : schedule_(schedule), rank_(rank), form_(form) {}
+  explicit Writer(const Schedule& schedule) : schedule_(schedule), lines_(schedule.ranks.size()) {}
 
-  std::string line() {
-    const RankOrder& order = schedule_.ranks[static_cast<std::size_t>(rank_)];
-    for (std::size_t i = 0; i < order.size(); ++i) {
-      const bool pair = order[i].paired;
-      receive(order[i]);
-      if (pair) receive(order[i + 1]);
-      const std::string text = action_text(schedule_, rank_, order[i]);
-      cell(pair ? fmt::format("({};{})OVERLAP_F_B", text, action_text(schedule_, rank_, order[i + 1])) : text);
-      send(order[i]);
-      if (pair) send(order[++i]);
-    }
-    return line_;
+  std::string text() {
+    for (const Place& place : in_order_of_ends()) write(place);
+    std::string text;
+    for (const std::string& line : lines_) text += line + "\n";
+    return text;
   }
 
  private:
-  void cell(const std::string& text) { line_ += (line_.empty() ? "" : ",") + text; }
+  struct Place {
+    double end = 0;
+    std::size_t rank = 0;
+    std::size_t index = 0;
 
-  std::int64_t stage(const Action& action) const {
-    return stage_of(schedule_.layout, schedule_.shape, rank_, action.chunk);
+    auto operator<=>(const Place&) const = default;
+  };
+
+  // In plain units of time.
+  std::vector<Place> in_order_of_ends() const {
+    const ScheduleTiming timing = timing_of(schedule_, {});
+    std::vector<Place> places;
+    for (std::size_t rank = 0; rank < schedule_.ranks.size(); ++rank)
+      for (std::size_t index = 0; index < schedule_.ranks[rank].size(); ++index)
+        places.push_back({timing.actions[rank][index].end, rank, index});
+    std::sort(places.begin(), places.end());
+    return places;
   }
 
-  bool elsewhere(std::int64_t stage) const { return place_of(schedule_.layout, schedule_.shape, stage).rank != rank_; }
-
-  void message(const char* name, const Action& action) {
-    cell(fmt::format("{}{}{}{}", stage(action), name, action.micro_batch, slice_text(schedule_, action)));
+  // Both passes of a pair are written, and send, with its second.
+  void write(const Place& place) {
+    const RankOrder& order = schedule_.ranks[place.rank];
+    const Action& action = order[place.index];
+    if (action.paired) return;
+    const bool pair = place.index > 0 && order[place.index - 1].paired;
+    const auto rank = static_cast<std::int64_t>(place.rank);
+    const std::string text = action_text(schedule_, rank, action);
+    if (!pair) {
+      cell(place.rank, text);
+    } else {
+      const Action& first = order[place.index - 1];
+      cell(place.rank, fmt::format("({};{})OVERLAP_F_B", action_text(schedule_, rank, first), text));
+      send(rank, first);
+    }
+    send(rank, action);
   }
 
-  bool exchanges(const Action& action) const {
-    return form_ == PipelineCsvForm::communication && action.pass != Pass::weight_gradient &&
-           action.part == ActionPart::layers;
-  }
+  void cell(std::size_t rank, const std::string& text) { lines_[rank] += (lines_[rank].empty() ? "" : ",") + text; }
 
-  void receive(const Action& action) {
-    if (!exchanges(action)) return;
-    const std::int64_t here = stage(action);
-    const bool forward = action.pass == Pass::forward;
-    if (forward ? is_first_stage(schedule_.layout, schedule_.shape, here)
-                : is_last_stage(schedule_.layout, schedule_.shape, here))
-      return;
-    if (elsewhere(forward ? here - 1 : here + 1)) message(forward ? "RECV_F" : "RECV_B", action);
-  }
-
-  void send(const Action& action) {
-    if (!exchanges(action)) return;
-    const std::int64_t here = stage(action);
+  void send(std::int64_t rank, const Action& action) {
+    if (action.pass == Pass::weight_gradient || action.part != ActionPart::layers) return;
+    const std::int64_t here = stage_of(schedule_.layout, schedule_.shape, rank, action.chunk);
     const bool forward = action.pass == Pass::forward;
     if (forward ? is_last_stage(schedule_.layout, schedule_.shape, here)
                 : is_first_stage(schedule_.layout, schedule_.shape, here))
       return;
-    if (elsewhere(forward ? here + 1 : here - 1)) message(forward ? "SEND_F" : "SEND_B", action);
+    const std::int64_t there = forward ? here + 1 : here - 1;
+    const std::int64_t receiver = place_of(schedule_.layout, schedule_.shape, there).rank;
+    if (receiver == rank) return;
+    const std::string what = fmt::format("{}{}", action.micro_batch, slice_text(schedule_, action));
+    cell(static_cast<std::size_t>(rank), fmt::format("{}{}{}", here, forward ? "SEND_F" : "SEND_B", what));
+    cell(static_cast<std::size_t>(receiver), fmt::format("{}{}{}", there, forward ? "RECV_F" : "RECV_B", what));
   }
 
   const Schedule& schedule_;
-  std::int64_t rank_ = 0;
-  PipelineCsvForm form_;
-  std::string line_;
+  std::vector<std::string> lines_;  // by rank
 };
+
+// The passes of one rank alone.
+std::string compute_line(const Schedule& schedule, std::int64_t rank) {
+  const RankOrder& order = schedule.ranks[static_cast<std::size_t>(rank)];
+  std::string line;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const std::string text = action_text(schedule, rank, order[i]);
+    line += line.empty() ? "" : ",";
+    line += order[i].paired ? fmt::format("({};{})OVERLAP_F_B", text, action_text(schedule, rank, order[i + 1])) : text;
+    if (order[i].paired) ++i;
+  }
+  return line;
+}
 
 }  // namespace
 
@@ -336,7 +323,8 @@ std::string pipeline_csv(const Schedule& schedule, PipelineCsvForm form) {
   std::string text;
   if (schedule.vocabulary != VocabularyParallel::none)
     text = fmt::format("# vocabulary_parallel: {}\n", name_of(schedule.vocabulary));
-  for (std::int64_t rank = 0; rank < schedule.shape.ranks; ++rank) text += Writer(schedule, rank, form).line() + "\n";
+  if (form == PipelineCsvForm::communication) return text + Writer(schedule).text();
+  for (std::int64_t rank = 0; rank < schedule.shape.ranks; ++rank) text += compute_line(schedule, rank) + "\n";
   return text;
 }
 

@@ -15,8 +15,8 @@
 // Read: where stages lie follows from the file (a loop, a wave, or copies from both ends), messages and sharding are
 // checked against the passes that they serve and left out. Refused with InputError at the cell: what is no action, a
 // stage of no such layout or on two ranks, a pass that is there twice, too early or not at all, a message without its
-// pass, passes of a vocabulary that ranks make in unlike orders, and lists that wait for each other in a circle, with
-// the circle.
+// pass, passes of a vocabulary that ranks make in unlike orders, and lists or messages that wait for each other in a
+// circle, with the circle.
 #pragma once
 
 #include <filesystem>
@@ -34,7 +34,7 @@ Schedule parse_pipeline_csv(std::string_view text, const std::string& name);
 
 enum class PipelineCsvForm {
   compute,       // passes alone
-  communication  // and a SEND and RECV beside each that crosses ranks
+  communication  // and a SEND behind each that crosses ranks, and its RECV, as soon, on the other rank
 };
 std::string pipeline_csv(const Schedule& schedule, PipelineCsvForm form);
 

@@ -32,14 +32,15 @@ Schedule unit(const ScheduleShape& shape) {
 }  // namespace
 
 // Pipelines in both directions over the same ranks, each with its copy of the model (arXiv:2107.06925). More
-// micro-batches than ranks run unit after unit (the paper's direct concatenation).
-Schedule chimera(const ScheduleShape& shape, const ScheduleCosts& /*costs*/) {
+// micro-batches than ranks run unit after unit (the paper's direct concatenation, section 3.5): forward passes of the
+// next fill the bubbles at the end of one, as far as a rank keeps no more of them than there are ranks.
+Schedule chimera(const ScheduleShape& shape, const ScheduleCosts& costs) {
   ScheduleShape part = shape;
   part.micro_batches = std::min(shape.micro_batches, shape.ranks);
   const Schedule one = unit(part);
   const auto step = static_cast<std::int32_t>(stage_micro_batches(StageLayout::bidirectional, part));
   const auto units = static_cast<std::int32_t>(shape.micro_batches / part.micro_batches);
-  return by_rank(shape, StageLayout::bidirectional, [&](std::int64_t rank) {
+  const Schedule in_turn = by_rank(shape, StageLayout::bidirectional, [&](std::int64_t rank) {
     RankOrder order;
     for (std::int32_t u = 0; u < units; ++u)
       for (Action action : one.ranks[static_cast<std::size_t>(rank)]) {
@@ -48,6 +49,8 @@ Schedule chimera(const ScheduleShape& shape, const ScheduleCosts& /*costs*/) {
       }
     return order;
   });
+  if (units == 1) return in_turn;
+  return with_idle_filled(in_turn, costs, static_cast<double>(shape.ranks));
 }
 
 }  // namespace echelon

@@ -65,16 +65,18 @@ Schedule squeezed(const ScheduleShape& shape, const ScheduleCosts& costs, const 
                           [&](std::int64_t rank) { return repeat(block(rank), shape.micro_batches, shape.delay); });
   const ScheduleTiming timing = timing_of(best, costs);
   double least = timing.makespan;
+  const double peak = *std::max_element(timing.peak.begin(), timing.peak.end());
   const auto offer = [&](Schedule candidate) {
-    const double makespan = timing_of(candidate, costs).makespan;
-    if (makespan >= least) return;
-    least = makespan;
+    const ScheduleTiming other = timing_of(candidate, costs);
+    if (other.makespan >= least || *std::max_element(other.peak.begin(), other.peak.end()) > peak + 1e-9) return;
+    least = other.makespan;
     best = std::move(candidate);
   };
   offer(with_idle_filled(best, costs));
-  if (shape.delay > 0 || !are_even(costs)) return best;  // list scheduling knows of no delay
+  // List scheduling knows of no delay, and wins with few micro-batches alone.
+  if (shape.delay > 0 || !are_even(costs) || is_large(shape)) return best;
   GreedyRules rules;
-  rules.memory_limit = *std::max_element(timing.peak.begin(), timing.peak.end());
+  rules.memory_limit = peak;
   for (const Preference preference : {Preference::backward, Preference::alternate}) {
     rules.preference = preference;
     if (auto schedule = greedy_schedule(shape, StageLayout::wave, costs, rules)) offer(std::move(*schedule));

@@ -72,21 +72,23 @@ struct Choice {
 // changed: after what the rank itself or a neighbouring stage's rank ran.
 template <class Choose, class Run>
 void run_in_time_order(const ScheduleShape& shape, StageLayout layout, const Choose& choose, const Run& run) {
-  std::vector<Choice> choices;
-  for (std::int64_t rank = 0; rank < shape.ranks; ++rank) choices.push_back(choose(static_cast<std::size_t>(rank)));
+  std::vector<Choice> choices(static_cast<std::size_t>(shape.ranks));
+  std::vector<double> starts(choices.size());
+  const auto ask = [&](std::size_t rank) {
+    choices[rank] = choose(rank);
+    starts[rank] = choices[rank].start;
+  };
+  for (std::size_t rank = 0; rank < choices.size(); ++rank) ask(rank);
   while (true) {
-    const auto first = std::min_element(choices.begin(), choices.end(),
-                                        [](const Choice& a, const Choice& b) { return a.start < b.start; });
-    const Choice choice = *first;
+    const std::int64_t rank = std::min_element(starts.begin(), starts.end()) - starts.begin();
+    const Choice choice = choices[static_cast<std::size_t>(rank)];
     if (choice.start == never) return;
-    const std::int64_t rank = first - choices.begin();
     run(static_cast<std::size_t>(rank), choice);
-    choices[static_cast<std::size_t>(rank)] = choose(static_cast<std::size_t>(rank));
+    ask(static_cast<std::size_t>(rank));
     const std::int64_t stage = stage_of(layout, shape, rank, choice.action.chunk);
     for (const std::int64_t neighbour : {stage - 1, stage + 1}) {
       if (neighbour < 0 || neighbour >= shape.ranks * shape.chunks) continue;
-      const auto other = static_cast<std::size_t>(place_of(layout, shape, neighbour).rank);
-      choices[other] = choose(other);
+      ask(static_cast<std::size_t>(place_of(layout, shape, neighbour).rank));
     }
   }
 }
@@ -164,9 +166,9 @@ class RankState {
     return found;
   }
 
-  // A micro-batch that enters its first chunk on this rank is sure of room for all of them.
   bool admits(std::int32_t chunk) const {
     if (rules_.memory_limit <= 0) return true;
+    if (rules_.admission == Admission::one_through) return live_ + chunks_ - chunk <= rules_.memory_limit + 1e-9;
     double promised = live_;
     const std::int32_t entered = most_forward();
     for (const Counters& next : next_) promised += entered - next.forward;
@@ -256,16 +258,25 @@ namespace {
 // One rank's list while it is run out of order.
 class IdleRank {
  public:
-  IdleRank(const RankOrder& list, std::int64_t rank, double weight_share)
-      : left_(list.begin(), list.end()), rank_(rank), weight_share_(weight_share) {
+  IdleRank(const Schedule& schedule, std::size_t rank, double weight_share, double limit)
+      : left_(schedule.ranks[rank].begin(), schedule.ranks[rank].end()),
+        rank_(static_cast<std::int64_t>(rank)),
+        weight_share_(weight_share),
+        limit_(limit) {
     double live = 0;
-    for (const Action& action : list) limit_ = std::max(limit_, live += activations_taken(action.pass, weight_share));
+    for (const Action& action : left_) {
+      limit_ = std::max(limit_, live += activations_taken(action.pass, weight_share));
+      if (enters(action)) ++entering_;
+      cools_down_ |= action.pass == Pass::weight_gradient;
+    }
+    cools_down_ &= schedule.shape.delay == 0;  // which is in the order of its passes alone
   }
 
   // What to run next: the head of the list, or what fits before it can start.
   Choice best(const Progress& progress) {
     at_ = 0;
     if (left_.empty()) return {};
+    if (entering_ == 0 && cools_down_) return best_of_cool_down(progress);
     const Choice head = choice(progress, 0);
     Choice found = head;
     double most = live_;  // alive on the way from here to the action looked at
@@ -288,6 +299,7 @@ class IdleRank {
   }
 
   void take(double end) {
+    if (enters(left_[at_])) --entering_;
     order.push_back(left_[at_]);
     live_ += activations_taken(left_[at_].pass, weight_share_);
     left_.erase(left_.begin() + static_cast<std::ptrdiff_t>(at_));
@@ -299,6 +311,29 @@ class IdleRank {
  private:
   static constexpr std::size_t window = 64;
 
+  // Whether it is a micro-batch's first pass on this rank.
+  static bool enters(const Action& action) { return action.pass == Pass::forward && action.chunk == 0; }
+
+  // What can start first of all but weight gradients, or one of those that ends before.
+  Choice best_of_cool_down(const Progress& progress) {
+    Choice found;
+    std::optional<std::size_t> weight;
+    for (std::size_t i = 0; i < std::min(window, left_.size()) && found.start > free_; ++i) {
+      const Pass pass = left_[i].pass;
+      if (pass == Pass::weight_gradient && !weight) weight = i;
+      if (pass == Pass::weight_gradient || (i > 0 && pass == Pass::forward && live_ + 1 > limit_ + 1e-9)) continue;
+      const Choice other = choice(progress, i);
+      if (other.start >= found.start) continue;
+      found = other;
+      at_ = i;
+    }
+    if (!weight || found.start <= free_) return found;
+    const Choice filling = choice(progress, *weight);
+    if (filling.start + progress.duration(rank_, filling.action) > found.start) return found;
+    at_ = *weight;
+    return filling;
+  }
+
   Choice choice(const Progress& progress, std::size_t i) const {
     return {left_[i], std::max(free_, progress.ready(rank_, left_[i]))};
   }
@@ -307,6 +342,8 @@ class IdleRank {
   std::int64_t rank_ = 0;
   double weight_share_ = 1;
   double limit_ = 0;
+  std::int64_t entering_ = 0;  // micro-batches that are to come
+  bool cools_down_ = false;
   double live_ = 0;
   double free_ = 0;
   std::size_t at_ = 0;  // of what best() found
@@ -314,11 +351,11 @@ class IdleRank {
 
 }  // namespace
 
-Schedule with_idle_filled(const Schedule& schedule, const ScheduleCosts& costs) {
+Schedule with_idle_filled(const Schedule& schedule, const ScheduleCosts& costs, double limit) {
   Progress progress(schedule.shape, schedule.layout, costs);
   std::vector<IdleRank> ranks;
   for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank)
-    ranks.emplace_back(schedule.ranks[rank], static_cast<std::int64_t>(rank), costs.weight_share);
+    ranks.emplace_back(schedule, rank, costs.weight_share, limit);
   run_in_time_order(
       schedule.shape, schedule.layout, [&](std::size_t rank) { return ranks[rank].best(progress); },
       [&](std::size_t rank, const Choice& choice) {

@@ -41,6 +41,11 @@ struct ScheduleShape {
   std::int64_t delay = 0;  // 1f1b, v_half, v_min: micro-batches that the last stage is ahead of its own backward
 };
 
+// Whether a shape has so many passes that its steady state decides, and trying all that there is would take long.
+constexpr bool is_large(const ScheduleShape& shape) {
+  return shape.ranks * shape.chunks * shape.micro_batches > 50'000;
+}
+
 // Which stage lies where.
 enum class StageLayout {
   loop,          // chunk c of rank r is stage c * ranks + r

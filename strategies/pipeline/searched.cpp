@@ -27,22 +27,29 @@ class Search {
   static constexpr std::size_t budget = 1'000'000;
 
   // Activations of a rank in micro-batches: each chunk holds its share.
-  bool fits(const ScheduleTiming& timing) const {
-    if (costs_.memory_limit <= 0) return true;
-    const double most = *std::max_element(timing.peak.begin(), timing.peak.end());
-    return most <= costs_.memory_limit * static_cast<double>(shape_.chunks) + 1e-9;
+  bool fits(double peak) const {
+    return costs_.memory_limit <= 0 || peak <= costs_.memory_limit * static_cast<double>(shape_.chunks) + 1e-9;
+  }
+
+  // Of two that are as short, the one that keeps less.
+  bool is_better(double makespan, double peak) const {
+    if (!fits(peak)) return false;
+    if (!best_fits_) return true;
+    const double rounding = 1e-12 * least_;
+    return makespan < least_ - rounding || (makespan <= least_ + rounding && peak < peak_ - 1e-9);
   }
 
   bool offer(const Schedule& schedule) {
     const auto outcome = time_schedule(schedule, costs_);
     const auto* timing = std::get_if<ScheduleTiming>(&outcome);
     if (timing == nullptr) return false;
+    const double peak = *std::max_element(timing->peak.begin(), timing->peak.end());
     // A schedule that does not fit is better than none.
-    const bool better = best_.ranks.empty() || (fits(*timing) && (!best_fits_ || timing->makespan < least_));
-    if (!better) return false;
+    if (!best_.ranks.empty() && !is_better(timing->makespan, peak)) return false;
     best_ = schedule;
-    best_fits_ = fits(*timing);
+    best_fits_ = fits(peak);
     least_ = timing->makespan;
+    peak_ = peak;
     return true;
   }
 
@@ -58,13 +65,25 @@ class Search {
   // All rules on small shapes; on large ones those that most often win.
   void offer_greedy(StageLayout layout) {
     const bool small = shape_.ranks * shape_.chunks * shape_.micro_batches < 10'000;
-    for (const bool splits : {true, false})
-      for (const Preference preference : {Preference::alternate, Preference::backward, Preference::forward})
-        for (const bool patient : {false, true}) {
-          if (!small && (!splits || patient || preference == Preference::forward)) continue;
-          GreedyRules rules{splits, preference, patient, costs_.memory_limit * static_cast<double>(shape_.chunks)};
-          if (const auto schedule = greedy_schedule(shape_, layout, costs_, rules)) offer(*schedule);
-        }
+    for (const double limit : limits(small))
+      for (const bool splits : {true, false})
+        for (const Preference preference : {Preference::alternate, Preference::backward, Preference::forward})
+          for (const bool patient : {false, true}) {
+            if (!small && (!splits || patient || preference == Preference::forward)) continue;
+            GreedyRules rules{splits, preference, patient, limit * static_cast<double>(shape_.chunks)};
+            if (const auto schedule = greedy_schedule(shape_, layout, costs_, rules)) offer(*schedule);
+          }
+  }
+
+  // Micro-batches that a rank may keep: what is allowed, and on small shapes as many as there are ranks and twice that,
+  // beyond which more hardly helps (the plateau of arXiv:2401.10241).
+  std::vector<double> limits(bool small) const {
+    const double allowed = costs_.memory_limit;
+    const auto ranks = static_cast<double>(shape_.ranks);
+    std::vector<double> found{allowed};
+    for (const double limit : {ranks, 2 * ranks})
+      if (small && (allowed <= 0 || limit < allowed)) found.push_back(limit);
+    return found;
   }
 
   // Swaps two neighbours of one rank's list at random and keeps what is shorter; the seed is fixed.
@@ -88,7 +107,8 @@ class Search {
   const ScheduleCosts& costs_;
   Schedule best_;
   bool best_fits_ = false;
-  double least_ = 0;
+  double least_ = 0;  // its makespan
+  double peak_ = 0;
 };
 
 }  // namespace

@@ -177,6 +177,27 @@ TEST_CASE("lists that wait for each other are refused with the circle") {
         std::string::npos);
 }
 
+TEST_CASE("messages that wait for each other are refused with the circle") {
+  // What rank 0 receives first rank 1 makes of what rank 0 sends behind that.
+  const std::string blocked = refusal("0F0,0RECV_B0,0SEND_F0,0B0\n1RECV_F0,1F0,1B0,1SEND_B0");
+  CHECK(blocked.find("waits for itself: ") != std::string::npos);
+  CHECK(blocked.find("0SEND_F0 behind 0RECV_B0 on rank 0") != std::string::npos);
+  CHECK(blocked.find("1F0 behind 1RECV_F0 on rank 1") != std::string::npos);
+  CHECK(blocked.find("expected the messages of two ranks in one order on both") != std::string::npos);
+  // Two messages that cross.
+  CHECK(refusal("0F0,0F1,0SEND_F1,0SEND_F0,0RECV_B0,0B0,0RECV_B1,0B1\n"
+                "1RECV_F0,1F0,1B0,1SEND_B0,1RECV_F1,1F1,1B1,1SEND_B1")
+            .find("waits for itself: ") != std::string::npos);
+  // Rank 0 sends its third micro-batch before it takes the first gradient, which rank 1 sends before it takes that.
+  CHECK(refusal("0F0,0SEND_F0,0F1,0SEND_F1,0RECV_B0,0B0,0RECV_B1,0B1\n"
+                "1RECV_F0,1F0,1B0,1SEND_B0,1RECV_F1,1F1,1B1,1SEND_B1")
+            .find("waits for itself: ") != std::string::npos);
+  CHECK(refusal("0F0,0SEND_F0,0F1,0SEND_F1,0RECV_B0,0B0,0RECV_B1,0B1\n"
+                "1RECV_F0,1F0,1RECV_F1,1B0,1SEND_B0,1F1,1B1,1SEND_B1") == "");
+  CHECK(refusal("0F0,0SEND_F0,0SEND_F0,0RECV_B0,0B0\n1RECV_F0,1F0,1B0,1SEND_B0").find("'0SEND_F0' comes twice") !=
+        std::string::npos);
+}
+
 TEST_CASE("messages of slices name their slices, and come back") {
   for (const ScheduleKind kind : {ScheduleKind::seq1f1b, ScheduleKind::terapipe}) {
     ScheduleShape shape;
