@@ -104,7 +104,7 @@ int run_one(const std::string& file, const RunOptions& options) {
     if (whole) fmt::print("\n{}", forecast_to_text(*whole, shows_color()));
     if (options.sensitivity) fmt::print("\n{}", sensitivities_to_text(hangs_on, shows_color()));
   }
-  return result.memory.fits ? 0 : 1;
+  return result.memory.fits && (!whole || whole->ends()) ? 0 : 1;
 }
 
 int run_all(const RunOptions& options) {
