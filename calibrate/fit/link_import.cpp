@@ -19,6 +19,14 @@ Seconds time_of(const NcclRow& row) {
 
 GroupShape shape_of(const NcclRun& run, const Profile& base, std::int64_t ranks_per_node) {
   std::int64_t per_node = ranks_per_node > 0 ? ranks_per_node : run.ranks_per_node;
+  if (ranks_per_node > 0 && run.ranks_per_node > 0 && std::min(ranks_per_node, run.ranks) != run.ranks_per_node)
+    throw InputError(run.where,
+                     fmt::format("the log's table shows {} ranks a node, and --ranks-per-node says {}",
+                                 run.ranks_per_node, ranks_per_node),
+                     "expected no --ranks-per-node for such a log");
+  if (ranks_per_node > 0 && run.ranks > ranks_per_node && run.ranks % ranks_per_node != 0)
+    throw InputError(run.where, fmt::format("{} ranks do not fill nodes of {}", run.ranks, ranks_per_node),
+                     fmt::format("expected --ranks-per-node with a divisor of {}", run.ranks));
   if (per_node == 0) per_node = base.network.gpus_per_node;
   return {run.ranks, std::min(per_node, run.ranks)};
 }
@@ -27,13 +35,13 @@ bool spans_nodes(const Network& network, const GroupShape& group) {
   return group.ranks > std::max(group.ranks_per_node, network.domain_gpus);
 }
 
-void refuse_impossible(const NcclRun& run, const Profile& base, const GroupShape& group) {
+void refuse_impossible(const NcclRun& run, const Profile& base, const GroupShape& group, std::int64_t ranks_per_node) {
   const Network& network = base.network;
-  if (group.ranks_per_node > network.gpus_per_node)
-    throw InputError(run.where,
-                     fmt::format("{} ranks a node, but a node of profile '{}' has {}", group.ranks_per_node, base.name,
-                                 network.gpus_per_node),
-                     "expected --profile of a machine with such nodes, or --ranks-per-node");
+  if (const std::int64_t most = std::max(group.ranks_per_node, ranks_per_node); most > network.gpus_per_node)
+    throw InputError(
+        run.where,
+        fmt::format("{} ranks a node, but a node of profile '{}' has {}", most, base.name, network.gpus_per_node),
+        "expected --profile of a machine with such nodes, or --ranks-per-node");
   if (spans_nodes(network, group) && network.adapters == 0)
     throw InputError(run.where,
                      fmt::format("{} ranks on nodes of {}, but profile '{}' has no network", group.ranks,
@@ -89,7 +97,7 @@ LinkImport import_links(const Profile& base, const std::vector<std::filesystem::
         continue;
       }
       const GroupShape group = shape_of(run, base, ranks_per_node);
-      refuse_impossible(run, base, group);
+      refuse_impossible(run, base, group, ranks_per_node);
       result.runs.push_back(measured_run(run, group));
     }
   }

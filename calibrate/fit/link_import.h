@@ -19,8 +19,9 @@ struct LinkImport {
   std::map<std::string, std::int64_t> skipped;  // reason -> rows left out
 };
 
-// `ranks_per_node`: of all logs; 0 = as each log says, else as many as a node of the profile has.
-// Throws InputError for files that are no such logs, and where a run cannot have been made on the profile's machine.
+// `ranks_per_node`: of the logs that do not say it; 0 = as many as a node of the profile has. Throws InputError for
+// files that are no such logs, where a log says otherwise, and where a run cannot have been made on the profile's
+// machine.
 LinkImport import_links(const Profile& base, const std::vector<std::filesystem::path>& logs,
                         std::int64_t ranks_per_node);
 

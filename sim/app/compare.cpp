@@ -41,6 +41,9 @@ std::vector<Candidate> candidates_of(const std::vector<std::filesystem::path>& f
   for (const Candidate& candidate : candidates) ++uses[candidate.name];
   for (std::size_t i = 0; i < candidates.size(); ++i)
     if (uses[candidates[i].name] > 1) candidates[i].name = stems[i] + ": " + candidates[i].name;
+  std::map<std::string, int> seen;  // of one file given twice, or of files of one name in several folders
+  for (Candidate& candidate : candidates)
+    if (const int number = ++seen[candidate.name]; number > 1) candidate.name += fmt::format(" ({})", number);
   return candidates;
 }
 

@@ -42,7 +42,8 @@ ReplayOptions replay_options(const Scenario& scenario, const Lowering& lowering)
 std::string profile_names(const Scenario& scenario);
 std::string profile_titles(const Scenario& scenario);
 
-// Mean over all GPUs of a dense peak, of the thermal design power, of the price of an hour (0 where any is not known).
+// Mean over all GPUs of a dense peak, of the thermal design power, of the profiles' price of an hour (0 where
+// any is not known).
 FlopRate mean_peak(const Scenario& scenario, DataType type);
 Watts mean_tdp(const Scenario& scenario);
 double mean_price(const Scenario& scenario);

@@ -31,9 +31,9 @@ std::optional<Infeasible> check_machine(const Offload& offload, const Profile& p
   for (const Need& need : needs)
     if (need.needed && need.value <= 0)
       return Infeasible{
-          fmt::format("offload needs 'host.{}', which hardware profile {} does not give; a profile with "
-                      "it would do",
-                      need.key, profile.name)};
+          fmt::format("offload needs 'host.{}', which hardware profile {} does not give; a profile "
+                      "'{{based_on: {}, host: {{...}}}}' with the machine's own would do",
+                      need.key, profile.name, profile.name)};
   return std::nullopt;
 }
 

@@ -149,15 +149,15 @@ class Charts {
 
 double rent(const Scenario& scenario) {
   if (scenario.training_run && scenario.training_run->usd_per_gpu > 0) return 0;
-  if (scenario.training_run && scenario.training_run->usd_per_gpu_hour > 0)
-    return scenario.training_run->usd_per_gpu_hour;
+  if (scenario.training_run && scenario.training_run->usd_per_gpu_hour) return *scenario.training_run->usd_per_gpu_hour;
   return mean_price(scenario);
 }
 
 void scale_rent(Scenario& scenario, double factor) {
   for (std::size_t machine = 0; machine < scenario.machines(); ++machine)
     scenario.machine(machine).price_usd_per_gpu_hour *= factor;
-  if (scenario.training_run) scenario.training_run->usd_per_gpu_hour *= factor;
+  if (scenario.training_run && scenario.training_run->usd_per_gpu_hour)
+    *scenario.training_run->usd_per_gpu_hour *= factor;
 }
 
 template <double TrainingRun::*member>

@@ -14,6 +14,7 @@
 #include "sim/app/network_traffic.h"
 #include "sim/app/offload_check.h"
 #include "sim/app/rank_replay.h"
+#include "sim/app/whole_run.h"
 #include "sim/engine/walk.h"
 #include "strategies/intra/intra.h"
 #include "strategies/lower.h"
@@ -325,12 +326,15 @@ Timeline timeline_of(const Lowering& lowering, const std::vector<WorkTime>& time
 
 void add_money_and_energy(const Scenario& scenario, Result& result) {
   double usd_per_hour = 0;
+  bool known = true;
   for (std::size_t machine = 0; machine < scenario.machines(); ++machine) {
     const double gpus = static_cast<double>(scenario.machine_gpus(machine));
+    const double price = hourly_price(scenario, scenario.machine(machine));
     result.energy += scenario.machine(machine).device.tdp * result.iteration * gpus;
-    usd_per_hour += scenario.machine(machine).price_usd_per_gpu_hour * gpus;
+    usd_per_hour += price * gpus;
+    known &= price > 0;
   }
-  if (mean_price(scenario) > 0) result.cost_usd = usd_per_hour * result.iteration.value() / 3600;
+  if (known) result.cost_usd = usd_per_hour * result.iteration.value() / 3600;
 }
 
 void add_words(const Scenario& scenario, Result& result) {

@@ -15,4 +15,9 @@ std::optional<Forecast> whole_run(const Scenario& scenario, const Result& result
   return forecast(run, result, {parameter_count(scenario.model), nodes, mean_tdp(scenario), mean_price(scenario)});
 }
 
+double hourly_price(const Scenario& scenario, const Profile& machine) {
+  const double rent = machine.price_usd_per_gpu_hour;
+  return scenario.training_run ? usd_per_gpu_hour(*scenario.training_run, machine.device.tdp, rent) : rent;
+}
+
 }  // namespace echelon

@@ -309,9 +309,9 @@ void add_calibrate_command(CLI::App& app, CommandBody& body) {
                       "Measure collectives over several nodes as well: a file in a folder that all see, one process a "
                       "node; process 0 measures and writes, the others take part");
   command->add_option("--rank", options->rank, "Of this process, from 0 (default: as mpirun or srun says)")
-      ->check(CLI::Range(0, 65535));
+      ->check(integer_in(0, 65535));
   command->add_option("--ranks", options->ranks, "Processes (default: as mpirun or srun says)")
-      ->check(CLI::Range(2, 65536));
+      ->check(integer_in(2, 65536));
   command->add_option("--patience", options->patience, "Seconds to wait for the others (default 120)")
       ->check(CLI::Range(0.1, 86400.0));
   command->add_flag("--json", options->json, "Print what was fitted as JSON");

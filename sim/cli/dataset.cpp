@@ -232,7 +232,7 @@ void add_build(CLI::App& parent, CommandBody& body) {
       ->allow_extra_args(false);
   command->add_option("--licence", options->licence, "Of the data, for the manifest")->capture_default_str();
   command->add_option("--threads", options->threads, "Threads; the data do not depend on it")
-      ->check(CLI::Range(1, 1024))
+      ->check(integer_in(1, 1024))
       ->capture_default_str();
   command->add_flag("--restart", options->restart, "Discard the data set that the folder holds");
   command->footer("Example: echelon dataset build scenarios/spaces/gpt3-175b-1024-a100.yaml -o gpt3");
@@ -259,15 +259,15 @@ void add_rank(CLI::App& parent, CommandBody& body) {
   command->add_option("folder", options->folder, "Folder of a data set")->required();
   command->add_option("methods", options->methods, "Methods of `echelon search`; all without any");
   command->add_option("--seeds", options->options.seeds, "Searches of each method that draws")
-      ->check(CLI::Range(1, 100000))
+      ->check(integer_in(1, 100000))
       ->capture_default_str();
   command->add_option("--objective", options->objective, "What counts, for a token: time, cost, energy, memory")
       ->capture_default_str();
   command->add_option("--evaluations", options->options.evaluations, "Of each search at most")
-      ->check(CLI::Range(1, 100'000'000))
+      ->check(integer_in(1, 100'000'000))
       ->capture_default_str();
   command->add_option("--threads", options->options.threads, "Threads for bounds; the ranking does not depend on it")
-      ->check(CLI::Range(1, 1024))
+      ->check(integer_in(1, 1024))
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print regrets at all checkpoints as JSON");
   command->add_flag("--markdown", options->markdown, "Print the table as Markdown");

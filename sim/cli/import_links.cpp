@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "calibrate/fit/link_import.h"
+#include "sim/cli/number_in.h"
 #include "sim/config/data_dir.h"
 #include "sim/config/profile_config.h"
 #include "sim/report/bandwidth_svg.h"
@@ -77,7 +78,7 @@ void add_import_nccl_tests(CLI::App& import, CommandBody& body) {
   command->add_option("-o,--output", options->output, "The profile to write")->required();
   command->add_option("--plot", options->plot, "Also draw measured against fitted bus bandwidth (SVG)");
   command->add_option("--ranks-per-node", options->ranks_per_node, "Ranks of a node, where the logs do not show it")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}));
+      ->check(integer_in(1, 1'000'000));
   command->footer(
       "A log's table of devices tells ranks and nodes; without it ranks come from its bandwidths, and nodes are taken\n"
       "to be full ones of the profile.\n"

@@ -23,7 +23,7 @@ void add_limit_options(CLI::App& command, LimitOptions& options) {
   command.add_option("--budget", options.budget_usd, "USD that the run may cost (search.constraints.budget_usd)")
       ->check(positive_number());
   command.add_option("--max-gpus", options.max_gpus, "GPUs that a cluster may have (search.constraints.max_gpus)")
-      ->check(CLI::Range(1, 1'000'000'000));
+      ->check(integer_in(1, 1'000'000'000));
 }
 
 std::vector<std::string> overrides_of(const LimitOptions& options) {

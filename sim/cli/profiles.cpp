@@ -7,6 +7,7 @@
 #include "sim/app/profile_difference.h"
 #include "sim/cli/collective_table.h"
 #include "sim/cli/command.h"
+#include "sim/cli/number_in.h"
 #include "sim/config/data_dir.h"
 #include "sim/config/profile_config.h"
 #include "sim/hardware/topology_families.h"
@@ -137,7 +138,7 @@ void add_profiles_command(CLI::App& app, CommandBody& body) {
   command->add_flag("--json", options->json, "Print as JSON");
   command->add_flag("--topology", options->topology, "Show its cluster as a graph: parts, links, ways")->needs(name);
   command->add_option("--gpus", options->gpus, "GPUs of that cluster, or of the collective")
-      ->check(CLI::Range(1, 100'000))
+      ->check(integer_in(1, 100'000))
       ->needs(name);
   command->add_option("--svg", options->svg, "Draw that cluster as an SVG picture")->needs(name);
   command->add_option("--dot", options->dot, "Write that cluster for Graphviz")->needs(name);
@@ -148,7 +149,7 @@ void add_profiles_command(CLI::App& app, CommandBody& body) {
   command->add_option("--algorithm", options->collective.algorithm, "Force it, as NCCL_ALGO")->needs(collective);
   command->add_option("--protocol", options->collective.protocol, "Force it, as NCCL_PROTO")->needs(collective);
   command->add_option("--ranks-per-node", options->collective.ranks_per_node, "Ranks of the collective on a node")
-      ->check(CLI::Range(1, 100'000))
+      ->check(integer_in(1, 100'000))
       ->needs(collective);
   command->footer(
       "Examples: echelon profiles dgx-h100\n"

@@ -11,6 +11,7 @@
 #include "sim/app/simulate.h"
 #include "sim/app/whole_run.h"
 #include "sim/cli/command.h"
+#include "sim/cli/number_in.h"
 #include "sim/report/forecast_output.h"
 #include "sim/report/result_json.h"
 #include "sim/report/result_text.h"
@@ -104,7 +105,7 @@ int run_one(const std::string& file, const RunOptions& options) {
     if (whole) fmt::print("\n{}", forecast_to_text(*whole, shows_color()));
     if (options.sensitivity) fmt::print("\n{}", sensitivities_to_text(hangs_on, shows_color()));
   }
-  return result.memory.fits ? 0 : 1;
+  return result.memory.fits && (!whole || whole->ends()) ? 0 : 1;
 }
 
 int run_all(const RunOptions& options) {
@@ -141,10 +142,10 @@ void add_run_command(CLI::App& app, CommandBody& body) {
                    "scenario has variability or faults")
       ->check(CLI::IsMember({"folded", "full"}));
   command->add_option("--threads", options->threads, "Threads for the runs of full replay; default: one a core")
-      ->check(CLI::Range(1, 1024));
+      ->check(integer_in(1, 1024));
   command->footer(
       "Example: echelon run scenarios/published/megatron-sc21-175b.yaml --set strategy.micro_batch=2\n"
-      "Exit code: 0 fits, 1 cannot run or does not fit, 2 bad input.");
+      "Exit code: 0 fits, 1 cannot run, does not fit or never ends, 2 bad input.");
   command->callback([options, &body] { body = [options] { return run_all(*options); }; });
 }
 

@@ -328,21 +328,20 @@ void add_schedule_command(CLI::App& app, CommandBody& body) {
   command->add_option("--file", options->file, "A schedule in PyTorch's CSV grammar instead")->excludes(name);
   // What describes a named schedule; a file says these itself.
   const auto shape = [&](CLI::Option* option) { return option->needs(name); };
-  shape(command->add_option("--stages", options->ranks, "Pipeline ranks"))
-      ->check(CLI::Range(std::int64_t{1}, most_ranks_drawn));
+  shape(command->add_option("--stages", options->ranks, "Pipeline ranks"))->check(integer_in(1, most_ranks_drawn));
   shape(command->add_option("--micro-batches", options->micro_batches, "Micro-batches of an iteration"))
-      ->check(CLI::Range(std::int64_t{1}, most_micro_batches_drawn));
+      ->check(integer_in(1, most_micro_batches_drawn));
   shape(command->add_option(
             "--chunks", options->chunks,
             "Chunks of layers on each rank; where left out the fewest, and of searched up to 4, whichever ends first"))
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{64}));
+      ->check(integer_in(1, 64));
   shape(
       command->add_option("--slices", options->slices, readers_of(ScheduleInput::slices) + ": slices of each sequence"))
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{64}));
+      ->check(integer_in(1, 64));
   shape(
       command->add_option("--group", options->group,
                           readers_of(ScheduleInput::groups) + ": micro-batches that walk through the chunks together"))
-      ->check(CLI::Range(std::int64_t{1}, most_micro_batches_drawn));
+      ->check(integer_in(1, most_micro_batches_drawn));
   shape(command->add_option("--vocabulary", options->vocabulary,
                             "1f1b, v_half, v_min: divide embedding and output layer over the ranks"))
       ->check(CLI::IsMember(vocabulary_names()));

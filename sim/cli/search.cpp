@@ -211,12 +211,12 @@ void add_search_command(CLI::App& app, CommandBody& body) {
   command->add_option("--method", options->method, method_help())->capture_default_str();
   add_limit_options(*command, options->limits);
   command->add_option("--evaluations", options->evaluations, "Full evaluations at most")
-      ->check(CLI::Range(1, 1'000'000'000));
+      ->check(integer_in(1, 1'000'000'000));
   command->add_option("--seed", options->seed, "Of methods that draw points")
       ->check(number_in(0, 1e15))
       ->capture_default_str();
   command->add_option("--threads", options->threads, "Threads for bounds; what is found does not depend on it")
-      ->check(CLI::Range(1, 1024))
+      ->check(integer_in(1, 1024))
       ->capture_default_str();
   command->add_flag("--sensitivity", options->sensitivity,
                     "Also say how time and money of what was found hang on the hardware and the prices; the space is "

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "sim/cli/command.h"
+#include "sim/cli/number_in.h"
 #include "sim/cli/progress.h"
 #include "sim/report/number_text.h"
 #include "sim/report/result_columns.h"
@@ -124,7 +125,7 @@ void add_sweep_command(CLI::App& app, CommandBody& body) {
   command
       ->add_option("--threads", options->threads,
                    "Threads; the rows do not depend on it. Under mpirun each process is one thread")
-      ->check(CLI::Range(1, 1024))
+      ->check(integer_in(1, 1024))
       ->capture_default_str();
   command->footer(
       "Example: echelon sweep scenarios/sweeps/gpt3-175b-1024-a100.yaml -o points.csv\n"

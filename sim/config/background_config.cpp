@@ -49,7 +49,7 @@ std::string background_type() {
   return list_type(object_type_of(background_keys()));
 }
 
-std::vector<BackgroundJob> background_from_yaml(const Value& value, NetworkModel network) {
+std::vector<BackgroundJob> background_from_yaml(const Value& value, NetworkModel network, std::int64_t gpus_per_node) {
   std::vector<BackgroundJob> jobs;
   for (const Value& item : value.items()) {
     BackgroundJob job;
@@ -57,6 +57,10 @@ std::vector<BackgroundJob> background_from_yaml(const Value& value, NetworkModel
     read_keys(item, background_keys(), job);
     if (network != NetworkModel::flow)
       item.fail(item.path() + " shares links, which network: analytic does not know", "expected cluster.network: flow");
+    if (job.ranks_per_node > 0 && gpus_per_node % job.ranks_per_node != 0)
+      item.at("ranks_per_node")
+          .fail(fmt::format("{} ranks of each node of {} GPUs", job.ranks_per_node, gpus_per_node),
+                "expected a divisor of them");
     jobs.push_back(std::move(job));
   }
   return jobs;

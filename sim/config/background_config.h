@@ -16,7 +16,7 @@ namespace echelon {
 
 // JSON Schema text of the list.
 std::string background_type();
-// Throws InputError, also in a network model that knows no links.
-std::vector<BackgroundJob> background_from_yaml(const Value& value, NetworkModel network);
+// Throws InputError, also in a network model that knows no links, and where ranks_per_node does not divide a node.
+std::vector<BackgroundJob> background_from_yaml(const Value& value, NetworkModel network, std::int64_t gpus_per_node);
 
 }  // namespace echelon

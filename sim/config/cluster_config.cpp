@@ -154,13 +154,26 @@ void read_placement_file(const Value& cluster, const std::filesystem::path& fold
   read_placement_list(parse_file(path_in(file->text(), folder, *file)), document);
 }
 
-// Who sits where, and on how large a cluster, counts where links do.
+// Who sits where, on how large a cluster and of which shape counts where links do.
 void check_placement(const Value& value, const ClusterDocument& cluster, std::int64_t gpus) {
   if (cluster.placement.kind != PlacementKind::packed && cluster.network == NetworkModel::analytic)
     throw InputError(cluster.placement.where,
                      fmt::format("{} ranks differ from packed ones on links, which network: analytic does not know",
                                  name_of(cluster.placement.kind)),
                      "expected cluster.network: flow");
+  for (const char* key : {"topology", "cluster_gpus"})
+    if (const auto links = value.find(key); links && cluster.network == NetworkModel::analytic)
+      links->fail(fmt::format("{} shapes links, which network: analytic does not know", links->path()),
+                  "expected cluster.network: flow");
+  const auto seed = value.find("placement_seed");
+  if (seed && cluster.placement.kind != PlacementKind::fragmented)
+    seed->fail(fmt::format("{} says nothing of {} ranks", seed->path(), name_of(cluster.placement.kind)),
+               "expected placement: fragmented beside it");
+  const auto placement = value.find("placement");
+  if (placement && cluster.placement.kind == PlacementKind::listed &&
+      placement->one_of<PlacementKind>() != PlacementKind::listed)
+    placement->fail(fmt::format("placement: {} stands beside a list of ranks", placement->text()),
+                    "expected placement: listed, or no list");
   if (cluster.cluster_gpus > 0 && cluster.cluster_gpus < gpus)
     value.at("cluster_gpus")
         .fail(fmt::format("a job of {} GPUs in a cluster of {}", gpus, cluster.cluster_gpus),

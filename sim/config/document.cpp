@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "sim/config/aliases.h"
 #include "sim/config/document_node.h"
 
 namespace echelon {
@@ -165,6 +166,16 @@ std::optional<std::string> nearest(std::string_view word, const std::vector<std:
   return best;
 }
 
+namespace {
+
+// Another program's word for one of `known`, or a slip of the hand.
+std::optional<std::string> meant(std::string_view word, const std::vector<std::string>& known) {
+  const auto alias = alias_of(word, known);
+  return alias ? alias : nearest(word, known);
+}
+
+}  // namespace
+
 Value::Value(std::shared_ptr<const Node> node, std::string path) : node_(std::move(node)), path_(std::move(path)) {}
 
 bool Value::is_mapping() const {
@@ -208,7 +219,7 @@ void Value::fail_choice(const std::string& name, const std::string& names) const
     known.push_back(names.substr(first, end - first));
     first = end + 2;
   }
-  const auto near = nearest(name, known);
+  const auto near = meant(name, known);
   fail(fmt::format("{} is {}", subject(), in_quotes(name)),
        near ? fmt::format("did you mean '{}'? (one of: {})", *near, names) : "expected one of: " + names);
 }
@@ -222,6 +233,7 @@ void Value::fail_missing(std::string_view key) const {
     throw InputError({*entry.file, entry.line, entry.column}, fmt::format("unknown key '{}' in {}", *near, subject()),
                      fmt::format("did you mean '{}', which is missing?", key));
   }
+  if (node_->asked_all) finish();
   fail(fmt::format("missing key '{}' in {}", key, subject()), fmt::format("expected '{}: VALUE'", key));
 }
 
@@ -249,13 +261,20 @@ void Value::accept_unknown() const {
   node_->accepts_all = true;
 }
 
+void Value::all_asked() const {
+  node_->asked_all = true;
+}
+
 void Value::finish() const {
   if (!is_mapping()) fail_kind("a mapping");
   if (node_->accepts_all) return;
   for (const Node::Entry& entry : node_->entries) {
     if (node_->asked.contains(entry.key)) continue;
     const std::vector<std::string> known(node_->asked.begin(), node_->asked.end());
-    const auto near = nearest(entry.key, known);
+    std::vector<std::string> elsewhere = known;
+    if (path_ == "strategy")
+      elsewhere.insert(elsewhere.end(), {"workload.global_batch", "workload.sequence_length", "workload.precision"});
+    const auto near = meant(entry.key, elsewhere);
     throw InputError({*entry.file, entry.line, entry.column},
                      fmt::format("unknown key {} in {}", in_quotes(entry.key), subject()),
                      near ? fmt::format("did you mean '{}'?", *near) : "expected one of: " + joined(known));
@@ -284,24 +303,28 @@ double Value::number(double least, double most) const {
   return value;
 }
 
-std::int64_t Value::integer() const {
+std::optional<std::int64_t> Value::whole_number() const {
   const std::string_view scalar = node_->scalar;
-  if (node_->kind == NodeKind::plain && is_decimal(scalar)) {
-    const std::string_view text = scalar.substr(scalar[0] == '+' ? 1 : 0);
-    std::int64_t value = 0;
-    const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (result.ec == std::errc() && result.ptr == text.data() + text.size()) return value;
-    const double wide = number();
-    constexpr double exact = 9007199254740992;  // 2^53: whole numbers up to here are exact in a double
-    if (wide == std::floor(wide) && std::abs(wide) <= exact) return static_cast<std::int64_t>(wide);
-  }
+  if (node_->kind != NodeKind::plain || !is_decimal(scalar)) return std::nullopt;
+  const std::string_view text = scalar.substr(scalar[0] == '+' ? 1 : 0);
+  std::int64_t value = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (result.ec == std::errc() && result.ptr == text.data() + text.size()) return value;
+  const double wide = number();
+  constexpr double exact = 9007199254740992;  // 2^53: whole numbers up to here are exact in a double
+  if (wide != std::floor(wide) || std::abs(wide) > exact) return std::nullopt;
+  return static_cast<std::int64_t>(wide);
+}
+
+std::int64_t Value::integer() const {
+  if (const auto value = whole_number()) return *value;
   fail_kind("an integer");
 }
 
 std::int64_t Value::integer(std::int64_t least, std::int64_t most) const {
-  const std::int64_t value = integer();
-  if (value < least || value > most) fail_kind("an integer " + range_text(least, most));
-  return value;
+  const auto value = whole_number();
+  if (!value || *value < least || *value > most) fail_kind("an integer " + range_text(least, most));
+  return *value;
 }
 
 bool Value::boolean() const {
@@ -350,7 +373,8 @@ Value with_overrides(const Value& root, const std::vector<std::string>& assignme
     const std::string_view text = std::string_view(assignment).substr(equals + 1);
     auto empty = std::make_shared<Node>();
     empty->file = std::make_shared<const std::string>(name);
-    const bool blank = text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+    const std::size_t first = text.find_first_not_of(" \t\r\n");
+    const bool blank = first == std::string_view::npos || text.substr(first) == "null" || text.substr(first) == "~";
     const std::shared_ptr<const Node> value = blank ? empty : parse_nodes(text, name, Places::dropped);
     node = replaced(node, split_path(std::string_view(assignment).substr(0, equals), name), 0, value);
   }

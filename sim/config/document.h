@@ -47,6 +47,9 @@ class Value {
   Value at(std::string_view key) const;
   std::optional<Value> find(std::string_view key) const;
   std::vector<std::string> keys() const;
+  // Says that every key of this mapping has been asked for: from now on at() tells of a key that nobody knows before it
+  // tells of one that is missing.
+  void all_asked() const;
   // Refuses keys that no at() or find() has asked for on this mapping, with "did you mean".
   void finish() const;
   // Accepts every key of this mapping (documents of others, such as a HuggingFace config).
@@ -78,6 +81,10 @@ class Value {
 
   // Throws InputError "WHERE: wrong; right".
   [[noreturn]] void fail(const std::string& wrong, const std::string& right) const;
+  // The same of a value that is not what is expected: "NAME is 'this'; expected that".
+  [[noreturn]] void fail_kind(const std::string& expected) const;
+  // And of a word that is none of `names`, which stand as "a, b, c": with the one that is meant, where one is near.
+  [[noreturn]] void fail_choice(const std::string& name, const std::string& names) const;
 
   struct Node;
   explicit Value(std::shared_ptr<const Node> node, std::string path = {});
@@ -85,9 +92,8 @@ class Value {
  private:
   friend Value with_overrides(const Value& root, const std::vector<std::string>& assignments);
   friend Value with_values(const Value& root, const std::vector<Assignment>& assignments);
-  [[noreturn]] void fail_choice(const std::string& name, const std::string& names) const;
   [[noreturn]] void fail_missing(std::string_view key) const;
-  [[noreturn]] void fail_kind(const std::string& expected) const;
+  std::optional<std::int64_t> whole_number() const;
   std::string subject() const;
 
   std::shared_ptr<const Node> node_;
@@ -99,7 +105,8 @@ Value parse_file(const std::filesystem::path& path);
 // The same for a text in memory; `name` stands for the file in messages.
 Value parse_text(std::string_view text, const std::string& name);
 // Replaces or adds the value at a dotted path ("strategy.tensor_parallel=4"), mappings on the way included; the value
-// is parsed as YAML, nothing after "=" unsets the key. Each override is a document of its own in messages
+// is parsed as YAML, nothing after "=" unsets the key, and so does null. Each override is a document of its own in
+// messages
 // ("--set strategy.tensor_paralel=4: unknown key ..."). Throws InputError.
 Value with_overrides(const Value& root, const std::vector<std::string>& assignments);
 

@@ -43,6 +43,7 @@ struct Value::Node {
   std::size_t height = 0;  // levels of collections, this one included
 
   mutable std::set<std::string, std::less<>> asked;  // keys that the reader knows
+  mutable bool asked_all = false;
   mutable bool accepts_all = false;
 
   // The entry of a key, or null.

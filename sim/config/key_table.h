@@ -39,6 +39,7 @@ template <class Target>
 void read_keys(const Value& mapping, const std::vector<Key<Target>>& keys, Target& target) {
   // A misspelt word is told as such before its absence is: every known name is asked for first.
   for (const Key<Target>& key : keys) mapping.find(key.name);
+  mapping.all_asked();
   for (const Key<Target>& key : keys) {
     if (key.presence == Presence::required)
       key.read(mapping.at(key.name), target);

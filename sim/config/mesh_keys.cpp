@@ -14,6 +14,8 @@ namespace {
 
 void read_data_parallel(const Value& value, Strategy& strategy) {
   const bool automatic = value.is_scalar() && value.text() == "auto";
+  const bool word = value.is_scalar() && value.text().find_first_of("0123456789") == std::string::npos;
+  if (word && !automatic) value.fail_kind(fmt::format("auto, or an integer from 1 to {}", most_ranks));
   strategy.mesh.data = automatic ? 0 : value.integer(1, most_ranks);
 }
 
@@ -21,6 +23,10 @@ void read_tensor_parallel(const Value& value, Strategy& strategy) {
   Mesh& mesh = strategy.mesh;
   mesh.stage_tensor.clear();
   if (!value.is_sequence()) {
+    const bool word = value.is_scalar() && value.text().find_first_of("0123456789") == std::string::npos;
+    if (word)
+      value.fail_kind(
+          fmt::format("an integer from 1 to {}, or one for each pipeline rank, such as [8, 4]", most_degree));
     mesh.tensor = value.integer(1, most_degree);
     return;
   }

@@ -55,6 +55,7 @@ void read_sequence_slices(const Value& value, Strategy& strategy) {
 void read_stage_layers(const Value& value, Strategy& strategy) {
   strategy.balances_stages = value.is_scalar() && value.text() == "balanced";
   if (strategy.balances_stages) return;
+  if (!value.is_sequence()) value.fail_kind("balanced, or the layers of every stage, such as [10, 12, 12, 10]");
   for (const Value& item : value.items()) strategy.stage_layers.push_back(item.integer(0, most_placed_layers));
 }
 
@@ -81,6 +82,8 @@ void read_rank_layers(const Value& value, Strategy& strategy) {
   std::size_t listed = 0;
   for (const Value& rank : value.items()) {
     strategy.rank_layers.emplace_back();
+    if (!rank.is_sequence())
+      rank.fail_kind("the layers of a pipeline rank as a list, such as [0-7] of [[0-7], [8-15]]");
     for (const Value& run : rank.items()) {
       const std::size_t before = strategy.rank_layers.back().size();
       read_layer_run(run, strategy.rank_layers.back());
@@ -141,8 +144,9 @@ StrategyKeys pipeline_keys() {
       {{"rank_layers",
         list_type(list_type(
             any_of({integer_type(0, most_placed_layers), R"({"type":"string","pattern":"^[0-9]+-[0-9]+$"})"}))),
-        "layers of every pipeline rank, from 0 and in any order, such as [0-3, 9-11]: runs that are not next to each "
-        "other lie in chunks of their own"},
+        "layers of every pipeline rank, from 0 and in any order, such as [[0-3, 8-11], [4-7]]: runs that are not next "
+        "to "
+        "each other lie in chunks of their own"},
        read_rank_layers},
   };
 }

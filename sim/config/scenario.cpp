@@ -83,7 +83,7 @@ std::vector<Key<ScenarioReading>> section_rows() {
       {{"measured", object_type_of(measured_keys()), "what was measured: shown, never used"},
        [](const Value& value, Reading& r) { read_keys(value, measured_keys(), r.scenario.measured); }},
       {{"variability", object_type_of(variability_keys()), "jitter of every task, drawn for each rank by full replay"},
-       [](const Value& value, Reading& r) { read_keys(value, variability_keys(), r.scenario.variability); }},
+       [](const Value& value, Reading& r) { r.scenario.variability = variability_from_yaml(value); }},
       {{"faults", faults_type(), "ranks that are slower than the others in full replay, and links that are down"},
        [](const Value& value, Reading& r) {
          Faults faults = faults_from_yaml(value, r.scenario.gpus, r.scenario.network);
@@ -91,7 +91,10 @@ std::vector<Key<ScenarioReading>> section_rows() {
          r.scenario.link_faults = std::move(faults.links);
        }},
       {{"background", background_type(), "with network: flow, other jobs on the same network"},
-       [](const Value& value, Reading& r) { r.scenario.background = background_from_yaml(value, r.scenario.network); }},
+       [](const Value& value, Reading& r) {
+         r.scenario.background =
+             background_from_yaml(value, r.scenario.network, r.scenario.profile.network.gpus_per_node);
+       }},
   };
 }
 

@@ -11,6 +11,7 @@ namespace echelon {
 namespace {
 
 constexpr auto section_names = std::to_array<std::string_view>({"model", "cluster", "strategy", "workload"});
+constexpr auto names_on_cluster = std::to_array<std::string_view>({"faults", "background"});
 
 const Key<ScenarioReading>& row_of(std::string_view name) {
   const auto& rows = scenario_keys();
@@ -40,7 +41,12 @@ ScenarioReader::ScenarioReader(const Value& document, const std::filesystem::pat
   for (const auto& row : scenario_keys()) {
     if (std::find(section_names.begin(), section_names.end(), row.name) != section_names.end()) continue;
     if (row.presence == Presence::required) document.at(row.name);
-    if (const auto value = document.find(row.name)) row.read(*value, reading_);
+    const auto value = document.find(row.name);
+    if (!value) continue;
+    if (std::find(names_on_cluster.begin(), names_on_cluster.end(), row.name) != names_on_cluster.end())
+      on_cluster_.emplace_back(row.name, *value);
+    else
+      row.read(*value, reading_);
   }
   document.finish();
 }
@@ -78,11 +84,16 @@ void ScenarioReader::read_section(Section& section, Read read) {
   section.valid = true;
 }
 
+void ScenarioReader::read_cluster_section() {
+  row_of("cluster").read(cluster_.current, reading_);
+  for (const auto& [name, value] : on_cluster_) row_of(name).read(value, reading_);
+}
+
 const Scenario& ScenarioReader::read(const std::vector<Assignment>& changes) {
   Scenario& scenario = reading_.scenario;
   const SampleTokens tokens = tokens_of(scenario.model);
   if (update(model_, changes)) read_section(model_, [&] { row_of("model").read(model_.current, reading_); });
-  if (update(cluster_, changes)) read_section(cluster_, [&] { row_of("cluster").read(cluster_.current, reading_); });
+  if (update(cluster_, changes)) read_section(cluster_, [&] { read_cluster_section(); });
   const FrameworkKind before = unresolved_.framework;
   if (update(strategy_, changes))
     read_section(strategy_, [&] { unresolved_ = strategy_in(strategy_.current, reading_.folder); });

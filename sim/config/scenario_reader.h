@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/config/document.h"
@@ -46,6 +47,7 @@ class ScenarioReader {
   static bool update(Section& section, const std::vector<Assignment>& changes);
   template <class Read>
   static void read_section(Section& section, Read read);
+  void read_cluster_section();
 
   ScenarioReading reading_;
   HfReader hf_reader_;
@@ -54,7 +56,8 @@ class ScenarioReader {
   Section cluster_;
   Section strategy_;
   Section workload_;
-  Strategy unresolved_;  // before data_parallel is known
+  std::vector<std::pair<std::string, Value>> on_cluster_;  // what can be read only once the cluster is known
+  Strategy unresolved_;                                    // before data_parallel is known
 };
 
 }  // namespace echelon

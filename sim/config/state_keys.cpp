@@ -30,6 +30,12 @@ const StrategyKeys& recompute_keys() {
   return keys;
 }
 
+Recompute recompute_word(const Value& value) {
+  const std::string name = value.text();
+  if (const auto word = from_name<Recompute>(name)) return *word;
+  value.fail_choice(name, all_names<Recompute>() + ", auto, {kind: full, layers: 4}");
+}
+
 // {operators: [norm, activation]} stands for itself; {kind: full, layers: 4} and plain words for the rest.
 void read_recompute(const Value& value, Strategy& strategy) {
   strategy.recompute_least = value.is_scalar() && value.text() == "auto";
@@ -37,7 +43,7 @@ void read_recompute(const Value& value, Strategy& strategy) {
   if (value.is_mapping())
     read_keys(value, recompute_keys(), strategy);
   else
-    strategy.recompute = value.one_of<Recompute>();
+    strategy.recompute = recompute_word(value);
   if ((strategy.recompute == Recompute::operators) == strategy.recompute_operators.empty())
     value.fail(fmt::format("{} names {} operators or modules", value.path(),
                            strategy.recompute_operators.empty() ? "no" : "some"),

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <utility>
@@ -156,6 +157,52 @@ std::vector<Key<TopologySpec>> topology_keys() {
   };
 }
 
+// Keys that some families do not read.
+template <class Family>
+struct FamilyKeys {
+  std::vector<const char*> keys;
+  std::vector<Family> readers;
+};
+
+template <class Family>
+void refuse_unread(const Value& shape, Family family, const std::vector<FamilyKeys<Family>>& table) {
+  for (const auto& [keys, readers] : table) {
+    if (std::find(readers.begin(), readers.end(), family) != readers.end()) continue;
+    std::vector<std::string_view> names;
+    for (const Family reader : readers) names.push_back(name_of(reader));
+    for (const char* key : keys)
+      if (const auto found = shape.find(key))
+        found->fail(fmt::format("{} has no {}", name_of(family), key),
+                    fmt::format("expected family: {}", fmt::join(names, " or ")));
+  }
+}
+
+void check_node(const Value& value, const NodeShape& node) {
+  if (node.family)
+    refuse_unread<NodeFamily>(value, *node.family,
+                              {{{"gpus_per_pcie_switch", "host_bridges", "host_gb_s"}, {NodeFamily::pcie_tree}}});
+}
+
+void check_network(const Value& value, const NetworkShape& network) {
+  using F = NetworkFamily;
+  const std::vector<F> clos = {F::rail_optimised, F::fat_tree, F::leaf_spine};
+  const F family = network.family.value_or(F::rail_optimised);  // or none, which reads less
+  refuse_unread<F>(value, family,
+                   {{{"nodes_per_leaf", "spines", "oversubscription"}, clos},
+                    {{"switch_ports"}, {F::rail_optimised, F::fat_tree, F::leaf_spine, F::dragonfly}},
+                    {{"routers_per_group", "adapters_per_router", "global_links"}, {F::dragonfly}},
+                    {{"torus_shape", "torus_dimensions", "torus_gb_s"}, {F::torus}}});
+  // Leaves to spines, and spines to cores where there may be any.
+  const std::size_t tiers = family == F::leaf_spine || network.spines > 0 ? 1 : 2;
+  if (network.oversubscription.size() > tiers)
+    value.at("oversubscription")
+        .fail(fmt::format("oversubscription of {} tiers", network.oversubscription.size()),
+              tiers == 1 ? "expected that of the leaves alone" : "expected 1 or 2: of the leaves, of the spines");
+  for (const char* key : {"site_gb_s", "site_latency_us"})
+    if (const auto found = value.find(key); found && network.sites == 1)
+      found->fail(fmt::format("{} in one site", key), "expected 'sites', 2 or more, beside it");
+}
+
 }  // namespace
 
 TopologySpec topology_from_yaml(const Value& value) {
@@ -164,6 +211,8 @@ TopologySpec topology_from_yaml(const Value& value) {
   read_keys(value, topology_keys(), spec);
   if (spec.graph && (value.find("node") || value.find("network")))
     value.fail("both a graph and families", "expected either 'graph' or 'node' and 'network'");
+  if (const auto node = value.find("node")) check_node(*node, spec.node);
+  if (const auto network = value.find("network")) check_network(*network, spec.network);
   const std::size_t dimensions = spec.network.torus_shape.size();
   if (dimensions != 0 && dimensions != 2 && dimensions != 3)
     value.at("network")

@@ -19,6 +19,8 @@
 namespace echelon {
 
 const std::vector<Key<Variability>>& variability_keys();
+// Throws InputError, also where nothing varies, and where cutting a shape off at 0 would raise its mean.
+Variability variability_from_yaml(const Value& value);
 
 // JSON Schema text of the list.
 std::string faults_type();

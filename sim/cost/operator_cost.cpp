@@ -315,14 +315,20 @@ void cost_custom(const Operator& op, const CostContext& context, OperatorCost& c
   cost.ground = Ground::datasheet;
 }
 
+// HFU counts attention as MFU does (PaLM, arXiv:2204.02311, appendix B): all keys that a window leaves, also those that
+// are masked and that kernels skip.
+void count_whole(const Operator& op, const CostContext& context, OperatorFlops& flops) {
+  const double whole = model_forward_flops(op, context.tokens, context.sequence) / flops.forward;
+  flops.forward *= whole;
+  flops.backward_input *= whole;
+}
+
 }  // namespace
 
 OperatorCost operator_cost(const Operator& op, const CostContext& context) {
   OperatorCost cost;
   cost.flops = executed_flops(op, context.tokens, context.sequence, context.execution.attention);
-  if (op.kind == OperatorKind::attention && context.execution.attention != AttentionKernel::unfused)
-    for (Flops* flops : {&cost.flops.forward, &cost.flops.backward_input})
-      *flops *= attended_share(op.attention, context);
+  if (op.kind == OperatorKind::attention) count_whole(op, context, cost.flops);
   const OperatorTraffic moved = traffic(op, context.tokens, context.sequence, context.execution);
   cost.forward_kernels = moved.forward.kernels;
   cost.backward_kernels = moved.backward.kernels;

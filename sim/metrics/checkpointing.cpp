@@ -23,6 +23,7 @@ Seconds first_order_period(const FailureModel& model) {
 // Newton's steps from the right of it come down to it.
 Seconds best_period(const FailureModel& model) {
   constexpr int most_steps = 100;
+  if (model.write == Seconds(0)) return Seconds(0);
   const double c = model.write / model.mtbf;
   double u = c + std::min(1.0, std::sqrt(2 * c) + c);
   for (int step = 0; step < most_steps; ++step) {
@@ -41,6 +42,7 @@ double waiting_share(double in_repair, std::int64_t spare_nodes) {
 }
 
 double training_share(const FailureModel& model, Seconds period) {
+  if (period == Seconds(0)) return model.mtbf / (model.mtbf + model.down) * std::exp(-(model.recovery / model.mtbf));
   if (model.mtbf == Seconds(0)) return (period - model.write) / period;
   const Seconds taken =
       (model.mtbf + model.down) * (std::exp(model.recovery / model.mtbf) * std::expm1(period / model.mtbf));

@@ -26,7 +26,7 @@ Seconds young_period(const FailureModel& model);
 Seconds daly_period(const FailureModel& model);
 Seconds first_order_period(const FailureModel& model);
 
-// The best period of the exact model: T = C + mu (1 - e^(-T/mu)), which does not depend on D and R.
+// The best period of the exact model: T = C + mu (1 - e^(-T/mu)), which does not depend on D and R. 0 where C is 0.
 Seconds best_period(const FailureModel& model);
 
 // Share of the time in which more nodes are in repair than stand by: Erlang's loss formula with spares + 1 servers and
@@ -34,7 +34,8 @@ Seconds best_period(const FailureModel& model);
 // in repair are such a system; how repair times are distributed does not matter (A. K. Erlang, 1917).
 double waiting_share(double in_repair, std::int64_t spare_nodes);
 
-// Share of the time that goes into training, from 0 to 1. A period must be longer than the write.
+// Share of the time that goes into training, from 0 to 1. A period must be longer than the write; with failures 0 is
+// the limit of ever more checkpoints that cost nothing, mu / (mu + D) e^(-R/mu).
 double training_share(const FailureModel& model, Seconds period);
 
 }  // namespace echelon

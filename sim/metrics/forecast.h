@@ -33,7 +33,7 @@ struct Forecast {
   Seconds wall;
   FailureModel failures;  // mtbf 0 where none are given
   Bytes checkpoint;
-  Seconds period;  // of checkpoints, their writing included; 0 = none are needed
+  Seconds period;  // of checkpoints, their writing included; 0 = none are written
   double interruptions = 0;
   std::vector<CauseShare> causes;  // of those that the run lists
   double waiting_share = 0;        // of the time, for a node in repair where no spare was left
@@ -44,7 +44,15 @@ struct Forecast {
   std::optional<double> bought_usd;  // the hardware's share of its life, and electricity where it has a price
   std::optional<double> electricity_usd;
   std::optional<double> co2_kg;
+
+  // Whether it ever ends: not where hardly anything trains between failures, less than the 0.05 % that would be shown
+  // as 0.0 % of the time.
+  bool ends() const { return training_share >= 0.0005; }
 };
+
+// What an hour of one GPU of so many watts costs the run: its share of the purchase and its electricity where it is
+// bought, else the run's rent, else `rent`. 0 = not known.
+double usd_per_gpu_hour(const TrainingRun& run, Watts tdp, double rent);
 
 Forecast forecast(const TrainingRun& run, const Result& result, const RunMachine& machine);
 

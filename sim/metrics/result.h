@@ -51,9 +51,9 @@ struct Result {
   double tokens = 0;  // of one iteration
   double samples = 0;
   std::int64_t gpus = 0;
-  Flops model_flops;  // of one iteration over all ranks
-  Flops executed_flops;
-  FlopRate peak;  // dense, of one GPU, in the compute type; of GPUs of several types the mean
+  Flops model_flops;     // of one iteration over all ranks
+  Flops executed_flops;  // recomputed ones too; attention as in model_flops, also what kernels skip of it
+  FlopRate peak;         // dense, of one GPU, in the compute type; of GPUs of several types the mean
   double bubble_fraction = 0;
   Breakdown breakdown;
   std::size_t critical_stage = 0;

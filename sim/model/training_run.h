@@ -1,8 +1,10 @@
-// A whole run of many iterations, as its owner describes it: tokens, failures, checkpoints, prices. 0 = not given.
+// A whole run of many iterations, as its owner describes it: tokens, failures, checkpoints, prices. 0 = not given,
+// but where a number may be absent.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,16 +40,16 @@ struct TrainingRun {
   Seconds repair;                // of a node; failures of the job itself need none. 0 = a node is always at hand
   double checkpoint_bytes_per_parameter = 14;  // 16-bit weights, fp32 masters and Adam's two moments
   ByteRate storage;                            // of the whole cluster, to write and to read a checkpoint
-  Seconds checkpoint_blocking;                 // training stands still for; 0 = as long as writing takes
+  std::optional<Seconds> checkpoint_blocking;  // training stands still for; absent: as long as writing takes
   Seconds checkpoint_interval;                 // of training between two; 0 = the best
   Seconds restart;                             // from a failure to loading: detection, new nodes, initialisation
 
   // Money, energy and carbon.
-  double usd_per_gpu_hour = 0;  // 0 = the profile's
-  double usd_per_gpu = 0;       // bought, its share of the node included
-  double network_share = 0;     // of that price, for network and storage
-  double years = 0;             // that it is used
-  double utilisation = 1;       // share of those years that it trains
+  std::optional<double> usd_per_gpu_hour;  // absent: the profile's; 0 = no price
+  double usd_per_gpu = 0;                  // bought, its share of the node included
+  double network_share = 0;                // of that price, for network and storage
+  double years = 0;                        // that it is used
+  double utilisation = 1;                  // share of those years that it trains
   double usd_per_kwh = 0;
   double pue = 1;       // facility power over IT power
   Watts watts_per_gpu;  // its share of the node; 0 = the TDP

@@ -26,19 +26,31 @@ std::string line(const std::string& label, const std::string& text) {
 }
 
 std::string failure_lines(const Forecast& forecast) {
-  if (forecast.failures.mtbf == Seconds(0)) return "";
-  std::string text = line("interruptions", fmt::format("{}, one every {}", grouped(forecast.interruptions),
-                                                       long_duration(forecast.wall / forecast.interruptions)));
-  for (const CauseShare& cause : forecast.causes)
-    text += line("", fmt::format("{} of {}", grouped(cause.interruptions), cause.cause));
-  text += line(
-      "checkpoints",
-      fmt::format("{:.3g} TB every {} of training, {} standing still for each", forecast.checkpoint.value() / 1e12,
-                  long_duration(forecast.period - forecast.failures.write), long_duration(forecast.failures.write)));
+  std::string text;
+  if (forecast.failures.mtbf > Seconds(0)) {
+    text += line("interruptions", fmt::format("{}, one every {}", grouped(forecast.interruptions),
+                                              long_duration(forecast.wall / forecast.interruptions)));
+    for (const CauseShare& cause : forecast.causes)
+      text += line("", fmt::format("{} of {}", grouped(cause.interruptions), cause.cause));
+  }
+  if (forecast.period > Seconds(0))
+    text += line(
+        "checkpoints",
+        fmt::format("{:.3g} TB every {} of training, {} standing still for each", forecast.checkpoint.value() / 1e12,
+                    long_duration(forecast.period - forecast.failures.write), long_duration(forecast.failures.write)));
   if (forecast.waiting_share > 0)
     text += line("spare nodes", fmt::format("{}; {:.3g} % of the time waiting for a node in repair",
                                             forecast.spare_nodes, 100 * forecast.waiting_share));
   return text;
+}
+
+// Where next to nothing trains, the time and what hangs on it say nothing.
+std::string endless_line(const Forecast& forecast) {
+  return line("time",
+              fmt::format("never done: {:.2g} % of it training, a failure every {}, after each {} down and {} to "
+                          "load a checkpoint",
+                          100 * forecast.training_share, long_duration(forecast.failures.mtbf),
+                          long_duration(forecast.failures.down), long_duration(forecast.failures.recovery)));
 }
 
 std::string money_lines(const Forecast& forecast) {
@@ -57,6 +69,7 @@ std::string money_lines(const Forecast& forecast) {
 std::string forecast_to_text(const Forecast& forecast, bool color) {
   const std::string heading = fmt::format("A run of {:.4g} tokens", forecast.tokens);
   std::string text = (color ? "\033[1m" + heading + "\033[0m" : heading) + "\n";
+  if (!forecast.ends()) return text + endless_line(forecast);
   text += line("time", fmt::format("{}, {:.1f} % of it training: {} tokens/s", long_duration(forecast.wall),
                                    100 * forecast.training_share, grouped(forecast.tokens_per_second)));
   text += failure_lines(forecast);
@@ -82,7 +95,7 @@ nlohmann::ordered_json forecast_to_json(const Forecast& forecast) {
           {"spare_nodes", forecast.spare_nodes},
           {"waiting_share", forecast.waiting_share},
           {"checkpoint_bytes", forecast.checkpoint.value()},
-          {"checkpoint_period_s", if_fails(forecast.period.value())},
+          {"checkpoint_period_s", forecast.period > Seconds(0) ? Json(forecast.period.value()) : Json(nullptr)},
           {"gpu_hours", forecast.gpu_hours},
           {"energy_kwh", forecast.energy_kwh},
           {"rented_usd", known(forecast.rented_usd)},

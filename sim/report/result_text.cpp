@@ -53,6 +53,17 @@ void write_round(Page& page, const LocalRound& round) {
                         hiding ? fmt::format(", as from {} on", rate(*hiding)) : ""));
 }
 
+// Whether the device holds it all, and where the peak alone does not say why not, what does.
+std::string device_verdict(const MemoryResult& memory) {
+  const StageMemory* fullest = nullptr;
+  for (const StageMemory& stage : memory.per_stage)
+    if (fullest == nullptr || stage.device / stage.capacity > fullest->device / fullest->capacity) fullest = &stage;
+  if (fullest == nullptr || fullest->device <= fullest->capacity) return "fits";
+  if (memory.peak > memory.capacity) return "DOES NOT FIT";
+  return fmt::format("DOES NOT FIT, {:.1f} GiB of {:.1f} with CUDA's context, NCCL and the allocator",
+                     fullest->device / gibibytes(1), fullest->capacity / gibibytes(1));
+}
+
 void write_totals(Page& page, const Result& result, const TextHeading& heading) {
   page.line(fmt::format("  iteration      {:>12}   expected {} to {}{}", duration(result.iteration),
                         duration(result.iteration_low), duration(result.iteration_high),
@@ -70,11 +81,12 @@ void write_totals(Page& page, const Result& result, const TextHeading& heading) 
   const double peak = result.memory.peak / gibibytes(1);
   page.line(
       fmt::format("  peak memory    {:>8.1f} GiB   of {:.1f} GiB: {}{}", peak, result.memory.capacity / gibibytes(1),
-                  result.memory.fits ? "fits" : "DOES NOT FIT",
+                  device_verdict(result.memory),
                   against(peak, heading.measured_peak_gib, fmt::format("{:.1f} GiB", heading.measured_peak_gib))));
   if (result.memory.host > Bytes(0))
-    page.line(fmt::format("  host memory    {:>8.1f} GiB   of a node's {:.1f} GiB", result.memory.host / gibibytes(1),
-                          result.memory.host_capacity / gibibytes(1)));
+    page.line(fmt::format("  host memory    {:>8.1f} GiB   of a node's {:.1f} GiB{}", result.memory.host / gibibytes(1),
+                          result.memory.host_capacity / gibibytes(1),
+                          result.memory.host > result.memory.host_capacity ? ": DOES NOT FIT" : ""));
   const auto rent = usd_per_gpu_hour(result);
   const std::string cost =
       rent ? fmt::format("{:.4g} USD at {:.4g} a GPU-hour", *result.cost_usd, *rent) : "no price in the profile";

@@ -42,6 +42,15 @@ bool is_word_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
 }
 
+bool is_word(const Condition::Node& node) {
+  return node.kind == Condition::Node::Kind::value && std::holds_alternative<std::string>(node.value);
+}
+
+bool has_key(const Condition::Node& node) {
+  if (node.kind != Condition::Node::Kind::operation) return node.kind == Condition::Node::Kind::key;
+  return has_key(*node.left) || (node.right && has_key(*node.right));
+}
+
 class Parser {
  public:
   Parser(const Value& source, const Condition::SlotOf& slot_of)
@@ -87,8 +96,17 @@ class Parser {
     while (true) {
       const std::string_view operation = take_any(levels[level]);
       if (operation.empty()) return left;
-      left = operation_node(operation, left, binary(level + 1, depth));
+      NodePointer right = binary(level + 1, depth);
+      if (level >= comparison_level) ask_for_words(operation, *left, *right);
+      left = operation_node(operation, left, right);
     }
+  }
+
+  // A word that is no word of a key's was meant for a key: it is asked for, and refused where there is none.
+  void ask_for_words(std::string_view operation, const Condition::Node& left, const Condition::Node& right) {
+    const bool compares_words = operation == "==" || operation == "!=";
+    for (const auto& [one, other] : {std::pair(&left, &right), std::pair(&right, &left)})
+      if (is_word(*one) && !(compares_words && has_key(*other))) slot_of_(one->text);
   }
 
   NodePointer negation(int depth) {
@@ -161,6 +179,8 @@ class Evaluation {
     }
     const double left = number(*node.left);
     const double right = node.right ? number(*node.right) : 0;
+    if (right == 0 && (node.operation == "/" || node.operation == "%"))
+      source_.fail("the condition divides by 0", "expected another divisor");
     if (node.operation == "+") return left + right;
     if (node.operation == "-") return left - right;
     if (node.operation == "*") return left * right;

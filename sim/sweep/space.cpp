@@ -147,6 +147,15 @@ bool advance(std::vector<std::size_t>& digits, const std::set<std::size_t>& name
   return false;
 }
 
+// The one of the dotted keys that ends as the word that stands without its section.
+std::optional<std::string> with_section(const std::string& word, const std::vector<std::string>& keys) {
+  std::vector<std::string> ends;
+  for (const std::string& key : keys) ends.push_back(key.substr(key.rfind('.') + 1));
+  const auto near = nearest(word, ends);
+  if (!near) return std::nullopt;
+  return keys[static_cast<std::size_t>(std::find(ends.begin(), ends.end(), *near) - ends.begin())];
+}
+
 }  // namespace
 
 Space::Space(const Value& document) {
@@ -226,7 +235,8 @@ void Space::fail_unknown(const std::string& key, const Value& condition, const V
   for (const std::string_view section : sections)
     if (const auto keys = document.find(section); keys && keys->is_mapping())
       for (const std::string& name : keys->keys()) known.push_back(fmt::format("{}.{}", section, name));
-  const auto near = nearest(key, known);
+  auto near = nearest(key, known);
+  if (!near && key.find('.') == std::string::npos) near = with_section(key, known);
   condition.fail(
       fmt::format("neither an axis nor the scenario gives '{:.60}'", key),
       near ? fmt::format("did you mean '{}'?", *near) : "expected a key of the axes, or one that the scenario sets");

@@ -149,3 +149,21 @@ TEST_CASE("a tornado has its widest bar first, and the numbers beside it") {
   CHECK(text.find(expected + "  rate\n") != std::string::npos);
   CHECK(time_sensitivities_to_json(all)[0]["elasticity"] == -0.75);
 }
+
+TEST_CASE("a token costs in a step what it costs in the run, rented or bought") {
+  Scenario scenario = scenario_of("{profile: dgx-a100-80g, nodes: 1}", "{tensor_parallel: 4}");
+  TrainingRun run;
+  run.tokens = 1e12;
+  const auto check = [&] {
+    scenario.training_run = run;
+    const Result result = std::get<Result>(simulate(scenario));
+    CHECK(*result.cost_usd / result.tokens * run.tokens == Approx(*money_of(*whole_run(scenario, result))));
+  };
+  check();
+  run.usd_per_gpu_hour = 1;
+  check();
+  run.usd_per_gpu = 30000;
+  run.years = 4;
+  run.usd_per_kwh = 0.1;
+  check();
+}

@@ -212,6 +212,14 @@ TEST_CASE("logs that are none") {
   refuse({"import", "nccl-tests", scratch.file("far.txt", row), "--profile", "dgx-h100", "-o",
           (scratch.path() / "no" / "such" / "folder.yaml").string()},
          {"folder that exists"});
+  refuse({"import", "nccl-tests", scratch.file("far.txt", row), "--profile", "dgx-h100", "-o", out, "--ranks-per-node",
+          "3"},
+         {"far.txt:1:", "16 ranks do not fill nodes of 3", "divisor of 16"});
+  const std::string node = ECHELON_SOURCE_DIR "/tests/data/nccl/dgxcloud-h100-nvlsharp-allreduce-8gpus.txt";
+  refuse({"import", "nccl-tests", node, "--profile", "dgx-h100", "-o", out, "--ranks-per-node", "4"},
+         {"8gpus.txt:", "shows 8 ranks a node", "--ranks-per-node says 4"});
+  refuse({"import", "nccl-tests", node, "--profile", "dgx-h100", "-o", out, "--ranks-per-node", "16"},
+         {"8gpus.txt:", "16 ranks a node"});
   // A broadcast alone does not tell how many ranks took part.
   refuse_log(scratch.file("root.txt", "1048576 262144 float none 0 100.0 10.49 10.49 0\n"), "dgx-h100",
              {"root.txt:1:", "how many ranks"});
@@ -228,6 +236,9 @@ TEST_CASE("commands and options") {
   refuse({"run", "--jsn", "x.yaml"}, {"--jsn: there is no such option of run; did you mean '--json'?"});
   refuse({"search", "--objetive=cost", "x.yaml"}, {"did you mean '--objective'?"});
   refuse({"search", "x.yaml", "--seed", "-1"}, {"--seed: Value -1 not in range 0 to"});
+  refuse({"search", "x.yaml", "--evaluations", "1.5"}, {"Value 1.5 is no integer from 1 to 1000000000"});
+  refuse({"search", "x.yaml", "--max-gpus", "1e3"}, {"Value 1e3 is no integer"});
+  refuse({"search", "x.yaml", "--threads", "2000"}, {"Value 2000 not in range 1 to 1024"});
   refuse({"search", "x.yaml", "--tokens", "0"}, {"--tokens: Value 0 is no number above 0"});
   refuse({"models", "llama-3.1-8"}, {"llama-3.1-8b"});
   refuse({"profiles", "dgx-h10"}, {"dgx-h100"});

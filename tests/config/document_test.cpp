@@ -40,6 +40,7 @@ TEST_CASE("numbers are decimal, finite and bare", "[config]") {
     CHECK(error_of([&] { value(wrong).integer(); }).substr(0, 13) == "doc:1:4: n is");
   }
   CHECK(error_of([&] { value("0").integer(1, 10); }) == "doc:1:4: n is '0'; expected an integer from 1 to 10");
+  CHECK(error_of([&] { value("1e18").integer(1, 10); }) == "doc:1:4: n is '1e18'; expected an integer from 1 to 10");
   CHECK(error_of([&] { value("-1").number(0, 1e308); }).find("expected a number from 0 to 1e+308") !=
         std::string::npos);
 }
@@ -76,6 +77,13 @@ TEST_CASE("misspelt, missing and unknown keys", "[config]") {
   other.find("model");
   CHECK(error_of([&] { other.finish(); }) == "doc:1:1: unknown key 'zzzzzz' in the document; expected one of: model");
   CHECK(error_of([&] { other.at("zzzzzz").at("x"); }).substr(0, 18) == "doc:1:9: zzzzzz is");
+}
+
+TEST_CASE("a key that nobody knows is told before one that is missing, once all are asked for", "[config]") {
+  const Value model = parse_text("nam: 3\n", "doc");
+  model.find("name");
+  model.all_asked();
+  CHECK(error_of([&] { model.at("layers"); }) == "doc:1:1: unknown key 'nam' in the document; did you mean 'name'?");
 }
 
 TEST_CASE("null is absent", "[config]") {
@@ -123,6 +131,7 @@ TEST_CASE("aliases share their value", "[config]") {
 TEST_CASE("overrides replace, add and unset", "[config]") {
   const Value root = parse_text("strategy:\n  tp: 2\n  pp: 3\nname: x\n", "doc");
   const Value set = with_overrides(root, {"strategy.tp=8", "strategy.order=[a, b]", "new.deep.key=1", "name="});
+  for (const char* nothing : {"name=null", "name= ~"}) CHECK_FALSE(with_overrides(root, {nothing}).find("name"));
   CHECK(set.at("strategy").at("tp").integer() == 8);
   CHECK(set.at("strategy").at("pp").integer() == 3);
   CHECK(set.at("strategy").at("order").items().size() == 2);

@@ -79,6 +79,7 @@ TEST_CASE("YaRN's factor on rotary positions can be written down") {
 
 TEST_CASE("A model's mistakes are told at their place") {
   CHECK(shape_error("{layers: 2, hidden: 64, heads: 4}").find("missing key 'vocabulary'") != std::string::npos);
+  CHECK(shape_error("{name: llama-3.1-8b, nam: 3}").find("unknown key 'nam'") != std::string::npos);
   CHECK(shape_error(mapping("hiden: 3")).find("did you mean 'hidden'") != std::string::npos);
   CHECK(shape_error(mapping("moe: {experts: 8, topk: 2}")).find("did you mean 'top_k'") != std::string::npos);
   CHECK(shape_error(mapping("moe: {experts: 8, top_k: 9}")).find("9 experts a token of 8") != std::string::npos);

@@ -118,9 +118,53 @@ TEST_CASE("a fault that cannot be is refused at its place", "[config]") {
   CHECK(
       error_with(measured, "faults: [{rank: 3, compute_facter: 2}]").find("doc:14:20: unknown key 'compute_facter'") !=
       std::string::npos);
+  CHECK(error_with(measured, "faults: [{link: [leaf0, leaf0]}]") ==
+        "doc:14:17: a link from leaf0 to itself; expected two different parts, or 'part' for one that is down");
+  CHECK(error_with(measured, "variability: {runs: 10}").find("expected compute_cv or link_cv") != std::string::npos);
+  CHECK(error_with(measured, "variability: {compute_cv: 1, shape: uniform}").find("at most 0.577") !=
+        std::string::npos);
+  CHECK(error_with(measured, "variability: {link_cv: 0.4, shape: normal}").find("at most 0.3, or shape: lognormal") !=
+        std::string::npos);
   CHECK(error_with(measured, "variability: {compute_cvs: 0.1}").find("did you mean 'compute_cv'") != std::string::npos);
   CHECK(error_with(measured, "variability: {compute_cv: -1}").find("doc:14:27: ") == 0);
   CHECK(error_with(measured, "variability: {shape: gauss}").find("lognormal, normal, uniform") != std::string::npos);
+}
+
+TEST_CASE("a background job's collectives join equal parts of a node", "[config]") {
+  for (const char* ranks : {"3", "9"})
+    CHECK(error_of([&] {
+            scenario_of(with("nodes: 2}", "nodes: 2, network: flow}") +
+                        "background: [{megabytes: 1, nodes: [4, 5], ranks_per_node: " + ranks + "}]\n");
+          }).find("of each node of 8 GPUs; expected a divisor") != std::string::npos);
+}
+
+TEST_CASE("numbers of a training run that mean nothing are refused", "[config]") {
+  const std::string measured = "measured: {iteration_time_s: 2.84, peak_memory_gib: 82.4}\n";
+  const auto refusal = [&](const std::string& keys) {
+    return error_with(measured, "training_run: {tokens: 1e12, " + keys + "}");
+  };
+  const auto run = [&](const std::string& keys) {
+    return *scenario_of(with(measured, "training_run: {tokens: 1e12, " + keys + "}")).training_run;
+  };
+  // 0 is a number, and absent is something else.
+  CHECK(run("failures: [{cause: x, per_1000_days: 1}], storage_gb_s: 1").checkpoint_blocking == std::nullopt);
+  CHECK(run("failures_per_1000_node_days: 1, storage_gb_s: 1, checkpoint_blocking_s: 0").checkpoint_blocking ==
+        Seconds(0));
+  CHECK(run("usd_per_gpu_hour: 0").usd_per_gpu_hour == 0);
+  CHECK(refusal("checkpoint_blocking_s: 60, checkpoint_interval_s: 0").find("checkpoint_interval_s is '0'") !=
+        std::string::npos);
+  CHECK(refusal("failures_per_1000_node_days: 1, checkpoint_blocking_s: 0").find("no best interval") !=
+        std::string::npos);
+  CHECK(refusal("failures_per_1000_node_days: 1").find("nothing says what a checkpoint costs") != std::string::npos);
+  CHECK(refusal("checkpoint_interval_s: 600").find("nothing says what a checkpoint costs") != std::string::npos);
+  CHECK(refusal("failures_per_1000_node_days: 1, storage_gb_s: 1, checkpoint_bytes_per_parameter: 0").find("is '0'") !=
+        std::string::npos);
+  // Nor what belongs to something that is not there.
+  CHECK(refusal("years: 4").find("training_run.years says nothing by itself; expected usd_per_gpu beside it") !=
+        std::string::npos);
+  CHECK(refusal("network_share: .2").find("expected usd_per_gpu") != std::string::npos);
+  CHECK(refusal("repair_hours: 5").find("expected failures_per_1000_node_days or failures") != std::string::npos);
+  CHECK(refusal("storage_gb_s: 5").find("or checkpoint_interval_s") != std::string::npos);
 }
 
 TEST_CASE("the network model, the placement and another topology are the cluster's", "[config]") {
@@ -148,6 +192,14 @@ TEST_CASE("the network model, the placement and another topology are the cluster
 }
 
 TEST_CASE("a placement that nothing would look at is refused", "[config]") {
+  CHECK(error_with("nodes: 2", "nodes: 2, topology: {network: {family: torus}}")
+            .find("cluster.topology shapes links, which network: analytic does not know") != std::string::npos);
+  CHECK(error_with("nodes: 2", "nodes: 2, cluster_gpus: 64").find("expected cluster.network: flow") !=
+        std::string::npos);
+  CHECK(error_with("nodes: 2", "nodes: 2, placement_seed: 3").find("expected placement: fragmented") !=
+        std::string::npos);
+  CHECK(error_with("nodes: 2", "nodes: 2, network: flow, placement: scattered, placement_list: [1, 0]")
+            .find("placement: scattered stands beside a list") != std::string::npos);
   CHECK(error_with("nodes: 2", "nodes: 2, placement: scattered")
             .find("scattered ranks differ from packed ones on links, which network: analytic does not know") !=
         std::string::npos);
@@ -211,6 +263,13 @@ TEST_CASE("the model by file or by name", "[config]") {
   CHECK(error_with("tiny_model.json}", "tiny_model.json, name: x}") ==
         "doc:4:50: model has both 'name' and 'huggingface'; expected one of them");
   CHECK(error_with("{huggingface: data/tiny_model.json}", "tiny").substr(0, 24) == "doc:4:8: model is 'tiny'");
+}
+
+TEST_CASE("a key of another section is told with it", "[config]") {
+  CHECK(error_with("micro_batch: 2", "gradient_accumulation: 2").find("did you mean 'workload.global_batch'?") !=
+        std::string::npos);
+  CHECK(error_with("micro_batch: 2", "seq_len: 2").find("did you mean 'workload.sequence_length'?") !=
+        std::string::npos);
 }
 
 TEST_CASE("wrong outer keys", "[config]") {

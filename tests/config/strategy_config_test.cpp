@@ -211,7 +211,8 @@ TEST_CASE("wrong strategy keys", "[config]") {
   CHECK(strategy_error("tensor_parallel: 0") ==
         "doc:1:19: tensor_parallel is '0'; expected an integer from 1 to 1000000");
   CHECK(strategy_error("tensor_parallel: 99999999999999999999").substr(0, 28) == "doc:1:19: tensor_parallel is");
-  CHECK(strategy_error("data_parallel: automatic") == "doc:1:17: data_parallel is 'automatic'; expected an integer");
+  CHECK(strategy_error("data_parallel: automatic") ==
+        "doc:1:17: data_parallel is 'automatic'; expected auto, or an integer from 1 to 10000000");
   CHECK(strategy_error("framework: megatrn").substr(0, 61) ==
         "doc:1:13: framework is 'megatrn'; did you mean 'megatron'? (o");
   CHECK(strategy_error("mesh_order: [tp, tp, cp, ep, dp]") ==
@@ -222,6 +223,36 @@ TEST_CASE("wrong strategy keys", "[config]") {
         "doc:1:26: unknown key 'layer' in recompute; did you mean 'layers'?");
   CHECK(strategy_error("tensor_parallel: 1000000, pipeline_parallel: 1000000, context_parallel: 1000000") ==
         "doc:1:1: the mesh has 1e+18 ranks; expected at most 10000000");
+}
+
+TEST_CASE("of a key that takes several kinds of values all are named", "[config]") {
+  CHECK(strategy_error("recompute: uniform").find("operators, auto, {kind: full, layers: 4}") != std::string::npos);
+  CHECK(strategy_error("stage_layers: uniform").find("expected balanced, or the layers of every stage") !=
+        std::string::npos);
+  CHECK(strategy_error("tensor_parallel: x").find("or one for each pipeline rank") != std::string::npos);
+  CHECK(strategy_error("rank_layers: [0-7, 8-15]").find("such as [0-7] of [[0-7], [8-15]]") != std::string::npos);
+}
+
+TEST_CASE("words of other programs are known well enough to say what is meant", "[config]") {
+  const auto meant = [](const std::string& text) {
+    const std::string error = strategy_error(text);
+    const std::size_t at = error.find("did you mean '");
+    return at == std::string::npos ? error : error.substr(at + 14, error.find('\'', at + 14) - at - 14);
+  };
+  CHECK(meant("tp: 4") == "tensor_parallel");
+  CHECK(meant("vpp: 4") == "virtual_stages");
+  CHECK(meant("zero_stage: 3") == "sharding");
+  CHECK(meant("virtual_pipeline: 2") == "virtual_stages");
+  CHECK(meant("recompute_granularity: full") == "recompute");
+  CHECK(meant("sharding: 3") == "zero3");
+  CHECK(meant("sharding: FULL_SHARD") == "zero3");
+  CHECK(meant("sharding: ddp") == "none");
+  CHECK(meant("schedule: Interleaved1F1B") == "interleaved");
+  CHECK(meant("schedule: ZBVZeroBubble") == "zb_v");
+  CHECK(meant("schedule: DualPipeV") == "dualpipe_v");
+  CHECK(meant("context_exchange: ulysses") == "all_to_all");
+  CHECK(meant("context_exchange: p2p") == "ring");
+  CHECK(meant("offload: {optimizer: cpu}") == "host");
 }
 
 TEST_CASE("data_parallel: auto fills the cluster", "[config]") {

@@ -36,7 +36,7 @@ const std::string pair = R"(graph:
 TEST_CASE("a topology's families and numbers are read in the units of their keys") {
   const TopologySpec spec = spec_of(R"(
 node: {family: pcie_tree, gpus: 4, gpu_gb_s: 24, gpu_latency_us: 0.7, host_bridges: 1}
-network: {family: torus, torus_shape: [4, 4], oversubscription: [1.5, 2], site_gb_s: 3, site_latency_us: 490}
+network: {family: fat_tree, oversubscription: [1.5, 2], sites: 2, site_gb_s: 3, site_latency_us: 490}
 routing: shortest
 spread: hash
 source: a test
@@ -45,7 +45,8 @@ source: a test
   CHECK(spec.node.gpus == 4);
   CHECK(spec.node.gpu_link == gigabytes_per_second(24));
   CHECK(spec.node.gpu_latency->value() == Approx(0.7e-6));
-  CHECK(spec.network.torus_shape == std::vector<std::int64_t>{4, 4});
+  const TopologySpec torus = spec_of("network: {family: torus, torus_shape: [4, 4]}");
+  CHECK(torus.network.torus_shape == std::vector<std::int64_t>{4, 4});
   CHECK(spec.network.oversubscription == std::vector<double>{1.5, 2});
   CHECK(spec.network.site_latency.value() == Approx(490e-6));
   CHECK(spec.routing == Routing::shortest);
@@ -56,8 +57,23 @@ TEST_CASE("what is wrong with a topology is said where it stands") {
   CHECK(refusal("network: {family: fat_tre}").find("doc:1:19: ") == 0);
   CHECK(refusal("network: {family: fat_tree, spine: 3}").find("did you mean 'spines'") != std::string::npos);
   CHECK(refusal("network: {oversubscription: [0]}").find("doc:1:30: ") == 0);
-  CHECK(refusal("network: {torus_shape: [2, 2, 2, 2]}").find("expected 2 or 3") != std::string::npos);
+  CHECK(refusal("network: {family: torus, torus_shape: [2, 2, 2, 2]}").find("expected 2 or 3") != std::string::npos);
   CHECK(refusal("node: {gpus: 4}\n" + pair).find("either 'graph'") != std::string::npos);
+}
+
+TEST_CASE("numbers of another topology than the one at hand are refused") {
+  CHECK(refusal("network: {torus_shape: [4, 4]}") ==
+        "doc:1:24: rail_optimised has no torus_shape; expected family: torus");
+  CHECK(refusal("network: {family: torus, oversubscription: [2]}")
+            .find("torus has no oversubscription; expected family: rail_optimised or fat_tree or leaf_spine") !=
+        std::string::npos);
+  CHECK(refusal("network: {family: fat_tree, global_links: 2}").find("expected family: dragonfly") !=
+        std::string::npos);
+  CHECK(refusal("node: {family: nvswitch, host_bridges: 1}").find("expected family: pcie_tree") != std::string::npos);
+  CHECK(refusal("network: {oversubscription: [2, 2, 2]}").find("expected 1 or 2") != std::string::npos);
+  CHECK(refusal("network: {family: leaf_spine, oversubscription: [2, 2]}").find("the leaves alone") !=
+        std::string::npos);
+  CHECK(refusal("network: {site_gb_s: 10}").find("expected 'sites', 2 or more") != std::string::npos);
 }
 
 TEST_CASE("a drawn graph is the topology, whatever the profile's links are") {
@@ -97,8 +113,9 @@ TEST_CASE("a drawn graph has bounds, so that checking it takes no time to speak 
 TEST_CASE("a topology is written as it is read") {
   for (const std::string& text :
        {pair,
-        std::string("node: {family: full_mesh, adapters: 2, adapter_latency_us: 0}\n"
-                    "network: {oversubscription: [2, 1], site_latency_us: 1.5}\nrouting: rails\nsource: \"s\"\n")}) {
+        std::string(
+            "node: {family: full_mesh, adapters: 2, adapter_latency_us: 0}\n"
+            "network: {oversubscription: [2, 1], sites: 2, site_latency_us: 1.5}\nrouting: rails\nsource: \"s\"\n")}) {
     const std::string once = topology_to_yaml(spec_of(text), 0);
     CHECK(topology_to_yaml(spec_of(once), 0) == once);
   }

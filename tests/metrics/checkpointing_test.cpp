@@ -68,6 +68,15 @@ TEST_CASE("nothing fails: what is lost is the writing") {
   CHECK(training_share({Seconds(0), Seconds(1), Seconds(60), Seconds(60)}, Seconds(10)) == 0.9);
 }
 
+TEST_CASE("checkpoints that cost nothing are written without end") {
+  const FailureModel model{Seconds(7519), Seconds(0), Seconds(60), Seconds(600)};
+  CHECK(best_period(model) == Seconds(0));
+  // What failures cost alone: D, and R with its own failures.
+  const double limit = 7519 / (7519.0 + 60) * std::exp(-600 / 7519.0);
+  CHECK(training_share(model, Seconds(0)) == Approx(limit).epsilon(1e-12));
+  CHECK(training_share(model, Seconds(1e-3)) == Approx(limit).epsilon(1e-6));
+}
+
 TEST_CASE("waiting for spare nodes is Erlang's loss") {
   CHECK(waiting_share(0, 3) == 0);
   CHECK(waiting_share(0.5, 0) == Approx(0.5 / 1.5));                  // a / (1 + a)

@@ -78,6 +78,65 @@ TEST_CASE("storage and its speed make the checkpoint's cost") {
   CHECK(forecast(run, result_on(1024), {100e9, 128, Watts(700), 0}).period.value() == Approx(3602));
 }
 
+TEST_CASE("checkpoints are written where nothing fails, if the run says how often") {
+  TrainingRun run;
+  run.tokens = 1e12;
+  run.checkpoint_blocking = Seconds(60);
+  const RunMachine machine{8e9, 4, Watts(700), 0};
+  CHECK(forecast(run, result_on(32), machine).training_share == 1);
+  run.checkpoint_interval = Seconds(600);
+  const Forecast made = forecast(run, result_on(32), machine);
+  CHECK(made.training_share == Approx(600 / 660.0));
+  CHECK(made.period == Seconds(660));
+}
+
+TEST_CASE("training that goes on beside a checkpoint stands still for none of it") {
+  TrainingRun run;
+  run.tokens = 1e12;
+  run.failures_per_1000_node_days = 50;
+  run.storage = gigabytes_per_second(0.5);
+  run.checkpoint_blocking = Seconds(0);
+  const Forecast made = forecast(run, result_on(32), {8e9, 4, Watts(700), 0});
+  CHECK(made.failures.write == Seconds(0));
+  // 112 GB at 0.5 GB/s: the next checkpoint waits for the storage. 5 days between failures, of which a period's half
+  // and a loading are lost.
+  CHECK(made.failures.recovery.value() == Approx(224));
+  CHECK(made.period.value() == Approx(224));
+  CHECK(made.training_share == Approx(1 - (112 + 224) / 432000.0).epsilon(1e-6));
+}
+
+TEST_CASE("a run that fails faster than it loads never ends") {
+  TrainingRun run;
+  run.tokens = 1e12;
+  run.failures_per_1000_node_days = 1e9;
+  run.storage = gigabytes_per_second(1);
+  CHECK_FALSE(forecast(run, result_on(32), {8e9, 4, Watts(700), 0}).ends());
+  run.failures_per_1000_node_days = 50;
+  CHECK(forecast(run, result_on(32), {8e9, 4, Watts(700), 0}).ends());
+}
+
+TEST_CASE("a GPU-hour costs the run one price, whoever asks") {
+  TrainingRun run;
+  run.tokens = 1e6 * 3600;
+  const RunMachine machine{1e9, 1, Watts(700), 2.95};
+  const auto hour = [&](std::optional<double> (*money)(const Forecast&)) {
+    const Forecast made = forecast(run, result_on(8), machine);
+    return *money(made) / made.gpu_hours;
+  };
+  const auto rented = [](const Forecast& made) { return made.rented_usd; };
+  CHECK(usd_per_gpu_hour(run, Watts(700), 2.95) == Approx(hour(rented)));
+  run.usd_per_gpu_hour = 1;
+  CHECK(usd_per_gpu_hour(run, Watts(700), 2.95) == Approx(hour(rented)));
+  run.usd_per_gpu_hour = 0;  // no price
+  CHECK(usd_per_gpu_hour(run, Watts(700), 2.95) == 0);
+  CHECK(!forecast(run, result_on(8), machine).rented_usd);
+  run.usd_per_gpu = 30000;
+  run.years = 4;
+  run.usd_per_kwh = 0.1;
+  run.pue = 1.2;
+  CHECK(usd_per_gpu_hour(run, Watts(700), 2.95) == Approx(hour([](const Forecast& made) { return made.bought_usd; })));
+}
+
 TEST_CASE("days, GPU-hours, rent, electricity and carbon follow from the time") {
   TrainingRun run;
   run.tokens = 1e6 * 86400 * 10;

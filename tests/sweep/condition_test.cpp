@@ -66,6 +66,11 @@ TEST_CASE("a condition that makes no sense is refused with its place") {
   CHECK(error_of("a.word < 3").find("takes '1f1b' for a number") != std::string::npos);
   CHECK(error_of("a.truth < 3").find("takes 'true' for a number") != std::string::npos);
   CHECK(error_of("a.z == 3").find("no key a.z") != std::string::npos);
+  CHECK(error_of("x == 3").find("no key x") != std::string::npos);
+  CHECK(error_of("3 < x").find("no key x") != std::string::npos);
+  CHECK(error_of("x * 2 == a.y").find("no key x") != std::string::npos);
+  CHECK(error_of("a.x / 0 == 1").find("divides by 0") != std::string::npos);
+  CHECK(error_of("a.x % (a.y - 6) == 1").find("divides by 0") != std::string::npos);
   CHECK(error_of("").find("expected a key") != std::string::npos);
   CHECK(error_of(std::string(1000, '(')).find("fewer levels") != std::string::npos);
   CHECK(error_of("a.x == 4 == (a.y == 6)").find("computes with what is true or false") != std::string::npos);

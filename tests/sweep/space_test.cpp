@@ -114,6 +114,8 @@ TEST_CASE("what is no space is refused") {
             .find("cluster.gpus is set by the axes cluster and cluster.gpus") != std::string::npos);
   CHECK(space_error(test::small_axes + "  where: [strategy.micro_bach == 1]\n")
             .find("did you mean 'strategy.micro_batch'?") != std::string::npos);
+  CHECK(space_error(test::small_axes + "  where: [tensor_parallel == 2]\n")
+            .find("gives 'tensor_parallel'; did you mean 'strategy.tensor_parallel'?") != std::string::npos);
   CHECK(space_error("    stratgy.micro_batch: [1]\n").find("did you mean 'strategy'?") != std::string::npos);
   CHECK(space_error("    tensor_paralel: [1]\n").find("did you mean 'strategy.tensor_parallel'?") != std::string::npos);
   CHECK(space_error("    startegy: [{micro_batch: 1}]\n").find("did you mean 'strategy'?") != std::string::npos);

@@ -59,6 +59,17 @@ TEST_CASE("a row is what run would say of the point") {
   CHECK(row.status == PointStatus::ok);
 }
 
+TEST_CASE("faults and background jobs are held against the cluster of each point") {
+  PointEvaluator evaluator(test::document_of("    cluster.gpus: [8, 16]\n",
+                                             {"cluster.network=flow", "faults=[{rank: 15, compute_factor: 2}]",
+                                              "background=[{megabytes: 1, nodes: [4, 5], ranks_per_node: 4}]"}));
+  const auto small = evaluator.scenario({0});
+  CHECK(std::get<Infeasible>(small).reason.find("rank 15 of 8 GPUs") != std::string::npos);
+  const auto large = evaluator.scenario({1});
+  CHECK(std::get<const Scenario*>(large)->faults.size() == 1);
+  CHECK(std::get<const Scenario*>(large)->background.size() == 1);
+}
+
 TEST_CASE("points in any order are read as from scratch") {
   PointEvaluator evaluator(document);
   const Space& space = evaluator.space();
