@@ -86,7 +86,8 @@ void report_sustained_rate(DataType type, const std::vector<GemmRow>& rows, Impo
     if (row.time >= Seconds(0.3e-3) && row.time < Seconds(3e-3)) short_rates.push_back(rate);
   }
   if (short_rates.size() < 10 || long_rates.size() < 10) return;
-  report.curves.push_back({fmt::format("{} sustained clock", name_of(type)), static_cast<std::int64_t>(long_rates.size()), 0, 0, 0,
+  report.curves.push_back({fmt::format("{} sustained clock", name_of(type)),
+                           static_cast<std::int64_t>(long_rates.size()), 0, 0, 0,
                            fmt::format("products of 10 ms and more keep {:.3f} of the rate of those of 0.3 to 3 ms",
                                        median_of(long_rates) / median_of(short_rates))});
 }
