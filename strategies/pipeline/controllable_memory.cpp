@@ -57,8 +57,9 @@ bool are_even(const ScheduleCosts& costs) {
 }
 
 // The blocks of all ranks without their idle slots. The paper then reorders warm-up and cool-down without raising the
-// peak: here whatever of filling idle time and list scheduling under that peak ends first. Its peak counts the
-// activations of every chunk as one, so it is left out where chunks differ: an output layer's gradients are larger.
+// peak: here whatever of filling idle time, with gradients that others wait for first in the end, and list scheduling
+// under that peak ends first. Its peak counts the activations of every chunk as one, so that neither is done where
+// chunks differ: an output layer's gradients are larger, and would wait. Nor do they know of a delay.
 template <class Block>
 Schedule squeezed(const ScheduleShape& shape, const ScheduleCosts& costs, const Block& block) {
   Schedule best = by_rank(shape, StageLayout::wave,
@@ -72,9 +73,9 @@ Schedule squeezed(const ScheduleShape& shape, const ScheduleCosts& costs, const 
     least = other.makespan;
     best = std::move(candidate);
   };
-  offer(with_idle_filled(best, costs));
-  // List scheduling knows of no delay, and wins with few micro-batches alone.
-  if (shape.delay > 0 || !are_even(costs) || is_large(shape)) return best;
+  const bool reorders = shape.delay == 0 && are_even(costs);
+  offer(with_idle_filled(best, costs, 0, reorders ? CoolDown::gradients_first : CoolDown::in_order));
+  if (!reorders || is_large(shape)) return best;  // list scheduling wins with few micro-batches alone
   GreedyRules rules;
   rules.memory_limit = peak;
   for (const Preference preference : {Preference::backward, Preference::alternate}) {

@@ -258,25 +258,24 @@ namespace {
 // One rank's list while it is run out of order.
 class IdleRank {
  public:
-  IdleRank(const Schedule& schedule, std::size_t rank, double weight_share, double limit)
+  IdleRank(const Schedule& schedule, std::size_t rank, double weight_share, double limit, CoolDown cool_down)
       : left_(schedule.ranks[rank].begin(), schedule.ranks[rank].end()),
         rank_(static_cast<std::int64_t>(rank)),
         weight_share_(weight_share),
-        limit_(limit) {
+        limit_(limit),
+        cool_down_(cool_down) {
     double live = 0;
     for (const Action& action : left_) {
       limit_ = std::max(limit_, live += activations_taken(action.pass, weight_share));
       if (enters(action)) ++entering_;
-      cools_down_ |= action.pass == Pass::weight_gradient;
     }
-    cools_down_ &= schedule.shape.delay == 0;  // which is in the order of its passes alone
   }
 
   // What to run next: the head of the list, or what fits before it can start.
   Choice best(const Progress& progress) {
     at_ = 0;
     if (left_.empty()) return {};
-    if (entering_ == 0 && cools_down_) return best_of_cool_down(progress);
+    if (entering_ == 0 && cool_down_ == CoolDown::gradients_first) return best_of_cool_down(progress);
     const Choice head = choice(progress, 0);
     Choice found = head;
     double most = live_;  // alive on the way from here to the action looked at
@@ -343,7 +342,7 @@ class IdleRank {
   double weight_share_ = 1;
   double limit_ = 0;
   std::int64_t entering_ = 0;  // micro-batches that are to come
-  bool cools_down_ = false;
+  CoolDown cool_down_ = CoolDown::in_order;
   double live_ = 0;
   double free_ = 0;
   std::size_t at_ = 0;  // of what best() found
@@ -351,11 +350,11 @@ class IdleRank {
 
 }  // namespace
 
-Schedule with_idle_filled(const Schedule& schedule, const ScheduleCosts& costs, double limit) {
+Schedule with_idle_filled(const Schedule& schedule, const ScheduleCosts& costs, double limit, CoolDown cool_down) {
   Progress progress(schedule.shape, schedule.layout, costs);
   std::vector<IdleRank> ranks;
   for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank)
-    ranks.emplace_back(schedule, rank, costs.weight_share, limit);
+    ranks.emplace_back(schedule, rank, costs.weight_share, limit, cool_down);
   run_in_time_order(
       schedule.shape, schedule.layout, [&](std::size_t rank) { return ranks[rank].best(progress); },
       [&](std::size_t rank, const Choice& choice) {

@@ -29,11 +29,16 @@ struct GreedyRules {
 std::optional<Schedule> greedy_schedule(const ScheduleShape& shape, StageLayout layout, const ScheduleCosts& costs,
                                         const GreedyRules& rules);
 
+// What a rank does once no micro-batch enters any more.
+enum class CoolDown {
+  in_order,         // of its list
+  gradients_first,  // what can start first, and weight gradients where it would wait; that may keep more activations
+};
+
 // Where a rank would wait, it takes a later forward pass that ends before what it waits for starts, if its activations
-// never exceed `limit` or, where that is more, what its own list needed. Where backward passes are split and
-// not delayed, a rank that no micro-batch enters any more takes what can start first, and weight gradients where it
-// would wait; that may keep more activations.
-Schedule with_idle_filled(const Schedule& schedule, const ScheduleCosts& costs, double limit = 0);
+// never exceed `limit` or, where that is more, what its own list needed.
+Schedule with_idle_filled(const Schedule& schedule, const ScheduleCosts& costs, double limit = 0,
+                          CoolDown cool_down = CoolDown::in_order);
 
 // Interleaves orders that are given for each rank and pipeline, each kept as it is: whichever can start first.
 Schedule merged_schedule(const ScheduleShape& shape, StageLayout layout, const ScheduleCosts& costs,

@@ -55,6 +55,11 @@ class Runner {
         next_(schedule.ranks.size(), 0),
         free_(schedule.ranks.size(), 0) {
     for (const RankOrder& order : schedule.ranks) timing_.actions.emplace_back(order.size());
+    for (const auto& evictions : schedule.evictions) {
+      auto& returns = returns_after_.emplace_back(static_cast<std::size_t>(schedule.shape.micro_batches), stays);
+      for (const Eviction& eviction : evictions)
+        returns[static_cast<std::size_t>(eviction.micro_batch)] = eviction.returns_after;
+    }
   }
 
   std::variant<ScheduleTiming, ScheduleDeadlock> run() {
@@ -97,6 +102,18 @@ class Runner {
     return producer == static_cast<std::int64_t>(rank) ? end : end + costs_.communication;
   }
 
+  // When what the pass works on is back from the partner, or there is room behind what left for it.
+  double loans_settled(std::size_t rank, const Action& action) {
+    if (returns_after_.empty()) return 0;
+    const bool forward = action.pass == Pass::forward;
+    const std::int32_t lent = action.micro_batch - (forward ? 1 : 0);
+    const std::int32_t returns_after = lent < 0 ? stays : returns_after_[rank][static_cast<std::size_t>(lent)];
+    if (returns_after == stays) return 0;
+    Action sender = action;
+    sender.micro_batch = forward ? lent : returns_after;
+    return (forward ? forwards_ : backwards_).at(stage(rank, action), sender) + costs_.communication;
+  }
+
   double duration(std::int64_t stage, const Action& action) const {
     return action_duration(costs_, schedule_.vocabulary, stage, action);
   }
@@ -132,6 +149,7 @@ class Runner {
     double length = 0;
     for (std::size_t i = next_[rank]; i < next_[rank] + count; ++i) {
       for_waits(rank, order[i], [&](const Wait& wait) { start = std::max(start, arrival(rank, order[i], wait)); });
+      start = std::max(start, loans_settled(rank, order[i]));
       for_events(rank, i,
                  [&](VocabularyEvent event, std::int32_t j) { start = std::max(start, events_.at(event, j)); });
       length += duration(stage(rank, order[i]), order[i]);
@@ -286,7 +304,9 @@ class Runner {
   Ends forwards_;
   Ends backwards_;
   VocabularyTimes events_;
-  std::vector<std::size_t> next_;  // by rank: the first action that has not run
+  static constexpr std::int32_t stays = -1;
+  std::vector<std::vector<std::int32_t>> returns_after_;  // by rank and micro-batch; without ranks: none leaves
+  std::vector<std::size_t> next_;                         // by rank: the first action that has not run
   std::vector<double> free_;
   ScheduleTiming timing_;
 };

@@ -3,6 +3,8 @@
 //   start = max(rank is free, what it waits for is done + communication where that ran on another rank)
 //   forward of a stage waits for the forward of the stage before; an input gradient (or whole backward) for that of the
 //   stage behind and for the stage's own forward; a weight gradient for its input gradient
+//   activations that a rank lends leave in a message that its next forward pass waits for, and are back a message after
+//   the pass that calls them
 //   where the vocabulary is divided, passes wait for events of all ranks too (vocabulary.h)
 //   two actions that run together start once both can, take the sum of their times and end as one
 //   makespan: first start to last end over all ranks; span: the longest of one rank's own first start to last end,

@@ -267,6 +267,8 @@ TEST_CASE("a schedule that there is not, or not so") {
   refuse({"schedule", "zb_1p", "--memory-limit", "2"}, {"zb_1p does not read --memory-limit; it is for searched"});
   refuse({"schedule", "searched", "--memory-limit", "0.5"}, {"Value 0.5 not in range 1 to 1e+06"});
   refuse({"schedule", "--stages", "8"}, {"--stages requires name"});
+  refuse({"schedule", "1f1b", "--stages", "4096", "--micro-batches", "100000"},
+         {"more than 10000000 passes each way", "--micro-batches 2441 would do"});
   refuse({"compare", "x.yaml", "--deadline", "nan"}, {"--deadline", "Value nan is no number above 0"});
   refuse({"schedule", "--file", "/no/such.csv"}, {"no such file"});
   const ScratchFolder folder;
