@@ -61,6 +61,7 @@ std::vector<std::int32_t> kinds_of_stages(const Strategy& strategy, const BlockT
 // What a placement of layers comes to; nothing where simulate() refuses it, which it will say again in its own words.
 std::optional<Result> result_with(Scenario scenario, const std::vector<std::int64_t>& counts) {
   scenario.strategy.stage_layers = counts;
+  scenario.strategy.planned_times.reset();  // of other stages, or a bound's: one choice whoever asks
   auto outcome = simulate(scenario);
   auto* result = std::get_if<Result>(&outcome);
   return result != nullptr ? std::optional(std::move(*result)) : std::nullopt;
@@ -109,7 +110,7 @@ bool beats(const std::optional<Result>& one, const std::optional<Result>& other,
 
 // By forward and backward time of one layer of each block on the ranks that would hold it, and by memory unless
 // `recomputes`: what fits then follows. Sums of layers leave out what a replay does not (messages, hosts that run
-// ahead), so that the even placement stays where it is the faster.
+// ahead), so that the placement that holds without any balance stays where it is the faster.
 std::optional<Infeasible> balance_stages(Decided& decided, bool recomputes) {
   Scenario& scenario = decided.scenario;
   Strategy& strategy = scenario.strategy;
@@ -117,7 +118,9 @@ std::optional<Infeasible> balance_stages(Decided& decided, bool recomputes) {
   const std::int64_t stages = stage_count(strategy);
   const auto layers = static_cast<std::int64_t>(scenario.model.layers.size());
   if (stages > layers) return std::nullopt;  // which simulate() refuses in its own words
-  const std::vector<std::int64_t> even = strategy.stage_layers = even_layers(layers, stages);
+  const bool has_default = !stage_refusal(layers, strategy);
+  const std::vector<std::int64_t> even = has_default ? layers_by_stage(layers, strategy) : even_layers(layers, stages);
+  strategy.stage_layers = even;
   const auto outcome = block_times(scenario);
   if (const auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
   const auto& times = std::get<BlockTimes>(outcome);

@@ -30,6 +30,10 @@ struct ProbeShape {
   std::int64_t micro_batches = 0;  // of one copy
   std::int64_t probed = 0;         // of these
 
+  // Whether another order of passes may find parameters gathered that the probe's gathers: in a pipeline every forward
+  // pass leaves its successor to gather, with one stage weight gradients that stand apart do not.
+  bool may_share_gathers = false;
+
   bool from_both_ends() const { return layout == StageLayout::bidirectional; }
   bool empties() const { return versions == WeightVersions::one; }
   // How many of its like stand behind a task of the probe.

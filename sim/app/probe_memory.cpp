@@ -93,11 +93,10 @@ void hold_begun(const Scenario& scenario, const ProbeShape& shape, Replayed& rep
   }
 }
 
-// Schedules may reduce the gradients of one chunk before those of the next are there.
-void forget_gradients(Replayed& replayed) {
+void forget(MemoryCategory category, Replayed& replayed) {
   for (Program& program : replayed.lowering.graph.programs)
     for (MemoryEffect& effect : program.effects)
-      if (effect.category == MemoryCategory::gradients) effect = {effect.category, {}, {}, {}};
+      if (effect.category == category) effect = {category, {}, {}, {}};
 }
 
 }  // namespace
@@ -105,7 +104,9 @@ void forget_gradients(Replayed& replayed) {
 MemoryResult least_memory(const Scenario& scenario, const ProbeShape& shape, Replayed& replayed) {
   if (scenario.strategy.offload.any()) return {};
   keep_first_micro_batch(replayed);
-  if (scenario.strategy.virtual_stages > 1) forget_gradients(replayed);
+  // Schedules may reduce the gradients of one chunk before those of the next are there, and gather later.
+  if (scenario.strategy.virtual_stages > 1) forget(MemoryCategory::gradients, replayed);
+  if (shape.may_share_gathers) forget(MemoryCategory::parameters, replayed);
   MemoryResult one = memory_result(scenario, replayed);
   if (!one.fits || begun_forwards(scenario.strategy, shape, 0) <= scenario.strategy.virtual_stages) return one;
   hold_begun(scenario, shape, replayed);

@@ -30,12 +30,12 @@ class RankSums {
 
   // From the first pass to the last, all that runs between.
   Seconds passes() const {
-    return sum(*first_, last_, [](const Task& task) { return task.stream == Stream::compute; });
+    return sum(*first_, last_, [this](const Task& task) { return task.stream == Stream::compute && recurs(task); });
   }
   // From the first pass to the last input gradient, without weight gradients and what follows those.
   Seconds passes_to_input() const {
-    return sum(*first_, last_input_, [](const Task& task) {
-      return task.stream == Stream::compute && task.kind != TaskKind::weight_gradient &&
+    return sum(*first_, last_input_, [this](const Task& task) {
+      return task.stream == Stream::compute && recurs(task) && task.kind != TaskKind::weight_gradient &&
              task.kind != TaskKind::gradient_reduce;
     });
   }
@@ -78,6 +78,8 @@ class RankSums {
   const WorkTime& time_of(const Task& task) const {
     return replayed_.prices.times[static_cast<std::size_t>(task.work)];
   }
+  // Whether any order of passes has the task.
+  bool recurs(const Task& task) const { return !shape_.may_share_gathers || task.kind != TaskKind::parameter_gather; }
   double weight(const Task& task) const { return static_cast<double>(shape_.weight(task)); }
 
   // A pass before which the host waits for the device cannot end before all its launches either.

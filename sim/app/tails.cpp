@@ -44,7 +44,10 @@ void Tails::offer_to_predecessors(const TaskReference& task) {
   const auto i = static_cast<std::size_t>(task.task);
   const Program& program = replayed_.lowering.graph.programs[p];
   Time chain = tails_[p][i];
-  if (counted_ == TailCount::all || program.tasks[i].stream != Stream::data)
+  const Task& own = program.tasks[i];
+  const bool sends_data =
+      own.stream == Stream::data || (own.stream == Stream::stages && own.kind == TaskKind::gradient_reduce);
+  if (counted_ == TailCount::all || !sends_data)
     chain += replayed_.prices.times[static_cast<std::size_t>(program.tasks[i].work)].device;
   if (previous_[p][i] >= 0) offer({task.program, previous_[p][i]}, chain);
   const std::size_t end = i + 1 < program.tasks.size() ? static_cast<std::size_t>(program.tasks[i + 1].dependences)

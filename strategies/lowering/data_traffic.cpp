@@ -139,9 +139,11 @@ void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const Stag
   offload_.shed_gradients(rank, action, sum);
 }
 
-// Units that nobody shares are reduced across replicas alone.
+// Units that nobody shares are reduced across replicas alone. Copies that pipeline ranks lend each other stand in an
+// order of their own on the stream.
 bool DataTraffic::splits_reduction() const {
-  return sharding_.overlaps_reduction() && sharding_.gathers_by_layer() && sharding_.shares_parameters();
+  return sharding_.overlaps_reduction() && sharding_.gathers_by_layer() && sharding_.shares_parameters() &&
+         share_.schedule().evictions.empty();
 }
 
 void DataTraffic::reduce_across_replicas(std::size_t rank, const Action& action, const StageState& unit) {
