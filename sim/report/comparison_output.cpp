@@ -88,6 +88,9 @@ std::vector<ComparisonLine> run_lines(const std::vector<Candidate>& candidates) 
   const auto shown = [](const std::function<std::string(const Forecast&)>& text) {
     return [text](const Candidate& candidate) { return candidate.run ? text(*candidate.run) : std::string("-"); };
   };
+  const auto in_the_end = [&shown](const std::function<std::string(const Forecast&)>& text) {
+    return shown([text](const Forecast& run) { return run.ends() ? text(run) : std::string("never done"); });
+  };
   // Runs of unlike lengths are not held against each other.
   const bool alike = all_alike(candidates, [](const Candidate& c) { return c.run ? c.run->tokens : 0; });
   const auto rank = [alike](const std::function<double(const Forecast&)>& value) {
@@ -97,14 +100,14 @@ std::vector<ComparisonLine> run_lines(const std::vector<Candidate>& candidates) 
   std::vector<ComparisonLine> all = {
       {"run, tokens", shown([](const Forecast& run) { return fmt::format("{:.4g}", run.tokens); })},
       {"run, days",
-       shown([](const Forecast& run) { return fmt::format("{:.1f}", run.wall.value() / seconds_per_day); }),
+       in_the_end([](const Forecast& run) { return fmt::format("{:.1f}", run.wall.value() / seconds_per_day); }),
        rank([](const Forecast& run) { return run.wall.value(); })},
-      {"run, cost", shown([](const Forecast& run) {
+      {"run, cost", in_the_end([](const Forecast& run) {
          const auto money = money_of(run);
-         return money ? grouped(*money) + " USD" : "-";
+         return money ? grouped(*money) + " USD" : std::string("-");
        }),
        rank([](const Forecast& run) { return money_of(run).value_or(std::numeric_limits<double>::quiet_NaN()); })},
-      {"run, energy", shown([](const Forecast& run) { return grouped(run.energy_kwh) + " kWh"; }),
+      {"run, energy", in_the_end([](const Forecast& run) { return grouped(run.energy_kwh) + " kWh"; }),
        rank([](const Forecast& run) { return run.energy_kwh; })},
   };
   const auto breaks = [](const Candidate& candidate) { return !candidate.broken_limit.empty(); };

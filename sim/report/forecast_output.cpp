@@ -12,9 +12,10 @@ namespace {
 
 constexpr double seconds_per_day = 86400;
 
-// "42.0 s", "12.3 min", "3.1 h", "54.0 days".
+// "0.02 s", "42.0 s", "12.3 min", "3.1 h", "54.0 days".
 std::string long_duration(Seconds time) {
   const double s = time.value();
+  if (s < 1) return fmt::format("{:.2g} s", s);
   if (s < 120) return fmt::format("{:.1f} s", s);
   if (s < 7200) return fmt::format("{:.1f} min", s / 60);
   if (s < 2 * seconds_per_day) return fmt::format("{:.1f} h", s / 3600);

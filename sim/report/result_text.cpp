@@ -89,7 +89,7 @@ void write_totals(Page& page, const Result& result, const TextHeading& heading) 
                           result.memory.host > result.memory.host_capacity ? ": DOES NOT FIT" : ""));
   const auto rent = usd_per_gpu_hour(result);
   const std::string cost =
-      rent ? fmt::format("{:.4g} USD at {:.4g} a GPU-hour", *result.cost_usd, *rent) : "no price in the profile";
+      rent ? fmt::format("{:.4g} USD at {:.4g} a GPU-hour", *result.cost_usd, *rent) : "no price of a GPU-hour";
   page.line(
       fmt::format("  per iteration  {:>8.4g} MJ    at most (all GPUs at TDP), {}", result.energy.value() / 1e6, cost));
 }

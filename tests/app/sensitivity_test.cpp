@@ -5,6 +5,8 @@
 #include <stdexcept>
 
 #include "sim/app/simulate.h"
+#include "sim/app/whole_run.h"
+#include "sim/metrics/limit_check.h"
 #include "sim/report/sensitivity_output.h"
 #include "tests/app/scenario_text.h"
 #include "tests/catch.h"

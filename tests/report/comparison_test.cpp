@@ -92,6 +92,21 @@ TEST_CASE("a shorter step of fewer tokens, or a shorter run of fewer, is not mar
   CHECK(line("run, days").find('*') == std::string::npos);
 }
 
+TEST_CASE("a run that never ends has no days") {
+  std::vector<Candidate> candidates = {candidate("A", Seconds(1), Seconds(0)), candidate("B", Seconds(1), Seconds(0))};
+  candidates[0].run = Forecast{};
+  candidates[0].run->wall = Seconds(2 * 86400);
+  candidates[1].run = candidates[0].run;
+  candidates[1].run->training_share = 0;
+  const std::string text = comparison_to_text(candidates, throughput, false);
+  CAPTURE(text);
+  const std::size_t days = text.find("run, days");
+  REQUIRE(days != std::string::npos);
+  const std::string line = text.substr(days, text.find('\n', days) - days);
+  CHECK(line.find("2.0") != std::string::npos);
+  CHECK(line.find("never done") != std::string::npos);
+}
+
 TEST_CASE("none within the limits is told from none that fits") {
   std::vector<Candidate> candidates = {candidate("A", Seconds(8), Seconds(2))};
   candidates[0].broken_limit = "the run costs 904907 USD, and 850000 are allowed";
