@@ -46,7 +46,7 @@ void Tails::offer_to_predecessors(const TaskReference& task) {
   Time chain = tails_[p][i];
   const Task& own = program.tasks[i];
   const bool sends_data =
-      own.stream == Stream::data || (own.stream == Stream::stages && own.kind == TaskKind::gradient_reduce);
+      own.stream == Stream::data || (own.stream == Stream::stages && own.kind == TaskKind::parameter_gather);
   if (counted_ == TailCount::all || !sends_data)
     chain += replayed_.prices.times[static_cast<std::size_t>(program.tasks[i].work)].device;
   if (previous_[p][i] >= 0) offer({task.program, previous_[p][i]}, chain);

@@ -17,7 +17,7 @@
 namespace echelon {
 
 // `stages` takes what pipeline ranks exchange beside the messages of their passes (collectives over all of them, copies
-// between two), and a hybrid's reductions across replicas. The two before it are the copy engines of the host's link.
+// between two), and gathers of shards that have replicas. The two before it are the copy engines of the host's link.
 enum class Stream : std::uint8_t { compute, data, pipeline, to_host, from_host, stages };
 inline constexpr std::size_t stream_count = 6;
 

@@ -115,25 +115,14 @@ CollectiveChain DataSharding::gather_chain(const StageState& state) const {
   return chain(CollectiveKind::all_gather, gathered_weight(workload_), of(state).shard, state);
 }
 
-CollectiveChain DataSharding::shard_reduction(const StageState& state) const {
-  const Bytes element = element_size(workload_.precision.gradient_reduce);
-  if (sharding_ == Sharding::none) return chain(CollectiveKind::all_reduce, element, of(state).data, state);
-  return chain(CollectiveKind::reduce_scatter, element, of(state).shard, state);
-}
-
-CollectiveChain DataSharding::replica_reduction(const StageState& state) const {
+CollectiveChain DataSharding::reduce_chain(const StageState& state) const {
   const Bytes element = element_size(workload_.precision.gradient_reduce);
   const auto& [data, expert, shard, replica] = of(state);
-  CollectiveChain result;
+  if (sharding_ == Sharding::none) return chain(CollectiveKind::all_reduce, element, data, state);
+  CollectiveChain result = chain(CollectiveKind::reduce_scatter, element, shard, state);
   if (sharding_ == Sharding::hybrid && replica.ranks > 1)
     result.calls.push_back(
         {CollectiveKind::all_reduce, replica, element * (state.dense / static_cast<double>(shard.ranks)), 1});
-  return result;
-}
-
-CollectiveChain DataSharding::reduce_chain(const StageState& state) const {
-  CollectiveChain result = shard_reduction(state);
-  for (CollectiveWork& call : replica_reduction(state).calls) result.calls.push_back(std::move(call));
   return result;
 }
 

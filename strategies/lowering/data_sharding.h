@@ -41,6 +41,8 @@ class DataSharding {
     return gathers_by_layer() && (keeps_until_last() || strategy_.accumulates_unsharded) && replicas() > 1;
   }
   Bytes unsharded_gradients(double elements) const;  // in the format that they are reduced in
+  // Whether gradients are reduced among ranks that share a copy and then across replicas of their shards.
+  bool reduces_in_two_steps() const { return shares_parameters() && groups_.front().replica.ranks > 1; }
   // Whether several ranks share one copy of the dense parameters.
   bool shares_parameters() const { return groups_.front().shard.ranks > 1; }
   // Whether gradients leave for the host as soon as they are reduced, or made where nobody shares them: for a step
@@ -65,10 +67,6 @@ class DataSharding {
   // State of one rank before sharding -> the collectives that gather its parameters or reduce its gradients.
   CollectiveChain gather_chain(const StageState& state) const;
   CollectiveChain reduce_chain(const StageState& state) const;
-  // The latter in two parts: among the ranks that share a copy, then across the replicas of a shard; nothing but hybrid
-  // has the second.
-  CollectiveChain shard_reduction(const StageState& state) const;
-  CollectiveChain replica_reduction(const StageState& state) const;
   // The same for a whole rank once its last backward pass is over, with what the framework copies around them.
   CollectiveChain closing_reduction(const StageState& state) const;
   CollectiveChain closing_gather(const StageState& state) const;

@@ -55,8 +55,7 @@ std::optional<TaskId> DataTraffic::gather(std::size_t rank, std::size_t stage, s
     program.effect({MemoryCategory::parameters, Bytes(0), gathered_bytes(unit), Bytes(0)});
     return brought;
   }
-  Task task = task_of(action, TaskKind::parameter_gather,
-                      strategy_.overlap_parameter_gather ? Stream::data : Stream::compute, gather_work(rank, unit));
+  Task task = task_of(action, TaskKind::parameter_gather, gather_stream(), gather_work(rank, unit));
   task.layer = static_cast<std::int32_t>(index);
   const TaskId id = program.append(task);
   if (brought) {
@@ -67,6 +66,14 @@ std::optional<TaskId> DataTraffic::gather(std::size_t rank, std::size_t stage, s
   if (sharding_.gathers_by_layer())
     program.effect({MemoryCategory::parameters, Bytes(0), gathered_bytes(unit), Bytes(0)});
   return id;
+}
+
+// A hybrid's gathers wait for no reduction across replicas, which has a communicator and a stream of its own (PyTorch
+// _fsdp_param_group.py, all_reduce_stream). They keep to the reductions' stream where BPipe's copies have the other.
+Stream DataTraffic::gather_stream() const {
+  if (!strategy_.overlap_parameter_gather) return Stream::compute;
+  const bool apart = sharding_.reduces_in_two_steps() && strategy_.schedule != ScheduleKind::bpipe;
+  return apart ? Stream::stages : Stream::data;
 }
 
 WorkId DataTraffic::gather_work(std::size_t rank, const StageUnit& unit) {
@@ -135,26 +142,7 @@ void DataTraffic::reduce_unit(std::size_t rank, const Action& action, const Stag
   program.depend(reference(rank, pass));
   hold_until_reduced(program, sum.dense + sum.routed);
   if (stream == Stream::data) last_reduction_[rank] = id;
-  if (splits_reduction()) reduce_across_replicas(rank, action, sum);
   offload_.shed_gradients(rank, action, sum);
-}
-
-// Units that nobody shares are reduced across replicas alone. Copies that pipeline ranks lend each other stand in an
-// order of their own on the stream.
-bool DataTraffic::splits_reduction() const {
-  return sharding_.overlaps_reduction() && sharding_.gathers_by_layer() && sharding_.shares_parameters() &&
-         share_.schedule().evictions.empty();
-}
-
-void DataTraffic::reduce_across_replicas(std::size_t rank, const Action& action, const StageState& unit) {
-  CollectiveChain chain = sharding_.replica_reduction(unit);
-  if (chain.calls.empty()) return;
-  const auto [work, is_new] = replica_works_.try_emplace({unit.kind, unit.dense});
-  if (is_new) work->second = add_work(into_, rank, std::move(chain));
-  Program& program = into_.graph.programs[rank];
-  const TaskId shards = last_task(program);
-  last_reduction_[rank] = program.append(task_of(action, TaskKind::gradient_reduce, Stream::stages, work->second));
-  program.depend(reference(rank, shards));
 }
 
 WorkId DataTraffic::reduce_work(std::size_t rank, const std::vector<Bucket>& buckets) {
@@ -162,8 +150,7 @@ WorkId DataTraffic::reduce_work(std::size_t rank, const std::vector<Bucket>& buc
   if (!is_new) return found->second;
   CollectiveChain chain;
   for (const Bucket& bucket : buckets) {
-    const StageState state{bucket.dense, bucket.routed, 0, kind_of(rank)};
-    CollectiveChain calls = splits_reduction() ? sharding_.shard_reduction(state) : sharding_.reduce_chain(state);
+    CollectiveChain calls = sharding_.reduce_chain({bucket.dense, bucket.routed, 0, kind_of(rank)});
     std::move(calls.calls.begin(), calls.calls.end(), std::back_inserter(chain.calls));
   }
   return found->second = add_work(into_, rank, std::move(chain));

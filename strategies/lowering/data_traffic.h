@@ -44,8 +44,7 @@ class DataTraffic {
   // Adds a unit's gradients, complete after `pass`, to the open buckets tensor by tensor, last one first, and reduces
   // those that are full, one call after the other; whole units where parameters are gathered by layer. Experts, which
   // other ranks share, fill buckets of their own (Megatron-LM distributed_data_parallel.py, expert_parallel_buffers).
-  // Beside compute a hybrid's reduction across replicas holds no gather of the shards up: it has a communicator and a
-  // stream of its own (PyTorch _fsdp_param_group.py, all_reduce_stream). `last`: no further unit follows.
+  // `last`: no further unit follows.
   void reduce_unit(std::size_t rank, const Action& action, const StageUnit& unit, TaskId pass, bool last);
   // All of a stage's gradients after its backward pass, with nothing beside it.
   void reduce_stage(std::size_t rank, std::size_t stage, const Action& action);
@@ -55,6 +54,7 @@ class DataTraffic {
 
  private:
   std::int32_t kind_of(std::size_t rank) const { return into_.kind_of[rank]; }
+  Stream gather_stream() const;
   WorkId gather_work(std::size_t rank, const StageUnit& unit);
   struct Bucket {
     double dense = 0;
@@ -63,8 +63,6 @@ class DataTraffic {
   };
   std::vector<Bucket> filled_buckets(const BlockFacts& facts, bool last);
   WorkId reduce_work(std::size_t rank, const std::vector<Bucket>& buckets);
-  void reduce_across_replicas(std::size_t rank, const Action& action, const StageState& unit);
-  bool splits_reduction() const;
   Bytes gathered_bytes(const StageUnit& unit) const;
   void hold_until_reduced(Program& program, double elements) const;
 
@@ -76,7 +74,6 @@ class DataTraffic {
   Lowering& into_;
   std::map<std::int32_t, WorkId> gather_works_;                                  // by block
   std::map<std::pair<std::int32_t, std::vector<Bucket>>, WorkId> reduce_works_;  // by kind of rank
-  std::map<std::pair<std::int32_t, double>, WorkId> replica_works_;              // by kind of rank and dense elements
   // Of this rank.
   std::map<std::size_t, Gathered> gathered_;                   // by stage
   std::set<std::pair<std::size_t, std::size_t>> accumulated_;  // by stage and unit
