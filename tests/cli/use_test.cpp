@@ -30,6 +30,26 @@ TEST_CASE("run --json prints the fields that other tools read") {
   CHECK(sum == Approx(json["iteration_time_s"].get<double>()));
 }
 
+TEST_CASE("what is computed again comes on top of what is useful") {
+  // Llama 3.1 8B with selective recompute, whose kernels skip the masked half of attention: 11 % of the time
+  // recomputes.
+  const ProgramRun run = run_program({"run", published + "torchtitan-llama3-8b.yaml", "--json"});
+  REQUIRE(run.exit_code == 0);
+  const auto json = nlohmann::json::parse(run.output);
+  CHECK(json["hfu"] > 1.1 * json["mfu"].get<double>());
+}
+
+TEST_CASE("run ends with 1 where the whole run would never end") {
+  const ProgramRun run =
+      run_program({"run", published + "torchtitan-llama3-8b.yaml", "--set",
+                   "training_run={tokens: 1e12, failures_per_1000_node_days: 1e9, storage_gb_s: 1}"});
+  CAPTURE(run.output);
+  CHECK(run.exit_code == 1);
+  CHECK(run.output.find("never done") != std::string::npos);
+  CHECK(run.output.find("inf") == std::string::npos);
+  CHECK(run.output.find("nan") == std::string::npos);
+}
+
 TEST_CASE("run names the rank that sets the pace, the same for any number of threads") {
   const std::string file = source + "/scenarios/examples/llama3-70b-straggler.yaml";
   const ProgramRun page = run_program({"run", file});
