@@ -20,10 +20,10 @@ struct Device {
   ByteRate memory_bandwidth;                     // datasheet
   std::int64_t multiprocessors = 0;
   Watts tdp;
-  Seconds kernel_gap;            // back-to-back launch to launch of tiny kernels, device-bound
-  double overlap_slowdown = 1;   // compute takes this many times longer while a collective runs beside it
-  double sustained_clock = 1;    // share of the short-benchmark rate that matrix kernels keep in training
-  double narrow_clock = 0;       // the same of operands of 8 bits and fewer, which draw less power; 0 = as of wider ones
+  Seconds kernel_gap;           // back-to-back launch to launch of tiny kernels, device-bound
+  double overlap_slowdown = 1;  // compute takes this many times longer while a collective runs beside it
+  double sustained_clock = 1;   // share of the short-benchmark rate that matrix kernels keep in training
+  double narrow_clock = 0;      // the same of operands of 8 bits and fewer, which draw less power; 0 = as of wider ones
   std::string datasheet_source;  // of the peaks, memory, multiprocessors and tdp
   std::string behaviour_source;  // of the gap, overlap and clocks
 

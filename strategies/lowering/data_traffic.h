@@ -78,7 +78,7 @@ class DataTraffic {
   std::map<std::size_t, Gathered> gathered_;                   // by stage
   std::set<std::pair<std::size_t, std::size_t>> accumulated_;  // by stage and unit
   std::map<std::size_t, TaskId> last_reduction_;               // by rank
-  Bucket open_;  // of this rank: the one of dense and the one of routed parameters that is not full
+  Bucket open_;  // the one of dense and the one of routed parameters that are not full
 };
 
 }  // namespace echelon
