@@ -172,9 +172,8 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
   const NodeShape& drawn = scenario.profile.topology.node;
   if (scenario.network == NetworkModel::flow && (drawn.gpu_latency || drawn.adapter_latency))
     warnings.emplace_back(
-        "the topology's latencies of GPUs and adapters are drawn and not priced: the profile's network section has "
-        "those "
-        "that are");
+        "the topology's latencies of GPUs and adapters are drawn alone: the profile's network section has those that "
+        "are priced");
   const double ungrounded = result.coverage[static_cast<std::size_t>(Ground::datasheet)];
   if (ungrounded > 0.05)
     warnings.push_back(fmt::format("{:.0f} % of device time is priced from datasheet rates alone", 100 * ungrounded));
