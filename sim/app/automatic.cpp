@@ -90,7 +90,7 @@ bool lower_most(const Strategy& strategy, const MemoryResult& memory, const std:
 // The balanced placement, or where it does not fit the most balanced one that does.
 std::vector<std::int64_t> balanced_that_fits(const Scenario& scenario, const std::vector<LayerCosts>& costs,
                                              const std::vector<std::int32_t>& kinds) {
-  const std::vector<std::int64_t> balanced = balanced_layers(costs, kinds);
+  std::vector<std::int64_t> balanced = balanced_layers(costs, kinds);
   std::vector<std::int64_t> most(kinds.size(), std::ssize(scenario.model.layers));
   for (std::vector<std::int64_t> counts = balanced; !counts.empty(); counts = balanced_layers(costs, kinds, most)) {
     const auto result = result_with(scenario, counts);
