@@ -40,7 +40,7 @@ Schedule chimera(const ScheduleShape& shape, const ScheduleCosts& costs) {
   const Schedule one = unit(part);
   const auto step = static_cast<std::int32_t>(stage_micro_batches(StageLayout::bidirectional, part));
   const auto units = static_cast<std::int32_t>(shape.micro_batches / part.micro_batches);
-  const Schedule in_turn = by_rank(shape, StageLayout::bidirectional, [&](std::int64_t rank) {
+  Schedule in_turn = by_rank(shape, StageLayout::bidirectional, [&](std::int64_t rank) {
     RankOrder order;
     for (std::int32_t u = 0; u < units; ++u)
       for (Action action : one.ranks[static_cast<std::size_t>(rank)]) {
