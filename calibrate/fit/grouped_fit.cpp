@@ -25,8 +25,9 @@ double clock_of(Device device, const GemmCurve& curve, std::span<const GemmSampl
   if (plain.empty()) return 1;
   double slow = 0.1, fast = 2;
   for (int step = 0; step < 40; ++step) {
-    device.sustained_clock = (slow + fast) / 2;
-    (median_of(ratios_of(device, curve, plain)) > 1 ? fast : slow) = device.sustained_clock;
+    const double clock = (slow + fast) / 2;
+    device.sustained_clock = {clock};
+    (median_of(ratios_of(device, curve, plain)) > 1 ? fast : slow) = clock;
   }
   return std::round(500 * (slow + fast)) / 1000;
 }
@@ -52,9 +53,8 @@ GroupedFit fit_grouped(Device device, const GemmCurve& curve, std::span<const Ge
                        std::span<const GemmSample> plain) {
   GroupedFit fit;
   if (grouped.empty()) return fit;
-  device.narrow_clock = 0;
   fit.clock = clock_of(device, curve, plain);
-  device.sustained_clock = fit.clock;
+  device.sustained_clock = {fit.clock};
   const std::vector<double> ratios = ratios_of(device, curve, grouped);
   fit.factor = std::round(median_of(ratios) * 1000) / 1000;
   for (std::size_t i = 0; i < grouped.size(); ++i) fit.held_out.push_back(foretold(curve, grouped, ratios, i));

@@ -71,12 +71,12 @@ void fit_behaviour(Device& device, const SampleSet& set, const std::string& sour
     notes.push_back(fmt::format("Beside an all-reduce of all GPUs a product takes {:.3f} times as long.", *ratio));
   }
   if (const auto clock = lasting_clock(set.samples, DataType::bf16)) {
-    device.sustained_clock = *clock;
+    device.sustained_clock.wide = *clock;
     told.emplace_back("sustained clock");
     notes.push_back(fmt::format("A long product keeps {:.3f} of a short one's rate.", *clock));
   }
   if (const auto clock = lasting_clock(set.samples, DataType::fp8)) {
-    device.narrow_clock = *clock;
+    device.sustained_clock.narrow = *clock;
     told.emplace_back("that of 8 bits");
     notes.push_back(fmt::format("A long product in fp8 keeps {:.3f} of a short one's rate.", *clock));
   }

@@ -306,8 +306,7 @@ Profile refit(const Profile& base, const std::vector<std::filesystem::path>& tab
 
 Profile refit(const Profile& base, const KernelTables& tables, ImportReport& report) {
   Profile profile = base;
-  profile.device.sustained_clock = 1;  // benchmarks are short
-  profile.device.narrow_clock = 0;
+  profile.device.sustained_clock = {};  // benchmarks are short
   const std::size_t before = report.curves.size();
   refit_products(profile.device, tables, report);
   refit_layouts(profile.device, tables, report);
@@ -319,7 +318,6 @@ Profile refit(const Profile& base, const KernelTables& tables, ImportReport& rep
     throw InputError({base.file, 0, 0}, fmt::format("no row of the tables speaks of '{}'", base.device.name),
                      "expected rows of " + chip_of(base.device.name));
   profile.device.sustained_clock = base.device.sustained_clock;
-  profile.device.narrow_clock = base.device.narrow_clock;
   return profile;
 }
 

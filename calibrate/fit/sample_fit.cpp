@@ -242,20 +242,17 @@ SampleFit fit_samples(const Profile& base, const SampleSet& set, const std::stri
   Device& device = fit.profile.device;
   if (set.origin.facts.memory_bytes > 0) device.memory = Bytes(static_cast<double>(set.origin.facts.memory_bytes));
   if (set.origin.facts.multiprocessors > 0) device.multiprocessors = set.origin.facts.multiprocessors;
-  const double clock = device.sustained_clock;
-  const double narrow_clock = device.narrow_clock;
+  const SustainedClock clock = device.sustained_clock;
   const KernelTables tables = kernel_tables(set.samples, device.name, source);
   fit.report.skipped = tables.skipped;
   if (!tables.products.empty() || !tables.attention.empty()) fit.profile = refit(fit.profile, tables, fit.report);
-  device.sustained_clock = 1;  // the samples are of short runs
-  device.narrow_clock = 0;
+  device.sustained_clock = {};  // the samples are of short runs
   fit_weight_gradients(device, set, fit.report);
   fit_experts(device, set, source, fit.report);
   note_input_gradients(device, set, fit.notes);
   note_ragged_experts(set, fit.notes);
   fit_streaming(device, set, source, fit.report);
   device.sustained_clock = clock;
-  device.narrow_clock = narrow_clock;
   fit_network(fit.profile.network, set, source, fit);
   if (fit.report.curves.empty() && !fit.links)
     throw InputError({file, 0, 0}, fmt::format("{} samples make no curve", set.samples.size()),

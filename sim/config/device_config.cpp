@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/config/curve_config.h"
@@ -35,13 +36,22 @@ NumberRows<Device> datasheet_rows() {
   return rows;
 }
 
+NumberRow<Device> clock_row(std::string name, double least, double SustainedClock::*member, std::string meaning) {
+  return {std::move(name),
+          least,
+          1,
+          std::move(meaning),
+          [=](const Device& device) { return device.sustained_clock.*member; },
+          [=](Device& device, double value) { device.sustained_clock.*member = value; }};
+}
+
 NumberRows<Device> behaviour_rows() {
   return {quantity_row("kernel_gap_us", 0, 1000, &Device::kernel_gap, 1e-6, "launch to launch of tiny kernels"),
           plain_row("overlap_slowdown_ratio", 1, 10, &Device::overlap_slowdown,
                     "time of compute beside a running collective over its time alone"),
-          plain_row("sustained_clock_fraction", 0.1, 1, &Device::sustained_clock,
+          clock_row("sustained_clock_fraction", 0.1, &SustainedClock::wide,
                     "share of the short-benchmark rate that matrix kernels keep in training"),
-          plain_row("sustained_clock_fraction_8bit", 0, 1, &Device::narrow_clock,
+          clock_row("sustained_clock_fraction_8bit", 0, &SustainedClock::narrow,
                     "the same of operands of 8 bits and fewer; 0 = as of wider ones")};
 }
 

@@ -84,7 +84,7 @@ Ground at_best(Ground ground, Ground limit) {
 }
 
 double effective_peak(const Device& device, DataType type) {
-  return device.peak_of(type).value() * device.clock_of(type);
+  return device.peak_of(type).value() * device.sustained_clock.of(type);
 }
 
 // That of `implementation`, else the first of 16-bit inputs; null where there is none.

@@ -13,6 +13,14 @@
 
 namespace echelon {
 
+// Share of the short-benchmark rate that matrix kernels keep in training, where power holds clocks back.
+struct SustainedClock {
+  double wide = 1;
+  double narrow = 0;  // operands of 8 bits and fewer, which draw less power; 0 = as of wider ones
+
+  double of(DataType type) const { return narrow > 0 && element_size(type) <= Bytes(1) ? narrow : wide; }
+};
+
 struct Device {
   std::string name;
   std::array<FlopRate, data_type_count> peak{};  // dense peak by DataType; 0 = the device has no such unit
@@ -22,8 +30,7 @@ struct Device {
   Watts tdp;
   Seconds kernel_gap;           // back-to-back launch to launch of tiny kernels, device-bound
   double overlap_slowdown = 1;  // compute takes this many times longer while a collective runs beside it
-  double sustained_clock = 1;   // share of the short-benchmark rate that matrix kernels keep in training
-  double narrow_clock = 0;      // the same of operands of 8 bits and fewer, which draw less power; 0 = as of wider ones
+  SustainedClock sustained_clock;
   std::string datasheet_source;  // of the peaks, memory, multiprocessors and tdp
   std::string behaviour_source;  // of the gap, overlap and clocks
 
@@ -32,9 +39,6 @@ struct Device {
   std::optional<MemoryCurve> memory_curve;
 
   FlopRate peak_of(DataType type) const { return peak[static_cast<std::size_t>(type)]; }
-  double clock_of(DataType type) const {
-    return narrow_clock > 0 && element_size(type) <= Bytes(1) ? narrow_clock : sustained_clock;
-  }
 };
 
 }  // namespace echelon

@@ -130,7 +130,7 @@ TEST_CASE("The factor of experts is found whatever the clock of the machine that
   base.device.gemm.push_back(known);
   base.device.gemm.back().type = DataType::fp8;
   Device slow = base.device;
-  slow.sustained_clock = 0.8;
+  slow.sustained_clock = {0.8};
   std::string text = "system,op,tflops_peak,shape_key,efficiency,source\n";
   const auto add = [&](const std::string& operation, const std::string& key, const GemmShape& shape) {
     const double seconds = gemm_time_with(known, slow, DataType::bf16, shape).value();

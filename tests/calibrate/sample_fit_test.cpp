@@ -61,14 +61,14 @@ TEST_CASE("A sweep's constants are recovered within 2 % from noisy samples with 
   CHECK(device.memory_curve->bandwidth_fraction == Approx(0.87).epsilon(0.02));
   CHECK(device.memory_curve->overhead.value() * 1e6 == Approx(1.7).epsilon(0.02));
   CHECK(device.kernel_gap.value() * 1e6 == Approx(2.4));
-  CHECK(device.sustained_clock == Approx(0.88).epsilon(0.02));
+  CHECK(device.sustained_clock.wide == Approx(0.88).epsilon(0.02));
   REQUIRE(device.gemm.size() == 1);
   CHECK(device.gemm.front().weight_gradient_factor == Approx(1.08).epsilon(0.02));
   CHECK(device.gemm.front().grouped_factor == Approx(1.3).epsilon(0.05));  // makes up for the curve on a batch
   CHECK(device.overlap_slowdown == Approx(1.15).epsilon(0.001));
   CHECK(fit.profile.host.link.value() / 1e9 == Approx(52).epsilon(0.005));
   Device fitted = device, truth = known.device;
-  fitted.sustained_clock = truth.sustained_clock = 1;
+  fitted.sustained_clock = truth.sustained_clock = {};
   std::vector<double> errors;
   for (const double m : {1024, 3000, 4096})
     for (const double n : {1024, 3072, 6000, 12288})
@@ -182,7 +182,7 @@ TEST_CASE("Weight gradients of fp8 have a factor of their own, formats that were
     base.device.gemm.back().type = type;
   }
   Device fresh = base.device;
-  fresh.sustained_clock = 1;
+  fresh.sustained_clock = {};
   SampleSet set{known_origin(), {}};
   for (const GemmCurve& curve : base.device.gemm)
     for (const std::int64_t size : {1024, 2048, 3072, 4096, 6144}) {

@@ -49,7 +49,7 @@ inline Profile known_machine() {
   profile.host.link = gigabytes_per_second(52);
   profile.device.memory_curve = MemoryCurve{0.87, microseconds(1.7), {}};
   profile.device.kernel_gap = microseconds(2.4);
-  profile.device.sustained_clock = 0.88;
+  profile.device.sustained_clock = {0.88};
   profile.network.ring_bus = gigabytes_per_second(360);
   return profile;
 }
@@ -102,7 +102,7 @@ inline Seconds known_time(const Profile& machine, const Benchmark& of) {
         .time;
   if (of.type != "bf16" || (of.batch > 1 && of.family == "gemm")) return Seconds(0);
   Device fresh = device;
-  if (of.family != "sustained") fresh.sustained_clock = 1;
+  if (of.family != "sustained") fresh.sustained_clock = {};
   if (of.family == "attention" && of.operation == "fused") return known_attention_time(machine, fresh, of);
   const bool beside_copies = of.operation == "product_beside_host_copy" || of.operation == "product_beside_device_copy";
   if (of.family == "attention" || of.family == "reference" || beside_copies) return Seconds(0);

@@ -115,18 +115,18 @@ TEST_CASE("A device without curves is priced from its datasheet") {
 
 TEST_CASE("A sustained clock below one slows compute alone") {
   Device device = round_device();
-  device.sustained_clock = 0.5;
+  device.sustained_clock = {0.5};
   CHECK(us(gemm_time(device, DataType::bf16, {1000, 1000, 1000}).time) == Approx(82));
 }
 
 TEST_CASE("Products of 8 bits keep a clock of their own where one is known") {
   Device device = round_device();
   device.peak[static_cast<std::size_t>(DataType::fp8)] = device.peak_of(DataType::bf16) * 2;
-  device.sustained_clock = 0.5;
+  device.sustained_clock = {0.5};
   const GemmShape shape{4096, 4096, 4096};
   const Seconds wide = gemm_time(device, DataType::bf16, shape).time;
   const Seconds narrow = gemm_time(device, DataType::fp8, shape).time;
-  device.narrow_clock = 1;
+  device.sustained_clock.narrow = 1;
   CHECK(gemm_time(device, DataType::bf16, shape).time == wide);
   CHECK(gemm_time(device, DataType::fp8, shape).time < 0.6 * narrow);
 }
