@@ -37,9 +37,9 @@ Strategy framework_defaults(FrameworkKind framework) {
     case FrameworkKind::deepspeed:  // DeepSpeed config-json: overlap_comm is off below ZeRO-3
       strategy.kernels = KernelStyle::megatron_fused;
       strategy.sharding = Sharding::zero1;
-      strategy.keeps_input_shards = true;   // through Megatron-LM's layers
-      strategy.keeps_stage_outputs = true;  // runtime/pipe/engine.py: pipe_buffers["outputs"]
-      strategy.reduce_bucket_elements = 5e8;
+      strategy.keeps_input_shards = true;     // through Megatron-LM's layers
+      strategy.keeps_stage_outputs = true;    // runtime/pipe/engine.py: pipe_buffers["outputs"]
+      strategy.reduce_bucket_elements = 5e8;  // zero_optimization.reduce_bucket_size
       break;
     case FrameworkKind::fsdp:  // PyTorch FullyShardedDataParallel: FULL_SHARD, backward prefetch
       strategy.kernels = KernelStyle::eager;

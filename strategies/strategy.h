@@ -324,8 +324,9 @@ struct Strategy {
 
   // Data parallelism.
   Sharding sharding = Sharding::none;
-  std::int64_t shard_ranks = 0;           // hybrid: ranks that share one copy; 0 = the GPUs of a node
-  bool reshard_after_forward = true;      // zero3, hybrid: gather parameters again for the backward pass
+  std::int64_t shard_ranks = 0;               // hybrid: ranks that share one copy; 0 = the GPUs of a node
+  std::optional<bool> reshard_after_forward;  // zero3, hybrid: gather parameters again for the backward pass; absent:
+                                              // where there is one stage (torchtitan's "default")
   bool zero2_divides_parameters = false;  // zero2 is FSDP's shard_grad_op: zero3 that keeps what it gathered from the
                                           // forward to the end of the backward pass
   BackwardPrefetch backward_prefetch = BackwardPrefetch::pre;  // zero3, hybrid
@@ -361,6 +362,10 @@ struct Strategy {
 
   PeakKind peak = PeakKind::allocated;
 };
+
+inline bool reshards_after_forward(const Strategy& strategy) {
+  return strategy.reshard_after_forward.value_or(strategy.mesh.pipeline == 1);
+}
 
 // The grid of a tensor group of several ranks; nothing in one dimension, or where the ranks make none.
 std::optional<TensorGrid> tensor_grid(const Strategy& strategy);

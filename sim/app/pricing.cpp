@@ -19,7 +19,7 @@ Bytes sharding_copies(const Scenario& scenario) {
   const Bytes reduced = element_size(scenario.workload.precision.gradient_reduce);
   if (!scenario.strategy.per_parameter_sharding)
     return compute * 2 + (reduced > compute ? compute + reduced : Bytes(0));
-  const bool once = !scenario.strategy.reshard_after_forward || scenario.strategy.sharding == Sharding::zero2;
+  const bool once = !reshards_after_forward(scenario.strategy) || scenario.strategy.sharding == Sharding::zero2;
   const double gathers = once ? 1 : 2;
   return compute * (2 * gathers) + compute + reduced;
 }

@@ -169,7 +169,6 @@ Refusal set_placement(Translation& t) {
 
 Refusal set_sharding(Translation& t) {
   Strategy& strategy = t.strategy();
-  strategy.reshard_after_forward = strategy.mesh.pipeline == 1;  // torchtitan's default
   std::optional<ShardingWords> words;
   if (auto refusal = take(parse_sharding(t.row.zero_or_fsdp), words)) return refusal;
   if (!words) return std::nullopt;

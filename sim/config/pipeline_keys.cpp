@@ -144,9 +144,8 @@ StrategyKeys pipeline_keys() {
       {{"rank_layers",
         list_type(list_type(
             any_of({integer_type(0, most_placed_layers), R"({"type":"string","pattern":"^[0-9]+-[0-9]+$"})"}))),
-        "layers of every pipeline rank, from 0 and in any order, such as [[0-3, 8-11], [4-7]]: runs that are not next "
-        "to "
-        "each other lie in chunks of their own"},
+        "layers of every pipeline rank, from 0 and in any order, such as [[0-3, 8-11], [4-7]]: runs that are not "
+        "next to each other lie in chunks of their own"},
        read_rank_layers},
   };
 }

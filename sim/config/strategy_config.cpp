@@ -37,11 +37,9 @@ std::string nearest_divisors(std::int64_t number, std::int64_t near) {
   return near > number ? std::to_string(number) : fmt::format("{} or {}", below, above);
 }
 
-// Defaults that hang on other keys. Parameters stay gathered in a pipeline (torchtitan's reshard_after_forward
-// "default"). DeepSpeed's overlap_comm, which stands for both, is on for stage 3 and off below unless it is given (its
-// config-json documentation).
+// DeepSpeed's overlap_comm, which stands for both, is on for stage 3 and off below unless it is given (its config-json
+// documentation).
 void apply_sharding_defaults(const Value& value, Strategy& strategy) {
-  if (strategy.mesh.pipeline > 1 && !value.find("reshard_after_forward")) strategy.reshard_after_forward = false;
   if (strategy.framework != FrameworkKind::deepspeed || strategy.sharding != Sharding::zero3) return;
   if (!value.find("overlap_gradient_reduce")) strategy.overlap_gradient_reduce = true;
   if (!value.find("overlap_parameter_gather")) strategy.overlap_parameter_gather = true;

@@ -58,7 +58,7 @@ bool DataSharding::sheds_gradients() const {
 }
 
 bool DataSharding::keeps_gathered() const {
-  return !strategy_.reshard_after_forward || strategy_.sharding == Sharding::zero2;
+  return !reshards_after_forward(strategy_) || strategy_.sharding == Sharding::zero2;
 }
 
 bool DataSharding::updates_sharded_weights() const {

@@ -126,7 +126,7 @@ TEST_CASE("every strategy key arrives", "[config]") {
   CHECK(s.sequence_parallel);
   CHECK(s.sharding == Sharding::hybrid);
   CHECK(s.shard_ranks == 12);
-  CHECK_FALSE(s.reshard_after_forward);
+  CHECK_FALSE(reshards_after_forward(s));
   CHECK(s.recompute == Recompute::full);
   CHECK(s.recompute_layers == 13);
   CHECK(s.overlap_gradient_reduce);
@@ -189,9 +189,10 @@ TEST_CASE("absent strategy keys are the framework's", "[config]") {
 }
 
 TEST_CASE("stages keep what they gathered unless they are told not to", "[config]") {
-  CHECK(strategy_of("framework: torchtitan").reshard_after_forward);
-  CHECK_FALSE(strategy_of("framework: torchtitan, pipeline_parallel: 2").reshard_after_forward);
-  CHECK(strategy_of("framework: torchtitan, pipeline_parallel: 2, reshard_after_forward: true").reshard_after_forward);
+  CHECK(reshards_after_forward(strategy_of("framework: torchtitan")));
+  CHECK_FALSE(reshards_after_forward(strategy_of("framework: torchtitan, pipeline_parallel: 2")));
+  CHECK(
+      reshards_after_forward(strategy_of("framework: torchtitan, pipeline_parallel: 2, reshard_after_forward: true")));
 }
 
 TEST_CASE("DeepSpeed overlaps communication with ZeRO-3 unless it is told not to", "[config]") {
