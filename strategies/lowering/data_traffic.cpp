@@ -27,10 +27,11 @@ DataTraffic::DataTraffic(const LoweringInput& input, const StageShare& share, co
       share_(share),
       sharding_(sharding),
       offload_(offload),
-      into_(into) {}
+      into_(into),
+      gathered_(share.stage_count()) {}
 
 void DataTraffic::begin_rank() {
-  gathered_.clear();
+  for (Gathered& units : gathered_) units.clear();
   accumulated_.clear();
   open_ = {};
 }

@@ -75,7 +75,7 @@ class DataTraffic {
   std::map<std::int32_t, WorkId> gather_works_;                                  // by block
   std::map<std::pair<std::int32_t, std::vector<Bucket>>, WorkId> reduce_works_;  // by kind of rank
   // Of this rank.
-  std::map<std::size_t, Gathered> gathered_;                   // by stage
+  std::vector<Gathered> gathered_;                             // by stage
   std::set<std::pair<std::size_t, std::size_t>> accumulated_;  // by stage and unit
   std::map<std::size_t, TaskId> last_reduction_;               // by rank
   Bucket open_;  // the one of dense and the one of routed parameters that are not full
