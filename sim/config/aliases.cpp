@@ -97,6 +97,11 @@ constexpr auto aliases = std::to_array<Alias>({
 
 }  // namespace
 
+std::vector<std::string> neighbours_of(std::string_view path) {
+  if (path != "strategy") return {};
+  return {"workload.global_batch", "workload.sequence_length", "workload.precision"};
+}
+
 std::optional<std::string> alias_of(std::string_view word, const std::vector<std::string>& known) {
   const auto same_letter = [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b - 'A' + 'a' : b); };
   for (const Alias& alias : aliases)

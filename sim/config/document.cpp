@@ -271,10 +271,9 @@ void Value::finish() const {
   for (const Node::Entry& entry : node_->entries) {
     if (node_->asked.contains(entry.key)) continue;
     const std::vector<std::string> known(node_->asked.begin(), node_->asked.end());
-    std::vector<std::string> elsewhere = known;
-    if (path_ == "strategy")
-      elsewhere.insert(elsewhere.end(), {"workload.global_batch", "workload.sequence_length", "workload.precision"});
-    const auto near = meant(entry.key, elsewhere);
+    std::vector<std::string> suggested = neighbours_of(path_);
+    suggested.insert(suggested.begin(), known.begin(), known.end());
+    const auto near = meant(entry.key, suggested);
     throw InputError({*entry.file, entry.line, entry.column},
                      fmt::format("unknown key {} in {}", in_quotes(entry.key), subject()),
                      near ? fmt::format("did you mean '{}'?", *near) : "expected one of: " + joined(known));

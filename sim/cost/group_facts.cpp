@@ -7,15 +7,7 @@
 
 namespace echelon {
 
-std::int64_t ranks_in_domain(const Network& network, const GroupShape& group) {
-  const std::int64_t domain = network.scale_up_gpus();
-  const std::int64_t stride =
-      std::max<std::int64_t>(1, network.gpus_per_node / std::max<std::int64_t>(1, group.ranks_per_node));
-  if (domain <= network.gpus_per_node) return std::min(group.ranks, group.ranks_per_node);
-  const std::int64_t extent = group.ranks * stride;
-  const std::int64_t all = extent <= domain ? extent : network.segment_gpus(extent);
-  return std::min(group.ranks, std::max(group.ranks_per_node, all / stride));
-}
+namespace {
 
 // What the last domain is left with, or the node that has fewest.
 std::int64_t least_in_domain(const Network& network, const GroupShape& group, std::int64_t in_domain) {
@@ -23,6 +15,18 @@ std::int64_t least_in_domain(const Network& network, const GroupShape& group, st
     return group.least_per_node > 0 ? std::min(group.least_per_node, in_domain) : in_domain;
   const std::int64_t left = group.ranks % in_domain;
   return left > 0 ? left : in_domain;
+}
+
+}  // namespace
+
+std::int64_t ranks_in_domain(const Network& network, const GroupShape& group) {
+  const std::int64_t domain = network.scale_up_gpus();
+  if (domain <= network.gpus_per_node) return std::min(group.ranks, group.ranks_per_node);
+  const std::int64_t stride =
+      std::max<std::int64_t>(1, network.gpus_per_node / std::max<std::int64_t>(1, group.ranks_per_node));
+  const std::int64_t extent = group.ranks * stride;
+  const std::int64_t all = extent <= domain ? extent : network.segment_gpus(extent);
+  return std::min(group.ranks, std::max(group.ranks_per_node, all / stride));
 }
 
 GroupFacts facts_of(const Network& network, const GroupShape& group) {

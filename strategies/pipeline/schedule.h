@@ -41,7 +41,8 @@ struct ScheduleShape {
   std::int64_t delay = 0;  // 1f1b, v_half, v_min: micro-batches that the last stage is ahead of its own backward
 };
 
-// Whether a shape has so many passes that its steady state decides, and trying all that there is would take long.
+// Whether a shape has so many passes that its steady state decides, and trying all that there is would take long: 64
+// ranks and 1,000 micro-batches are to be answered within a second.
 constexpr bool is_large(const ScheduleShape& shape) {
   return shape.ranks * shape.chunks * shape.micro_batches > 50'000;
 }
