@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "sim/app/host_cost.h"
 #include "sim/app/inside_layers.h"
 #include "sim/app/machine_flows.h"
 #include "sim/app/rank_order.h"
@@ -59,6 +60,7 @@ class TrafficBuilder {
         mesh_(scenario.strategy.mesh),
         flows_(scenario, cluster, ways),
         router_(ways, cluster.policy),
+        host_(host_cost(scenario)),
         rank_of_(cluster.topology.vertices.size(), -1) {
     for (std::size_t rank = 0; rank < cluster.gpu_of.size(); ++rank)
       rank_of_[static_cast<std::size_t>(cluster.gpu_of[rank])] = static_cast<std::int32_t>(rank);
@@ -120,7 +122,7 @@ class TrafficBuilder {
       const VertexId target = gpu(pair.back());
       Route route = router_.way(sender, target, number_++);
       const bool inside = cluster_.topology.vertex(sender).domain == cluster_.topology.vertex(target).domain;
-      const Seconds latency = (inside ? network.pair_latency : network.adapter_latency) +
+      const Seconds latency = (inside ? network.pair_latency : network.adapter_latency) + host_.message +
                               latency_between_switches(cluster_.topology, route);
       const ByteRate cap = work.bridges ? std::min(network.pair_rate, adapter_share(network)) : network.pair_rate;
       flows.add({Time(), work.bytes * part, std::move(route.hops), Time::from_seconds(latency), cap * part},
@@ -266,6 +268,7 @@ class TrafficBuilder {
   const Mesh& mesh_;
   MachineFlows flows_;
   Router router_;
+  HostCost host_;
   std::vector<std::int32_t> rank_of_;  // by vertex; -1 = none sits there
   std::uint64_t number_ = 0;
   std::map<std::tuple<std::size_t, WorkId, std::int32_t>, std::int32_t> known_;

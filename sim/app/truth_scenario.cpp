@@ -153,6 +153,9 @@ Refusal set_schedule(Translation& t) {
   strategy.virtual_stages = std::max(strategy.virtual_stages, schedule_row(strategy.schedule).least_chunks);
   const bool plain = !words || words->kind == ScheduleKind::one_f_one_b || words->kind == ScheduleKind::interleaved;
   if (plain) strategy.schedule = strategy.virtual_stages > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
+  // Other schedules run in the zero-bubble fork's runtime, whose streams wait for messages where Megatron's host does
+  // (megatron/core/pipeline_parallel/zb_schedules.py, schedule_f and fused_pipeline_ops).
+  if (!plain) strategy.synchronous_pipeline = false;
   return std::nullopt;
 }
 

@@ -31,6 +31,7 @@ struct HostCost {
                             // kernel that quantises what one expert reads
   Seconds batch;            // fetching a micro-batch, from the last kernel before it to the first behind it
   Seconds checked_rank;     // per collective and rank of its group, beside its launch: PyTorch checks it
+  Seconds message;          // per message between stages, beside its transfer
 };
 
 struct CostContext {

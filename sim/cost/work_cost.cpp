@@ -87,9 +87,10 @@ Price WorkPricer::price_collectives(const CollectiveChain& chain) const {
 
 Price WorkPricer::price_transfer(const TransferWork& work) const {
   Price price;
+  if (work.bytes <= Bytes(0)) return price;
   const Network& network = context_.network_of(work.bridges);
   const double sharers = static_cast<double>(network.gpus_per_node);
-  const Seconds time = point_to_point_time(network, work.same_node, work.bytes, sharers);
+  const Seconds time = context_.host.message + point_to_point_time(network, work.same_node, work.bytes, sharers);
   price.exposed[static_cast<std::size_t>(Axis::pipeline)] = time;
   price.by_ground[static_cast<std::size_t>(Ground::measured)] = time;
   return price;

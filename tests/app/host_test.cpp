@@ -69,7 +69,29 @@ double held_states(const Scenario& scenario, std::size_t rank) {
   return stage.by_category[static_cast<std::size_t>(MemoryCategory::communication)] / state - 2;
 }
 
+// Four stages, each so large that no launch is late, and one micro-batch: six messages one after the other.
+double pipelined_seconds(bool synchronous, NetworkModel network) {
+  TransformerSpec spec = small_llama();
+  spec.hidden = 8192;
+  spec.ffn = 32768;
+  spec.heads = 64;
+  Scenario scenario = on_h100(spec, FrameworkKind::megatron, 4);
+  scenario.workload.sequence_length = 4096;
+  scenario.workload.global_batch = 1;
+  scenario.strategy.mesh.pipeline = 4;
+  scenario.strategy.synchronous_pipeline = synchronous;
+  scenario.network = network;
+  return result_of(scenario).iteration.value();
+}
+
 }  // namespace
+
+TEST_CASE("hosts that wait for the device at both ends of a message make it later by the same time on any network") {
+  for (const NetworkModel network : {NetworkModel::analytic, NetworkModel::flow}) {
+    const double waits = pipelined_seconds(true, network) - pipelined_seconds(false, network);
+    CHECK(waits == Approx(6 * 390e-6).epsilon(0.02));
+  }
+}
 
 TEST_CASE("each wider CUDA graph takes launches off the host") {
   const double none = launch_bound_seconds(CudaGraphs::none);
