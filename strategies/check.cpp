@@ -321,6 +321,14 @@ Refusal check_recompute(const Model& model, const Strategy& strategy) {
     if (!has_part(model, module))
       return refuse("no layer of the model has a {} to run again; leave it out of recompute's modules",
                     name_of(module));
+  const Sharding sharding = state_sharding(strategy);
+  if (strategy.recompute == Recompute::full && strategy.recompute_group > 1 &&
+      (sharding == Sharding::zero3 || sharding == Sharding::hybrid))
+    return refuse(
+        "recompute.group {} with sharding {}, which gathers the parameters of one layer at a time; recompute.group 1 "
+        "would do",
+        strategy.recompute_group == Strategy::whole_chunk ? "stage" : std::to_string(strategy.recompute_group),
+        name_of(strategy.sharding));
   return std::nullopt;
 }
 

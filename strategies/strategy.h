@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -346,6 +347,8 @@ struct Strategy {
   // What runs again, and how kernels run.
   Recompute recompute = Recompute::none;
   std::int64_t recompute_layers = 0;  // full: only this many layers of each chunk; 0 = all
+  std::int64_t recompute_group = 1;   // full: layers of a chunk that run again together from the input of the first
+  static constexpr std::int64_t whole_chunk = std::numeric_limits<std::int64_t>::max();  // as a group
   RerunList recompute_operators;
   bool recompute_least = false;  // whoever simulates sets the two above to the least that fits
   KernelStyle kernels = KernelStyle::megatron_fused;

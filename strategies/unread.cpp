@@ -61,9 +61,12 @@ void add_recompute(const Model& model, const Strategy& strategy, std::vector<std
       if (!has_kind(model, kind))
         sentences.push_back(
             fmt::format("strategy.recompute names {} operators, of which the model has none", name_of(kind)));
-  if (strategy.recompute != Recompute::full || strategy.recompute_layers == 0) return;
+  if (strategy.recompute != Recompute::full) return;
   const auto counts = layers_by_stage(static_cast<std::int64_t>(model.layers.size()), strategy);
   const std::int64_t most = *std::max_element(counts.begin(), counts.end());
+  if (strategy.recompute_group > std::max<std::int64_t>(1, most) && strategy.recompute_group != Strategy::whole_chunk)
+    sentences.push_back(fmt::format("strategy.recompute groups {} layers, and no chunk has more than {}",
+                                    strategy.recompute_group, most));
   if (strategy.recompute_layers > most)
     sentences.push_back(fmt::format("strategy.recompute names {} layers of each chunk, of which none has more than {}",
                                     strategy.recompute_layers, most));

@@ -47,6 +47,7 @@ constexpr auto aliases = std::to_array<Alias>({
     {"data_parallel_sharding_strategy", "sharding"},
     {"recompute_granularity", "recompute"},
     {"recompute_method", "recompute"},
+    {"recompute_num_layers", "recompute"},
     {"activation_checkpoint", "recompute"},
     {"activation_checkpointing", "recompute"},
     {"pipeline_parallel_schedule", "schedule"},

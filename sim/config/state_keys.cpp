@@ -14,12 +14,21 @@ void read_items(const Value& value, std::vector<Item>& list) {
   for (const Value& item : value.items()) list.push_back(item.one_of<Item>());
 }
 
+void read_group(const Value& value, Strategy& strategy) {
+  const bool all = value.is_scalar() && value.text() == "stage";
+  strategy.recompute_group = all ? Strategy::whole_chunk : value.integer(1, most_placed_layers);
+}
+
 const StrategyKeys& recompute_keys() {
   static const StrategyKeys keys = {
       enum_key<Recompute, Strategy>("kind", &Strategy::recompute, "what the backward pass computes again",
                                     Presence::required),
       integer_key<Strategy>("layers", 0, most_placed_layers, &Strategy::recompute_layers,
                             "full: only this many layers of each chunk; 0 = all"),
+      {{"group", any_of({integer_type(1, most_placed_layers), choice_type({"stage"})}),
+        "full: layers of a chunk that run again together, of which the first keeps its input (Megatron's "
+        "--recompute-method uniform with --recompute-num-layers); stage: all of them, as GPipe does"},
+       read_group},
       {{"operators", fmt::format(R"({{"type":"array","items":{}}})", enum_type<OperatorKind>()),
         "operators: the kinds that run again"},
        [](const Value& value, Strategy& strategy) { read_items(value, strategy.recompute_operators.kinds); }},
@@ -49,6 +58,9 @@ void read_recompute(const Value& value, Strategy& strategy) {
                            strategy.recompute_operators.empty() ? "no" : "some"),
                "expected {kind: operators, operators: [norm, activation]} or {kind: operators, modules: [layernorm, "
                "moe_act]}, and neither list for other kinds");
+  if (strategy.recompute_group > 1 && strategy.recompute != Recompute::full)
+    value.fail(fmt::format("{} groups layers of which a part runs again", value.path()),
+               "expected {kind: full, group: 4}, or no group");
 }
 
 const StrategyKeys& offload_keys() {

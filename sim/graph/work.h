@@ -54,6 +54,7 @@ struct LayerRun {
   Rerun rerun = Rerun::nothing;  // backward passes only
   double count = 1;
   SequencePart part;  // of the sequence that is run
+  friend bool operator==(const LayerRun&, const LayerRun&) = default;
 };
 
 // Layers one after another on the compute stream, collectives inside them included.

@@ -87,6 +87,7 @@ StageShare::StageShare(const LoweringInput& input, const Lowering& described)
     : input_(input), kind_of_(described.kind_of) {
   lay_stages(described);
   describe_blocks(described);
+  group_recomputed();
   schedule_ = scheduled(described);
   copy_tied_table(described);
 }
@@ -267,6 +268,23 @@ void StageShare::lay_stages(const Lowering& described) {
   }
 }
 
+// Backward passes go from a group's last layer to its first: each holds what all before it have made again.
+void StageShare::group_recomputed() {
+  if (input_.strategy.recompute != Recompute::full) return;
+  for (auto& units : stages_) {
+    std::int64_t place = 0;
+    Bytes made;
+    for (StageUnit& unit : units) {
+      if (!unit.recomputed) continue;
+      unit.follows = place % input_.strategy.recompute_group > 0;
+      if (!unit.follows) made = Bytes(0);
+      unit.made_before = made;
+      made += facts(unit).memory_without.kept;
+      ++place;
+    }
+  }
+}
+
 std::size_t StageShare::stage_count() const {
   return static_cast<std::size_t>(schedule_.shape.ranks * schedule_.shape.chunks);
 }
@@ -304,8 +322,13 @@ std::size_t StageShare::after(std::size_t stage) const {
   return stage;
 }
 
-const BlockMemory& StageShare::memory(const StageUnit& unit) const {
-  return unit.recomputed ? facts(unit).memory : facts(unit).memory_without;
+BlockMemory StageShare::memory(const StageUnit& unit) const {
+  BlockMemory memory = unit.recomputed ? facts(unit).memory : facts(unit).memory_without;
+  if (unit.follows) {
+    memory.kept = Bytes(0);
+    memory.backward_extra += unit.made_before;
+  }
+  return memory;
 }
 
 bool StageShare::is_root(const StageUnit& unit) const {

@@ -30,6 +30,8 @@ struct StageUnit {
   bool recomputed = false;
   bool offloaded = false;  // its activations wait on the host
   std::int64_t layer = 0;  // of the model; of embedding and head the layer next to them
+  bool follows = false;    // runs again with the layer before it, from that one's input or an earlier one's
+  Bytes made_before = Bytes(0);  // then what the backward pass has made again of those
 };
 
 // The parameters of one operator.
@@ -82,7 +84,7 @@ class StageShare {
   const std::vector<StageUnit>& units(std::size_t stage) const { return stages_[stage % stages_.size()]; }
 
   const BlockFacts& facts(const StageUnit& unit) const { return facts_[static_cast<std::size_t>(unit.block)]; }
-  const BlockMemory& memory(const StageUnit& unit) const;
+  BlockMemory memory(const StageUnit& unit) const;
   // Every rank's share of the output layer and of the embedding, where the pipeline ranks divide them.
   StageUnit output_share() const {
     return {static_cast<std::int32_t>(facts_.size()) - 2, false, false, std::ssize(input_.model.layers) - 1};
@@ -111,6 +113,7 @@ class StageShare {
   template <class Counts>
   StageState sum_units(std::size_t rank, const Counts& counts) const;
   void lay_stages(const Lowering& described);
+  void group_recomputed();
   std::int32_t kind_of_stage(const Lowering& described, std::int64_t stage) const;
   std::size_t model_block(std::size_t block) const { return block % input_.model.blocks.size(); }
   void copy_tied_table(const Lowering& described);

@@ -143,6 +143,12 @@ TEST_CASE("every strategy key arrives", "[config]") {
   CHECK(s.peak == PeakKind::device);
 }
 
+TEST_CASE("layers that run again together are counted, or all of a stage", "[config]") {
+  CHECK(strategy_of("recompute: full").recompute_group == 1);
+  CHECK(strategy_of("recompute: {kind: full, group: 4}").recompute_group == 4);
+  CHECK(strategy_of("recompute: {kind: full, group: stage}").recompute_group == Strategy::whole_chunk);
+}
+
 TEST_CASE("stages that fetch batches are named as they are", "[config]") {
   CHECK(strategy_of("framework: deepspeed").batch_fetch == BatchFetch::ahead);
   CHECK(strategy_error("batch_fetch: all").find("every_stage") != std::string::npos);
@@ -220,6 +226,9 @@ TEST_CASE("wrong strategy keys", "[config]") {
         "doc:1:19: mesh_order[1] names 'tp' again; expected each axis once");
   CHECK(strategy_error("mesh_order: [tp, dp, pp]") ==
         "doc:1:14: mesh_order lacks 'cp'; expected each of tp, cp, ep, dp, pp once, innermost first");
+  CHECK(strategy_error("recompute: {kind: selective, group: 2}") ==
+        "doc:1:13: recompute groups layers of which a part runs again; expected {kind: full, group: 4}, or no group");
+  CHECK(strategy_error("recompute: {kind: full, group: stages}").find("stage") != std::string::npos);
   CHECK(strategy_error("recompute: {kind: full, layer: 2}") ==
         "doc:1:26: unknown key 'layer' in recompute; did you mean 'layers'?");
   CHECK(strategy_error("tensor_parallel: 1000000, pipeline_parallel: 1000000, context_parallel: 1000000") ==

@@ -125,6 +125,7 @@ Case CaseSource::next() {
       mesh.data * one.strategy.micro_batch *
       (chance(70) ? mesh.pipeline * one_of<std::int64_t>({1, 2, 3}) : one_of<std::int64_t>({1, 2, 3, 4, 5, 6, 7}));
   if (chance(10)) one.workload.global_batch = 1 + static_cast<std::int64_t>(random_() % 50);
+  if (chance(30)) one.strategy.recompute_group = one_of<std::int64_t>({2, 3});
   one.placement = {chance(90) ? mesh.ranks() : one_of<std::int64_t>({1, 8, 12, 24, 64}), one_of<std::int64_t>({4, 8})};
   return one;
 }
@@ -134,17 +135,19 @@ std::string describe(const Case& one) {
   const Mesh& m = s.mesh;
   return fmt::format(
       "{} layers, {} heads, {} kv heads, {} experts, sequence {}, batch {}; {}: dp {} tp {} pp {} cp {} ep {} etp {} "
-      "on {} GPUs, micro-batch {}, {} x {}, first {} last {}, sp {}, {} of {} reshard {}, recompute {} of {}, overlap "
+      "on {} GPUs, micro-batch {}, {} x {}, first {} last {}, sp {}, {} of {} reshard {}, recompute {} of {} by {}, "
+      "overlap "
       "{}{}{}, offload {} {} {}, vocabulary {}, tensor {} x {}, {} local groups every {} fragments {} delay {}, "
       "unsharded {}",
       one.model.layers.size(), one.model.heads, one.model.kv_heads, one.model.experts, one.workload.sequence_length,
       one.workload.global_batch, name_of(s.framework), m.data, m.tensor, m.pipeline, m.context, m.expert,
       m.expert_tensor, one.placement.gpus, s.micro_batch, name_of(s.schedule), s.virtual_stages, s.first_stage_layers,
       s.last_stage_layers, s.sequence_parallel, name_of(s.sharding), s.shard_ranks, reshards_after_forward(s),
-      name_of(s.recompute), s.recompute_layers, int(s.overlap_gradient_reduce), int(s.overlap_parameter_gather),
-      int(s.overlap_pipeline), name_of(s.offload.optimizer), name_of(s.offload.parameters), s.offload.activation_layers,
-      name_of(s.vocabulary_parallel), name_of(s.tensor_mode), s.tensor_depth, m.local_groups, s.local_steps.every,
-      s.local_steps.fragments, s.local_steps.delay, s.accumulates_unsharded);
+      name_of(s.recompute), s.recompute_layers, s.recompute_group, int(s.overlap_gradient_reduce),
+      int(s.overlap_parameter_gather), int(s.overlap_pipeline), name_of(s.offload.optimizer),
+      name_of(s.offload.parameters), s.offload.activation_layers, name_of(s.vocabulary_parallel),
+      name_of(s.tensor_mode), s.tensor_depth, m.local_groups, s.local_steps.every, s.local_steps.fragments,
+      s.local_steps.delay, s.accumulates_unsharded);
 }
 
 }  // namespace echelon::testing

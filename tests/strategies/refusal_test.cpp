@@ -25,6 +25,7 @@ std::int64_t& number_named(const std::string& name, Case& one) {
       {"expert_parallel", &strategy.mesh.expert},
       {"expert_tensor_parallel", &strategy.mesh.expert_tensor},
       {"micro_batch", &strategy.micro_batch},
+      {"recompute.group", &strategy.recompute_group},
       {"offload.activation_layers", &strategy.offload.activation_layers},
       {"virtual_stages", &strategy.virtual_stages},
       {"sequence_slices", &strategy.sequence_slices},
@@ -137,7 +138,8 @@ TEST_CASE("whoever follows the advice of refusals ends with a strategy that lowe
                                  "sequence_slices",
                                  "tensor_mode",
                                  "local_groups",
-                                 "accumulates_unsharded"}) {
+                                 "accumulates_unsharded",
+                                 "recompute.group"}) {
     INFO(name);
     CHECK(followed[name] > 0);
   }

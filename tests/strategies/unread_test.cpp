@@ -81,4 +81,12 @@ TEST_CASE("recompute of what the model does not have is told") {
   strategy.recompute_layers = 100;
   CHECK(unread_keys(dense, strategy) ==
         std::vector<std::string>{"strategy.recompute names 100 layers of each chunk, of which none has more than 2"});
+  strategy.recompute_layers = 0;
+  strategy.recompute_group = 2;
+  CHECK(unread_keys(dense, strategy).empty());
+  strategy.recompute_group = 3;
+  CHECK(unread_keys(dense, strategy) ==
+        std::vector<std::string>{"strategy.recompute groups 3 layers, and no chunk has more than 2"});
+  strategy.recompute_group = Strategy::whole_chunk;
+  CHECK(unread_keys(dense, strategy).empty());
 }
