@@ -35,6 +35,12 @@ std::int64_t in_second_tree(std::int64_t rank, std::int64_t ranks) {
   return ranks % 2 == 0 ? ranks - 1 - rank : (rank + 1) % ranks;
 }
 
+Time end_of(const std::vector<ByteRate>& capacities, const std::vector<Flow>& flows) {
+  Time end;
+  for (const Time time : completion_times(capacities, flows)) end = std::max(end, time);
+  return end;
+}
+
 }  // namespace
 
 CollectiveFlows::CollectiveFlows(const Topology& topology, RoutePolicy policy, const Network& network,
@@ -114,9 +120,7 @@ Seconds CollectiveFlows::latency_of_chain(const Plan& plan, const std::vector<Se
 }
 
 Time CollectiveFlows::time_alone(const GroupCall& call) {
-  Time end;
-  for (const Time time : completion_times(capacities_, flows(call, Time(), 0))) end = std::max(end, time);
-  return end;
+  return end_of(capacities_, flows(call, Time(), 0));
 }
 
 CollectiveAlgorithm CollectiveFlows::fastest(const GroupCall& call) {
@@ -208,7 +212,7 @@ void CollectiveFlows::trees_between(const std::vector<std::vector<VertexId>>& do
   plan.steps += 2 * std::ceil(std::log2(static_cast<double>(count)));
 }
 
-// No tree is faster than the profile's share of what a ring reaches on the same links.
+// No tree moves bytes faster than the profile's share of what a ring reaches on the same links.
 CollectiveFlows::Plan CollectiveFlows::tree(const GroupCall& call) {
   const auto domains = members_by_domain(topology_, call.gpus);
   Plan plan;
@@ -229,9 +233,10 @@ CollectiveFlows::Plan CollectiveFlows::tree(const GroupCall& call) {
   plan.steps += 2 * static_cast<double>(longest - 1);
   GroupCall ring = call;
   ring.algorithm = CollectiveAlgorithm::ring;
-  ring.latency = Time();
+  std::vector<Flow> around = flows(ring, Time(), 0);
+  for (Flow& flow : around) flow.latency = Time();
   const Bytes on_bus = call.bytes * edge_share(call.kind, static_cast<double>(call.gpus.size()));
-  plan.bus = ByteRate(on_bus.value() / time_alone(ring).seconds().value() * network_.tree_share);
+  plan.bus = ByteRate(on_bus.value() / end_of(capacities_, around).seconds().value() * network_.tree_share);
   return plan;
 }
 

@@ -36,6 +36,14 @@ Topology rails(std::int64_t gpus) {
 
 constexpr RoutePolicy by_rails{Routing::rails, Spread::even};
 
+TopologySpec two_sites(Seconds crossing) {
+  TopologySpec spec = cluster_spec(NodeFamily::nvswitch, NetworkFamily::fat_tree);
+  spec.network.sites = 2;
+  spec.network.site_link = gigabytes_per_second(25);
+  spec.network.site_latency = crossing;
+  return spec;
+}
+
 }  // namespace
 
 TEST_CASE("a ring in a node runs at the bus bandwidth that the profile has") {
@@ -141,6 +149,24 @@ TEST_CASE("double binary trees load every node alike, twice the vector at most")
       CHECK(sent[gpu] >= 0.5e9 - 1);
       CHECK(sent[gpu] <= 2e9 + 1);
     }
+  }
+}
+
+TEST_CASE("trees between two sites wait for their longest way, however many nodes there are") {
+  // Of n nodes, those of rank 0's site hand up over the one of rank n / 2 in the other: over to it and back, and the
+  // sum comes down the same way. The mirrored tree does the same from the other site.
+  const Seconds crossing = microseconds(5000);
+  Network network = round_network();
+  network.gpus_per_node = 1;
+  network.adapters = 1;
+  for (const std::int64_t nodes : {4, 16, 64, 256}) {
+    CAPTURE(nodes);
+    const Topology topology = cluster(two_sites(crossing), nodes, network);
+    GroupCall call = ring_call(topology.gpus);
+    call.algorithm = CollectiveAlgorithm::tree;
+    call.bytes = Bytes(1);
+    const Time taken = CollectiveFlows(topology, {}, network).time_alone(call);
+    CHECK(taken.seconds() / crossing == Approx(4).epsilon(1e-3));
   }
 }
 
