@@ -87,36 +87,36 @@ std::vector<Flow> CollectiveFlows::flows(const GroupCall& call, Time start, std:
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return plan.edges[a].to < plan.edges[b].to; });
-  Seconds latency;
-  std::vector<Seconds> far(plan.edges.size());
+  std::vector<Seconds> latencies(plan.edges.size());
   for (const std::size_t i : order) {
     const Edge& edge = plan.edges[i];
     Route route = router_.way(edge.from, edge.to, number + i);
-    latency += route.latency;
-    far[i] = latency_between_switches(topology_, route);
+    latencies[i] = call.latency ? latency_between_switches(topology_, route) : route.latency;
     flows[i] = {start, edge.bytes, std::move(route.hops), Time(), plan.bus * (edge.bytes / plan.vector_on_bus)};
   }
-  const double steps = plan.steps / static_cast<double>(flows.size());
-  const Time time = call.latency ? *call.latency + Time::from_seconds(latency_of_chain(plan, far) * call.calls)
-                                 : Time::from_seconds(latency * steps);
-  for (Flow& flow : flows) flow.latency = time;
+  const Seconds chain = latency_of_chain(plan, latencies) * call.calls;
+  for (Flow& flow : flows) flow.latency = call.latency.value_or(Time()) + Time::from_seconds(chain);
   return flows;
 }
 
 // Every part of a ring goes along all its edges; of a tree's, from the farthest leaf up to the root and down again.
 Seconds CollectiveFlows::latency_of_chain(const Plan& plan, const std::vector<Seconds>& latencies) {
-  if (!plan.is_tree) {
-    const Seconds all = std::accumulate(latencies.begin(), latencies.end(), Seconds());
-    return all * (plan.steps / static_cast<double>(latencies.size()));
-  }
+  Seconds outside_trees;
+  double edges_outside = 0;
   Seconds longest;
   for (std::size_t i = 0; i < plan.edges.size(); ++i) {
+    if (!plan.edges[i].in_tree) {
+      outside_trees += latencies[i];
+      ++edges_outside;
+      continue;
+    }
     Seconds up = latencies[i];
     for (std::int64_t at = plan.edges[i].then; at >= 0; at = plan.edges[static_cast<std::size_t>(at)].then)
       up += latencies[static_cast<std::size_t>(at)];
     longest = std::max(longest, up);
   }
-  return 2 * longest;
+  if (edges_outside > 0) outside_trees *= plan.steps / edges_outside;
+  return outside_trees + 2 * longest;
 }
 
 Time CollectiveFlows::time_alone(const GroupCall& call) {
@@ -193,7 +193,6 @@ void CollectiveFlows::trees_between(const std::vector<std::vector<VertexId>>& do
   std::size_t heads = domains.front().size();
   for (const auto& members : domains) heads = std::min(heads, members.size());
   const Bytes each = bytes / (2 * static_cast<double>(heads));
-  plan.is_tree = true;
   for (std::size_t head = 0; head < heads; ++head)
     for (const bool second : {false, true}) {
       const auto first = static_cast<std::int64_t>(plan.edges.size());
@@ -205,18 +204,16 @@ void CollectiveFlows::trees_between(const std::vector<std::vector<VertexId>>& do
         const std::int64_t above = tree_parent(rank, count);
         const VertexId child = member(rank);
         const VertexId parent = member(above);
-        plan.edges.push_back({child, parent, each, above > 0 ? first + 2 * (above - 1) : -1});
-        plan.edges.push_back({parent, child, each});
+        plan.edges.push_back({child, parent, each, true, above > 0 ? first + 2 * (above - 1) : -1});
+        plan.edges.push_back({parent, child, each, true});
       }
     }
-  plan.steps += 2 * std::ceil(std::log2(static_cast<double>(count)));
 }
 
 // No tree moves bytes faster than the profile's share of what a ring reaches on the same links.
 CollectiveFlows::Plan CollectiveFlows::tree(const GroupCall& call) {
   const auto domains = members_by_domain(topology_, call.gpus);
   Plan plan;
-  plan.steps = 0;
   trees_between(domains, call.bytes, plan);
   std::size_t longest = 0;
   for (const auto& members : domains) {
@@ -230,7 +227,7 @@ CollectiveFlows::Plan CollectiveFlows::tree(const GroupCall& call) {
         plan.edges.push_back({nearer, farther, each});
       }
   }
-  plan.steps += 2 * static_cast<double>(longest - 1);
+  plan.steps = 2 * static_cast<double>(longest - 1);
   GroupCall ring = call;
   ring.algorithm = CollectiveAlgorithm::ring;
   std::vector<Flow> around = flows(ring, Time(), 0);

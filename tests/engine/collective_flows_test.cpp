@@ -167,6 +167,11 @@ TEST_CASE("trees between two sites wait for their longest way, however many node
     call.bytes = Bytes(1);
     const Time taken = CollectiveFlows(topology, {}, network).time_alone(call);
     CHECK(taken.seconds() / crossing == Approx(4).epsilon(1e-3));
+    // Left to the links, each message of the way up and down takes 10 us beside; the way from rank 1 has log2 n of
+    // them.
+    call.latency.reset();
+    const Time by_links = CollectiveFlows(topology, {}, network).time_alone(call);
+    CHECK((by_links - taken).seconds().value() * 1e6 == Approx(20 * std::log2(static_cast<double>(nodes))));
   }
 }
 
