@@ -99,8 +99,10 @@ std::vector<Flow> CollectiveFlows::flows(const GroupCall& call, Time start, std:
   return flows;
 }
 
-// Every part of a ring goes along all its edges; of a tree's, from the farthest leaf up to the root and down again.
+// Every part of a ring goes along all its edges; of a tree's, from the farthest leaf up to the root and down again; of
+// an all-to-all's, along one.
 Seconds CollectiveFlows::latency_of_chain(const Plan& plan, const std::vector<Seconds>& latencies) {
+  if (plan.at_once) return *std::max_element(latencies.begin(), latencies.end());
   Seconds outside_trees;
   double edges_outside = 0;
   Seconds longest;
@@ -277,6 +279,7 @@ CollectiveFlows::Plan CollectiveFlows::pat(const GroupCall& call) const {
 
 CollectiveFlows::Plan CollectiveFlows::all_to_all(const GroupCall& call) const {
   Plan plan;
+  plan.at_once = true;
   const Bytes each = call.bytes / static_cast<double>(call.gpus.size());
   for (const VertexId to : call.gpus)
     for (const VertexId from : call.gpus)

@@ -61,9 +61,10 @@ class CollectiveFlows {
   };
   struct Plan {
     std::vector<Edge> edges;
-    Bytes vector_on_bus;  // bytes times bus factor
-    ByteRate bus;         // that the profile allows; 0 = no bound
-    double steps = 1;     // one after another along the longest chain outside trees, in messages
+    Bytes vector_on_bus;   // bytes times bus factor
+    ByteRate bus;          // that the profile allows; 0 = no bound
+    double steps = 1;      // one after another along the longest chain outside trees, in messages
+    bool at_once = false;  // no edge waits for another
   };
 
   static Seconds latency_of_chain(const Plan& plan, const std::vector<Seconds>& latencies);

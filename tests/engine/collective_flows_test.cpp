@@ -175,6 +175,18 @@ TEST_CASE("trees between two sites wait for their longest way, however many node
   }
 }
 
+TEST_CASE("an all-to-all between two sites waits for what comes from the other, however many nodes there are") {
+  const Seconds crossing = microseconds(5000);
+  for (const std::int64_t gpus : {16, 64, 256}) {
+    const Topology topology = cluster(two_sites(crossing), gpus);
+    GroupCall call = ring_call(topology.gpus, CollectiveKind::all_to_all);
+    call.algorithm = CollectiveAlgorithm::direct;
+    call.bytes = Bytes(1);
+    const Time taken = CollectiveFlows(topology, {}, round_network()).time_alone(call);
+    CHECK(taken.seconds() / crossing == Approx(1).epsilon(1e-3));
+  }
+}
+
 TEST_CASE("algorithms apply where their links are") {
   Network network = round_network();
   network.nvls_bus = gigabytes_per_second(480);
