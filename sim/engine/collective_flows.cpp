@@ -35,6 +35,12 @@ std::int64_t in_second_tree(std::int64_t rank, std::int64_t ranks) {
   return ranks % 2 == 0 ? ranks - 1 - rank : (rank + 1) % ranks;
 }
 
+Time end_of(const std::vector<ByteRate>& capacities, const std::vector<Flow>& flows) {
+  Time end;
+  for (const Time time : completion_times(capacities, flows)) end = std::max(end, time);
+  return end;
+}
+
 }  // namespace
 
 CollectiveFlows::CollectiveFlows(const Topology& topology, RoutePolicy policy, const Network& network,
@@ -81,42 +87,42 @@ std::vector<Flow> CollectiveFlows::flows(const GroupCall& call, Time start, std:
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return plan.edges[a].to < plan.edges[b].to; });
-  Seconds latency;
-  std::vector<Seconds> far(plan.edges.size());
+  std::vector<Seconds> latencies(plan.edges.size());
   for (const std::size_t i : order) {
     const Edge& edge = plan.edges[i];
     Route route = router_.way(edge.from, edge.to, number + i);
-    latency += route.latency;
-    far[i] = latency_between_switches(topology_, route);
+    latencies[i] = call.latency ? latency_between_switches(topology_, route) : route.latency;
     flows[i] = {start, edge.bytes, std::move(route.hops), Time(), plan.bus * (edge.bytes / plan.vector_on_bus)};
   }
-  const double steps = plan.steps / static_cast<double>(flows.size());
-  const Time time = call.latency ? *call.latency + Time::from_seconds(latency_of_chain(plan, far) * call.calls)
-                                 : Time::from_seconds(latency * steps);
-  for (Flow& flow : flows) flow.latency = time;
+  const Seconds chain = latency_of_chain(plan, latencies) * call.calls;
+  for (Flow& flow : flows) flow.latency = call.latency.value_or(Time()) + Time::from_seconds(chain);
   return flows;
 }
 
-// Every part of a ring goes along all its edges; of a tree's, from the farthest leaf up to the root and down again.
+// Every part of a ring goes along all its edges; of a tree's, from the farthest leaf up to the root and down again; of
+// an all-to-all's, along one.
 Seconds CollectiveFlows::latency_of_chain(const Plan& plan, const std::vector<Seconds>& latencies) {
-  if (!plan.is_tree) {
-    const Seconds all = std::accumulate(latencies.begin(), latencies.end(), Seconds());
-    return all * (plan.steps / static_cast<double>(latencies.size()));
-  }
+  if (plan.at_once) return *std::max_element(latencies.begin(), latencies.end());
+  Seconds outside_trees;
+  double edges_outside = 0;
   Seconds longest;
   for (std::size_t i = 0; i < plan.edges.size(); ++i) {
+    if (!plan.edges[i].in_tree) {
+      outside_trees += latencies[i];
+      ++edges_outside;
+      continue;
+    }
     Seconds up = latencies[i];
     for (std::int64_t at = plan.edges[i].then; at >= 0; at = plan.edges[static_cast<std::size_t>(at)].then)
       up += latencies[static_cast<std::size_t>(at)];
     longest = std::max(longest, up);
   }
-  return 2 * longest;
+  if (edges_outside > 0) outside_trees *= plan.steps / edges_outside;
+  return outside_trees + 2 * longest;
 }
 
 Time CollectiveFlows::time_alone(const GroupCall& call) {
-  Time end;
-  for (const Time time : completion_times(capacities_, flows(call, Time(), 0))) end = std::max(end, time);
-  return end;
+  return end_of(capacities_, flows(call, Time(), 0));
 }
 
 CollectiveAlgorithm CollectiveFlows::fastest(const GroupCall& call) {
@@ -189,7 +195,6 @@ void CollectiveFlows::trees_between(const std::vector<std::vector<VertexId>>& do
   std::size_t heads = domains.front().size();
   for (const auto& members : domains) heads = std::min(heads, members.size());
   const Bytes each = bytes / (2 * static_cast<double>(heads));
-  plan.is_tree = true;
   for (std::size_t head = 0; head < heads; ++head)
     for (const bool second : {false, true}) {
       const auto first = static_cast<std::int64_t>(plan.edges.size());
@@ -201,18 +206,16 @@ void CollectiveFlows::trees_between(const std::vector<std::vector<VertexId>>& do
         const std::int64_t above = tree_parent(rank, count);
         const VertexId child = member(rank);
         const VertexId parent = member(above);
-        plan.edges.push_back({child, parent, each, above > 0 ? first + 2 * (above - 1) : -1});
-        plan.edges.push_back({parent, child, each});
+        plan.edges.push_back({child, parent, each, true, above > 0 ? first + 2 * (above - 1) : -1});
+        plan.edges.push_back({parent, child, each, true});
       }
     }
-  plan.steps += 2 * std::ceil(std::log2(static_cast<double>(count)));
 }
 
-// No tree is faster than the profile's share of what a ring reaches on the same links.
+// No tree moves bytes faster than the profile's share of what a ring reaches on the same links.
 CollectiveFlows::Plan CollectiveFlows::tree(const GroupCall& call) {
   const auto domains = members_by_domain(topology_, call.gpus);
   Plan plan;
-  plan.steps = 0;
   trees_between(domains, call.bytes, plan);
   std::size_t longest = 0;
   for (const auto& members : domains) {
@@ -226,12 +229,13 @@ CollectiveFlows::Plan CollectiveFlows::tree(const GroupCall& call) {
         plan.edges.push_back({nearer, farther, each});
       }
   }
-  plan.steps += 2 * static_cast<double>(longest - 1);
+  plan.steps = 2 * static_cast<double>(longest - 1);
   GroupCall ring = call;
   ring.algorithm = CollectiveAlgorithm::ring;
-  ring.latency = Time();
+  std::vector<Flow> around = flows(ring, Time(), 0);
+  for (Flow& flow : around) flow.latency = Time();
   const Bytes on_bus = call.bytes * edge_share(call.kind, static_cast<double>(call.gpus.size()));
-  plan.bus = ByteRate(on_bus.value() / time_alone(ring).seconds().value() * network_.tree_share);
+  plan.bus = ByteRate(on_bus.value() / end_of(capacities_, around).seconds().value() * network_.tree_share);
   return plan;
 }
 
@@ -275,6 +279,7 @@ CollectiveFlows::Plan CollectiveFlows::pat(const GroupCall& call) const {
 
 CollectiveFlows::Plan CollectiveFlows::all_to_all(const GroupCall& call) const {
   Plan plan;
+  plan.at_once = true;
   const Bytes each = call.bytes / static_cast<double>(call.gpus.size());
   for (const VertexId to : call.gpus)
     for (const VertexId from : call.gpus)

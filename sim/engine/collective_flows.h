@@ -56,14 +56,15 @@ class CollectiveFlows {
     VertexId from = 0;
     VertexId to = 0;
     Bytes bytes;
+    bool in_tree = false;    // between domains
     std::int64_t then = -1;  // of a tree: the edge up that waits for this one
   };
   struct Plan {
     std::vector<Edge> edges;
-    Bytes vector_on_bus;  // bytes times bus factor
-    ByteRate bus;         // that the profile allows; 0 = no bound
-    double steps = 1;     // one after another along the longest chain, in messages
-    bool is_tree = false;
+    Bytes vector_on_bus;   // bytes times bus factor
+    ByteRate bus;          // that the profile allows; 0 = no bound
+    double steps = 1;      // one after another along the longest chain outside trees, in messages
+    bool at_once = false;  // no edge waits for another
   };
 
   static Seconds latency_of_chain(const Plan& plan, const std::vector<Seconds>& latencies);

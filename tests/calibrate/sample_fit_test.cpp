@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <map>
 #include <set>
 
 #include "calibrate/fit/robust.h"
@@ -171,6 +172,31 @@ TEST_CASE("What one GPU cannot show keeps the base's numbers, and is said") {
   };
   CHECK(says("One GPU: links between GPUs and compute beside collectives were not measured"));
   CHECK_FALSE(says("No collectives"));
+}
+
+TEST_CASE("Long products of 8 bits tell the clock of 8 bits, those of 16 bits that of wider ones") {
+  Profile base = datasheet_machine();
+  base.device.sustained_clock = {0.5, 0.6};
+  const std::map<std::string, double> kept = {{"bf16", 0.8}, {"fp8", 0.95}};
+  const auto clock_from = [&](const std::set<std::string>& types) {
+    SampleSet set = quick_sweep_of({"memory"});
+    for (const std::string& type : types) {
+      const Benchmark brief{"gemm", "product", type, "forward", 8192, 8192, 8192, 1};
+      const Benchmark lasting{"sustained", "product", type, "forward", 8192, 8192, 8192, 1};
+      set.samples.push_back(summarise(brief, {Outcome::measured, {1000}, {}, ""}));
+      set.samples.push_back(summarise(lasting, {Outcome::measured, {1000 / kept.at(type)}, {}, ""}));
+    }
+    return fit_samples(base, set, "samples.csv").profile.device.sustained_clock;
+  };
+  const SustainedClock both = clock_from({"bf16", "fp8"});
+  CHECK(both.wide == Approx(0.8));
+  CHECK(both.narrow == Approx(0.95));
+  const SustainedClock eight = clock_from({"fp8"});
+  CHECK(eight.wide == 0.5);  // the base's
+  CHECK(eight.narrow == Approx(0.95));
+  const SustainedClock sixteen = clock_from({"bf16"});
+  CHECK(sixteen.wide == Approx(0.8));
+  CHECK(sixteen.narrow == 0.6);
 }
 
 TEST_CASE("Weight gradients of fp8 have a factor of their own, formats that were not measured that of bf16") {

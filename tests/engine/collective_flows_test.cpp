@@ -36,6 +36,14 @@ Topology rails(std::int64_t gpus) {
 
 constexpr RoutePolicy by_rails{Routing::rails, Spread::even};
 
+TopologySpec two_sites(Seconds crossing) {
+  TopologySpec spec = cluster_spec(NodeFamily::nvswitch, NetworkFamily::fat_tree);
+  spec.network.sites = 2;
+  spec.network.site_link = gigabytes_per_second(25);
+  spec.network.site_latency = crossing;
+  return spec;
+}
+
 }  // namespace
 
 TEST_CASE("a ring in a node runs at the bus bandwidth that the profile has") {
@@ -141,6 +149,41 @@ TEST_CASE("double binary trees load every node alike, twice the vector at most")
       CHECK(sent[gpu] >= 0.5e9 - 1);
       CHECK(sent[gpu] <= 2e9 + 1);
     }
+  }
+}
+
+TEST_CASE("trees between two sites wait for their longest way, however many nodes there are") {
+  // Of n nodes, those of rank 0's site hand up over the one of rank n / 2 in the other: over to it and back, and the
+  // sum comes down the same way. The mirrored tree does the same from the other site.
+  const Seconds crossing = microseconds(5000);
+  Network network = round_network();
+  network.gpus_per_node = 1;
+  network.adapters = 1;
+  for (const std::int64_t nodes : {4, 16, 64, 256}) {
+    CAPTURE(nodes);
+    const Topology topology = cluster(two_sites(crossing), nodes, network);
+    GroupCall call = ring_call(topology.gpus);
+    call.algorithm = CollectiveAlgorithm::tree;
+    call.bytes = Bytes(1);
+    const Time taken = CollectiveFlows(topology, {}, network).time_alone(call);
+    CHECK(taken.seconds() / crossing == Approx(4).epsilon(1e-3));
+    // Left to the links, each message of the way up and down takes 10 us beside; the way from rank 1 has log2 n of
+    // them.
+    call.latency.reset();
+    const Time by_links = CollectiveFlows(topology, {}, network).time_alone(call);
+    CHECK((by_links - taken).seconds().value() * 1e6 == Approx(20 * std::log2(static_cast<double>(nodes))));
+  }
+}
+
+TEST_CASE("an all-to-all between two sites waits for what comes from the other, however many nodes there are") {
+  const Seconds crossing = microseconds(5000);
+  for (const std::int64_t gpus : {16, 64, 256}) {
+    const Topology topology = cluster(two_sites(crossing), gpus);
+    GroupCall call = ring_call(topology.gpus, CollectiveKind::all_to_all);
+    call.algorithm = CollectiveAlgorithm::direct;
+    call.bytes = Bytes(1);
+    const Time taken = CollectiveFlows(topology, {}, round_network()).time_alone(call);
+    CHECK(taken.seconds() / crossing == Approx(1).epsilon(1e-3));
   }
 }
 

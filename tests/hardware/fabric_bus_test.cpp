@@ -51,3 +51,15 @@ TEST_CASE("an all-reduce in the switch grows with the GPUs that are its heads") 
   for (int members = 5; members <= 8; ++members)
     CHECK(nvls_bus_of(network, members).value() / 1e9 == Approx(measured[members - 5]).epsilon(0.05));
 }
+
+// Slurm's block topology, --segment: equal parts of the fewest racks that they fill with whole nodes.
+TEST_CASE("a job takes as many GPUs of each rack of 72") {
+  Network racks;
+  racks.gpus_per_node = 4;
+  racks.domain_gpus = 72;
+  CHECK(racks.segment_gpus(128) == 64);   // 2 racks
+  CHECK(racks.segment_gpus(144) == 72);   // 2
+  CHECK(racks.segment_gpus(512) == 64);   // 8
+  CHECK(racks.segment_gpus(520) == 52);   // 10: 8 and 9 leave parts of nodes
+  CHECK(racks.segment_gpus(1024) == 64);  // 16
+}

@@ -2,17 +2,12 @@
 #include "strategies/pipeline/timing.h"
 #include "tests/catch.h"
 #include "tests/strategies/lowered.h"
+#include "tests/strategies/schedule_shapes.h"
 
 using namespace echelon;
+using testing::shape_of;
 
 namespace {
-
-ScheduleShape shape_of(std::int64_t ranks, std::int64_t micro_batches) {
-  ScheduleShape shape;
-  shape.ranks = ranks;
-  shape.micro_batches = micro_batches;
-  return shape;
-}
 
 Lowering lowered(ScheduleKind kind, std::int64_t ranks, std::int64_t micro_batches) {
   Strategy strategy = framework_defaults(FrameworkKind::megatron);

@@ -1,4 +1,7 @@
 // Where tokens go, by closed forms.
+#include <map>
+#include <numeric>
+
 #include "sim/model/transformer.h"
 #include "strategies/block_memory.h"
 #include "strategies/intra/intra.h"
@@ -226,6 +229,36 @@ TEST_CASE("node-limited routing crosses the network once for each node") {
   CHECK(exchanges[3].part == GroupPart::across_nodes);
   strategy.expert_nodes_per_token = 4;  // no more nodes than experts of a token
   CHECK(exchanges_of(layer(strategy))[0].row_share == 2);
+}
+
+TEST_CASE("experts' gradients fill buckets of their own") {
+  // Of four data-parallel ranks two share an expert: eight layers with four experts of two matrices on each rank.
+  TransformerSpec spec = shape();
+  spec.layers = 8;
+  Strategy strategy = over(4);
+  strategy.mesh.expert = 2;
+  strategy.overlap_gradient_reduce = true;
+  strategy.reduce_bucket_elements = 1e5;
+  Workload workload;
+  workload.sequence_length = 64;
+  workload.global_batch = 4;
+  workload.precision.gradient_reduce = DataType::bf16;
+  const auto lowering = std::get<Lowering>(lower(build_transformer(spec), workload, strategy, {4, 8}));
+  std::map<Communicator, std::vector<double>> sent;  // elements of each call
+  for (const Task& task : lowering.graph.programs[0].tasks)
+    if (task.kind == TaskKind::gradient_reduce)
+      for (const CollectiveWork& call :
+           std::get<CollectiveChain>(lowering.works[static_cast<std::size_t>(task.work)]).calls)
+        sent[call.group.members].push_back(call.bytes.value() / 2);
+  REQUIRE(sent.size() == 2);
+  const auto sum = [](const std::vector<double>& calls) { return std::accumulate(calls.begin(), calls.end(), 0.0); };
+  const double routed = 8 * 4 * 2 * hidden * 96;
+  CHECK(sum(sent.at(Communicator::expert_data)) == Approx(routed));
+  CHECK(sum(sent.at(Communicator::data)) == Approx(lowering.parameters[0] - routed));
+  for (const auto& [members, calls] : sent) {
+    CHECK(calls.size() > 2);
+    for (std::size_t i = 0; i + 1 < calls.size(); ++i) CHECK(calls[i] >= strategy.reduce_bucket_elements);
+  }
 }
 
 TEST_CASE("a concentration near nothing leaves all tokens to one expert") {

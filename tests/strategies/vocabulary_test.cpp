@@ -10,21 +10,15 @@
 #include "strategies/pipeline/timing.h"
 #include "tests/catch.h"
 #include "tests/strategies/lowered.h"
+#include "tests/strategies/schedule_shapes.h"
 
 using namespace echelon;
+using testing::shape_of;
 
 namespace {
 
 constexpr auto methods =
     std::to_array({VocabularyParallel::vocab_1, VocabularyParallel::vocab_2, VocabularyParallel::interlaced});
-
-ScheduleShape shape_of(std::int64_t ranks, std::int64_t micro_batches, std::int64_t chunks = 1) {
-  ScheduleShape shape;
-  shape.ranks = ranks;
-  shape.micro_batches = micro_batches;
-  shape.chunks = chunks;
-  return shape;
-}
 
 // Backward passes of two forwards; each product of the output layer takes `output`.
 ScheduleCosts costs_of(double output, double communication = 0) {
