@@ -52,6 +52,11 @@ Refusal check_local_steps(const Model& model, const Strategy& strategy) {
     return refuse("local_groups {} does not divide data_parallel {}; local_groups {} would do", groups, mesh.data,
                   divisor_below(mesh.data, groups));
   if (groups == 1) return check_alone(strategy);
+  if (strategy.optimizer_post_validation)
+    return refuse(
+        "optimizer_post_validation with local_groups {}, whose iterations end together; optimizer_post_validation "
+        "false would do",
+        groups);
   if (auto refusal = check_fragments(strategy.local_steps, std::ssize(model.layers))) return refusal;
   if (!mesh.stage_tensor.empty())
     return refuse(

@@ -287,6 +287,9 @@ struct Strategy {
   bool thresholds_stages = false;     // or, where nothing else is said, by nanotron's thresholds on weights
   bool overlap_pipeline = false;      // sends and receives run beside compute
   bool synchronous_pipeline = false;  // the host waits for the device at every pipeline send or receive
+  // Stages step without waiting for the norm of all gradients, which is checked behind them (arXiv:2401.10241, section
+  // 4): each begins the next iteration as soon as its own is over.
+  bool optimizer_post_validation = false;
   BatchFetch batch_fetch = BatchFetch::ahead;
   bool keeps_stage_outputs = false;  // what a stage sent on stays until its backward pass
   bool divides_messages = false;     // a stage sends 1/tp of the hidden state and gathers it there (scatter-gather)

@@ -38,6 +38,7 @@ std::vector<Reading> readings(const Model& model, const Strategy& s) {
   constexpr std::string_view ranks = "expert_parallel of several ranks";
   constexpr std::string_view groups = "several local_groups";
   return {
+      {"optimizer_post_validation", s.optimizer_post_validation, s.mesh.pipeline > 1, "several pipeline stages"},
       {"shard_ranks", s.shard_ranks > 0, s.sharding == Sharding::hybrid, "sharding: hybrid"},
       {"schedule_activations", s.schedule_activations > 0, limited, "schedule: searched"},
       {"context_all_to_all_ranks", s.context_all_to_all_ranks > 1, trades, "context_exchange: all_to_all_ring"},

@@ -105,6 +105,7 @@ ProbeShape probe_shape(const Scenario& scenario) {
   shape.layout = layout_of(strategy);
   shape.backward = *backward_of(strategy.schedule);
   shape.versions = versions_of(strategy.schedule);
+  shape.validates_afterwards = strategy.optimizer_post_validation;
   shape.may_share_gathers = shape.backward != Backward::whole && strategy.mesh.pipeline == 1;
   if (shape.layout == StageLayout::bidirectional) shape.copies = strategy.virtual_stages;
   shape.micro_batches = scenario.workload.global_batch / strategy.mesh.data / strategy.micro_batch / shape.copies;

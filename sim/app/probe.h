@@ -26,6 +26,7 @@ struct ProbeShape {
   StageLayout layout = StageLayout::loop;
   Backward backward = Backward::whole;
   WeightVersions versions = WeightVersions::one;
+  bool validates_afterwards = false;  // Strategy::optimizer_post_validation
   std::int64_t copies = 1;         // of the model: pipelines that share a rank
   std::int64_t micro_batches = 0;  // of one copy
   std::int64_t probed = 0;         // of these
@@ -35,7 +36,7 @@ struct ProbeShape {
   bool may_share_gathers = false;
 
   bool from_both_ends() const { return layout == StageLayout::bidirectional; }
-  bool empties() const { return versions == WeightVersions::one; }
+  bool empties() const { return versions == WeightVersions::one && !validates_afterwards; }
   // How many of its like stand behind a task of the probe.
   std::int64_t weight(const Task& task) const;
 };

@@ -13,6 +13,7 @@
 #include "sim/app/memory_result.h"
 #include "sim/app/network_traffic.h"
 #include "sim/app/offload_check.h"
+#include "sim/app/probe.h"
 #include "sim/app/rank_replay.h"
 #include "sim/app/warnings.h"
 #include "sim/app/whole_run.h"
@@ -232,6 +233,31 @@ std::optional<Replayed> replay_until_steady(const Scenario& scenario) {
   return std::nullopt;
 }
 
+// What iterations take whose stages do not wait for each other at the end: every stage begins the next by so much later
+// that none has to wait there, the cost of a schedule in arXiv:2401.10241, section 5.1. What comes before the first
+// pass of all, every rank has to do; and its host has as long for its launches.
+Time longest_span(const Replayed& replayed) {
+  const auto& programs = replayed.lowering.graph.programs;
+  Time span;
+  Time before = replayed.timeline.end;
+  for (std::size_t p = 0; p < programs.size(); ++p) {
+    const std::vector<Task>& tasks = programs[p].tasks;
+    const std::vector<TaskTime>& times = replayed.timeline.tasks[p];
+    const auto pass = std::find_if(tasks.begin(), tasks.end(), [](const Task& task) { return is_pass(task.kind); });
+    if (pass == tasks.end()) continue;
+    const Time first = times[static_cast<std::size_t>(pass - tasks.begin())].start;
+    before = std::min(before, first);
+    Time host;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      span = std::max(span, times[i].end - first);
+      if (tasks[i].stream == Stream::compute)
+        host += replayed.prices.times[static_cast<std::size_t>(tasks[i].work)].host;
+    }
+    span = std::max(span, host - before);
+  }
+  return span + before;
+}
+
 }  // namespace
 
 Timeline timeline_of(const Lowering& lowering, const std::vector<WorkTime>& times, const ReplayOptions& options) {
@@ -289,12 +315,18 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
     return outcome;
   }
   if (trains_apart(scenario)) return simulate_round(scenario, detail, choice);
+  if (scenario.strategy.optimizer_post_validation && choice.kind == ReplayKind::full)
+    return Infeasible{
+        "full replay lets iterations end together, not with optimizer_post_validation; optimizer_post_validation false "
+        "or folded replay would do"};
   auto outcome = replay_iteration(scenario, replays_all(scenario, choice) ? SteadyState::whole : SteadyState::once);
   if (auto* refusal = std::get_if<Infeasible>(&outcome)) return *refusal;
   const auto& [lowering, prices, timeline, repetition, options, network] = std::get<Replayed>(outcome);
 
   Result result;
-  result.iteration = (timeline.end + repetition.skipped()).seconds();
+  const bool overlap = scenario.strategy.optimizer_post_validation;
+  const Time end = overlap ? longest_span(std::get<Replayed>(outcome)) : timeline.end;
+  result.iteration = (end + repetition.skipped()).seconds();
   result.samples = static_cast<double>(scenario.workload.global_batch);
   result.tokens = result.samples * static_cast<double>(scenario.workload.sequence_length);
   result.gpus = scenario.gpus;
@@ -302,6 +334,7 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   result.peak = mean_peak(scenario, scenario.workload.precision.compute);
   result.critical_stage = critical_program(lowering.graph, timeline, repetition);
   result.breakdown = break_down(lowering.graph, timeline, prices.shares, result.critical_stage, repetition);
+  result.breakdown.bubble = std::max(Seconds(0), result.breakdown.bubble - (timeline.end - end).seconds());
   if (!scenario.background.empty() || !scenario.link_faults.empty()) {
     Scenario undisturbed = scenario;
     undisturbed.background.clear();

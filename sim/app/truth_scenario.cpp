@@ -156,6 +156,9 @@ Refusal set_schedule(Translation& t) {
   // Other schedules run in the zero-bubble fork's runtime, whose streams wait for messages where Megatron's host does
   // (megatron/core/pipeline_parallel/zb_schedules.py, schedule_f and fused_pipeline_ops).
   if (!plain) strategy.synchronous_pipeline = false;
+  // Its script checks the optimizer's steps afterwards (examples/pretrain_zero_bubble.sh); a row says where it does
+  // not.
+  strategy.optimizer_post_validation = !plain && !mentions(t.row.schedule, "sync optimizer");
   return std::nullopt;
 }
 

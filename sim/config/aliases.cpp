@@ -48,6 +48,7 @@ constexpr auto aliases = std::to_array<Alias>({
     {"recompute_granularity", "recompute"},
     {"recompute_method", "recompute"},
     {"recompute_num_layers", "recompute"},
+    {"enable_optimizer_post_validation", "optimizer_post_validation"},
     {"activation_checkpoint", "recompute"},
     {"activation_checkpointing", "recompute"},
     {"pipeline_parallel_schedule", "schedule"},

@@ -18,6 +18,9 @@ StrategyKeys execution_keys() {
                             "tensor-parallel collectives of the backward pass run beside weight gradients"),
       boolean_key<Strategy>("synchronous_pipeline", &Strategy::synchronous_pipeline,
                             "the host waits for the device at every pipeline send or receive"),
+      boolean_key<Strategy>("optimizer_post_validation", &Strategy::optimizer_post_validation,
+                            "stages step without waiting for the norm of all gradients, which is checked afterwards, "
+                            "and go on to the next iteration (zero bubble's --enable-optimizer-post-validation)"),
       enum_key<BatchFetch, Strategy>("batch_fetch", &Strategy::batch_fetch,
                                      "stages whose forward passes begin with fetching the micro-batch while the device "
                                      "waits: none (ahead), the first and the last, or all"),

@@ -68,9 +68,10 @@ Bytes OptimizerStep::older_weights(std::size_t rank, const StageState& state) co
   return compute_weight(input_.workload) * ((state.dense + state.routed) * older);
 }
 
-// The gradient norm is reduced over all ranks before any optimizer step, but where the pipeline never empties.
+// The gradient norm is reduced over all ranks before any optimizer step, but where the pipeline never empties or the
+// norm is checked afterwards.
 void OptimizerStep::wait_for_all_ranks(std::size_t rank) {
-  if (share_.schedule().versions != WeightVersions::one) return;
+  if (share_.schedule().versions != WeightVersions::one || input_.strategy.optimizer_post_validation) return;
   const auto& programs = into_.graph.programs;
   for (std::size_t other = 0; other < programs.size(); ++other) {
     if (other == rank) continue;

@@ -31,6 +31,7 @@ sweep:
     strategy.overlap_parameter_gather: [false, true]
     strategy.overlap_pipeline: [false, true]
     strategy.synchronous_pipeline: [false, true]
+    strategy.optimizer_post_validation: [false, true]
     strategy.batch_fetch: [ahead, end_stages, every_stage]
 )";
 
