@@ -322,9 +322,10 @@ struct Strategy {
   std::int64_t expert_nodes_per_token = 0;  // a token is sent once to each of at most so many nodes, and inside them to
                                             // its experts (arXiv:2412.19437, section 2.1.2); 0 = to each expert apart
   ExpertDispatch expert_dispatch = ExpertDispatch::all_to_all;
-  bool overlap_expert = false;  // all-to-alls run beside another micro-batch's compute
-  bool fused_experts = false;   // biases, activation and both products as one operation of Transformer Engine
-                                // (Megatron-Core use_transformer_engine_op_fuser)
+  bool overlap_expert = false;   // all-to-alls run beside another micro-batch's compute
+  bool fused_activation = true;  // Execution::fused_activation
+  bool fused_experts = false;    // biases, activation and both products as one operation of Transformer Engine
+                                 // (Megatron-Core use_transformer_engine_op_fuser)
 
   // Data parallelism.
   Sharding sharding = Sharding::none;

@@ -44,6 +44,7 @@ std::vector<Reading> readings(const Model& model, const Strategy& s) {
       {"context_all_to_all_ranks", s.context_all_to_all_ranks > 1, trades, "context_exchange: all_to_all_ring"},
       {"expert_tensor_parallel", s.mesh.expert_tensor > 0, mixture, experts},
       {"expert_capacity_factor", s.expert_capacity_factor > 0, mixture, experts},
+      {"fused_activation", !s.fused_activation, s.kernels == KernelStyle::megatron_fused, "kernels: megatron_fused"},
       {"fused_experts", s.fused_experts, mixture, experts},
       {"expert_imbalance", s.expert_imbalance != 1, spread, ranks},
       {"expert_concentration", s.expert_concentration > 0, spread || drops, ranks},

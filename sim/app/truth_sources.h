@@ -26,6 +26,7 @@ struct SourceConvention {
   std::int64_t metric_losses = 0;
   std::optional<AttentionKernel> attention;
   std::optional<bool> dropout;
+  std::optional<bool> fused_activation;
   std::optional<bool> data_overlap;  // gradient reduce and parameter gather
   std::optional<BackwardPrefetch> backward_prefetch;
   std::optional<bool> overlap_pipeline;

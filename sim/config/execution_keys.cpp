@@ -57,6 +57,10 @@ StrategyKeys execution_keys() {
                             "micro-batch alone (FSDP's no_sync)"),
       enum_key<GradientFusion, Strategy>("fused_gradient_accumulation", &Strategy::fused_gradient_accumulation,
                                          "gradient buffers that weight-gradient products add to by themselves"),
+      boolean_key<Strategy>(
+          "fused_activation", &Strategy::fused_activation,
+          "kernels megatron_fused, not gated: the forward pass of an activation is one kernel; false: "
+          "one for each of its operations, as where TorchScript does not fuse them"),
       boolean_key<Strategy>("fused_experts", &Strategy::fused_experts,
                             "transformer_engine: experts' biases and clamps run inside their products (Megatron-Core's "
                             "use_transformer_engine_op_fuser)"),

@@ -82,6 +82,11 @@ Passes gated_activation(KernelStyle style) {
   return {3, 1, 5, 1};
 }
 
+// The ten operations of bias-GELU's forward pass one by one: the bias, the two halves of the product (a scaling by 0.5
+// and one added to the hyperbolic tangent) and the tangent's argument (two scalings, a square, one added, a product).
+// Three of them read two tensors. TorchScript launches them from C++: to the host they are one.
+constexpr double unfused_gelu_forward = 10 * 2 + 3;
+
 // Transformer Engine's permutation and its reverse take 2.9 us forward and 2.85 us backward for a million elements of
 // copies on a B200, the time of 3.9 passes each (MooreThreads/SimuMax configs/system/b200_bf16_ceperm.json
 // @e691807a7ef8, permute_fwd and permute_bwd, over the pointwise work there). Sorting chunks after an all-to-all is a
@@ -282,7 +287,10 @@ OperatorTraffic traffic(const Operator& op, double tokens, double sequence, cons
       if (!op.root_mean_square) passes = layer_norm(execution.style);
       break;
     case OperatorKind::activation:
-      if (op.gated) passes = gated_activation(execution.style);
+      if (op.gated)
+        passes = gated_activation(execution.style);
+      else if (!execution.fused_activation && execution.style == KernelStyle::megatron_fused)
+        passes.forward = unfused_gelu_forward;
       break;
     case OperatorKind::permute:
       if (execution.style == KernelStyle::transformer_engine) passes = permutation(op.permuter);

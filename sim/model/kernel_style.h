@@ -36,6 +36,7 @@ struct Execution {
   Bytes linear_input_element{2};  // bytes of a saved input of a linear layer: 1 where fp8 products keep the cast copy
   bool repeats_kv_heads = false;  // keys and values are copied for each query head before fused attention
   bool dropout = false;           // keeps one-byte masks and runs dropout kernels
+  bool fused_activation = true;   // megatron_fused: the forward pass of an activation is one kernel
   bool fused_experts = false;     // transformer_engine: experts' biases and clamps run inside their products
   double metric_losses = 0;       // cross entropies taken once more of the logits, in eager kernels and forward alone
 };

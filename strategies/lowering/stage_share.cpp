@@ -57,6 +57,7 @@ Lowering describe_ranks(const LoweringInput& input) {
   execution.style = strategy.kernels;
   execution.attention = strategy.attention;
   execution.dropout = strategy.dropout;
+  execution.fused_activation = strategy.fused_activation;
   execution.fused_experts = strategy.fused_experts;
   execution.repeats_kv_heads = strategy.repeats_kv_heads;
   execution.metric_losses = static_cast<double>(strategy.metric_losses);

@@ -49,6 +49,34 @@ TEST_CASE("passes of a layer are predicted one by one") {
   CHECK(times.message > 0);
 }
 
+TEST_CASE("passes of four models as their authors profiled them") {
+  // arXiv:2401.10241, table 9: T_F, T_B and T_W in ms of a stage in the middle, of 24, 24, 48 and 96 micro-batches.
+  struct Profiled {
+    std::int64_t hidden, heads, micro_batch, layers;
+    double forward, input, weight;
+  };
+  for (const Profiled& model :
+       {Profiled{2304, 24, 6, 3, 18.522, 18.086, 9.337}, Profiled{4096, 32, 3, 4, 29.718, 29.444, 19.927},
+        Profiled{5120, 40, 1, 3, 11.347, 11.248, 8.132}, Profiled{6144, 48, 1, 2, 10.419, 10.207, 7.715}}) {
+    INFO("hidden " << model.hidden);
+    Scenario scenario = zero_bubble_6b(ScheduleKind::zb_1p);
+    TransformerSpec spec;
+    spec.layers = 30;
+    spec.hidden = model.hidden;
+    spec.heads = model.heads;
+    spec.vocabulary = 50304;
+    scenario.model = build_transformer(spec);
+    scenario.strategy.micro_batch = model.micro_batch;
+    scenario.strategy.fused_activation = false;
+    const auto times = std::get<PlannedTimes>(pass_times(scenario));
+    const StageCost& layer = times.blocks[static_cast<std::size_t>(scenario.model.layers.front())];
+    const double layers = static_cast<double>(model.layers);
+    const double fetching = 0.64e-3;  // every forward pass there begins with it (sim/app/host_cost.cpp)
+    CHECK(layers * layer.forward + fetching == Approx(model.forward * 1e-3).epsilon(0.06));
+    CHECK(layers * (layer.input + layer.weight) == Approx((model.input + model.weight) * 1e-3).epsilon(0.06));
+  }
+}
+
 TEST_CASE("planning schedules are given predicted times, others are left alone") {
   CHECK(leaves_open(zero_bubble_6b(ScheduleKind::zb_2p).strategy));
   CHECK(leaves_open(zero_bubble_6b(ScheduleKind::searched).strategy));

@@ -150,6 +150,28 @@ TEST_CASE("Megatron's own layers add the bias of queries, keys and values behind
   CHECK(forward().kernels == 1);
 }
 
+TEST_CASE("a GELU whose forward pass is not fused runs ten kernels there, to the host one") {
+  Operator op;
+  op.kind = OperatorKind::activation;
+  op.width = 16384;
+  Execution execution;
+  const auto moved = [&] { return traffic(op, 1024, 1024, execution); };
+  const OperatorTraffic fused = moved();
+  execution.fused_activation = false;
+  const OperatorTraffic apart = moved();
+  CHECK(apart.forward.moved == Bytes(1024.0 * 16384 * 2 * 23));
+  CHECK(apart.forward.kernels == fused.forward.kernels);
+  CHECK(apart.backward.moved == fused.backward.moved);
+  for (const bool gated : {false, true}) {
+    op.gated = gated;
+    execution.style = gated ? KernelStyle::megatron_fused : KernelStyle::transformer_engine;
+    execution.fused_activation = true;
+    const Bytes before = moved().forward.moved;
+    execution.fused_activation = false;
+    CHECK(moved().forward.moved == before);
+  }
+}
+
 TEST_CASE("PyTorch's LayerNorm takes the time that was measured") {
   // github.com/allenai/OLMo/issues/258, A100: 949.80 and 491.52 GB/s, counted as two and three passes of two-byte
   // elements; 1,409.38 GB/s is what memory gave there.
