@@ -52,10 +52,9 @@ constexpr SourceConvention with_fetch(BatchFetch stages, SourceConvention c) {
 // its authors' profiled passes (T_F, T_B and T_W of arXiv:2401.10241, table 9) have the backward pass as it is
 // predicted (27.4, 48.9, 19.4 and 17.9 ms for 27.2, 48.8, 18.9 and 17.6), but the forward pass takes 80 to 90 ps longer
 // for each token, layer and hidden feature in all four models, whatever their heads and micro-batches; ten kernels for
-// one take
-// 99. What may be behind it: TorchScript's guards send what was profiled with gradients, as Megatron's warm-up does, to
-// a fallback where there are none (pytorch/pytorch issue 49299). Not every old Megatron has it: with it vTrain's small
-// models would be predicted 9 % too slow.
+// one take 99. What may be behind it: TorchScript's guards send what was profiled with gradients, as Megatron's warm-up
+// does, to a fallback where there are none (pytorch/pytorch issue 49299). Not every old Megatron has it: with it
+// vTrain's small models would be predicted 9 % too slow.
 constexpr SourceConvention zero_bubble_fork(SourceConvention c) {
   c.fused_activation = false;
   return c;
