@@ -85,7 +85,7 @@ std::vector<std::string> warnings_of(const Scenario& scenario, const Result& res
   if (!result.ranks && scenario.tells_ranks_apart())
     warnings.emplace_back("variability and faults are left out: folded replay runs one rank for each pipeline stage");
   if (!scenario.strategy.overlap_gradient_reduce && result.breakdown.exposed_dp / result.iteration > 0.1)
-    warnings.push_back("gradient reduction is not overlapped: strategy.overlap_gradient_reduce would hide it");
+    warnings.emplace_back("gradient reduction is not overlapped: strategy.overlap_gradient_reduce would hide it");
   for (std::string& warning : uneven_groups(scenario)) warnings.push_back(std::move(warning));
   return warnings;
 }
