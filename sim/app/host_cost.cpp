@@ -29,10 +29,10 @@ namespace echelon {
 // 2021 have for one (timer batch-generator, which waits for the device at both ends): 0.51 on one node, tensor 2 x
 // pipeline 4, 1,024 micro-batches (GPT 13B, sequence 2,048); 0.59 to 0.68 on V100 nodes of Jean Zay, tensor 4, four
 // micro-batches (bigscience-workshop, GPT of 7 to 78B); 0.64 of CodeGeeX, one.
-// A message of a synchronous pipeline takes 0.39 ms longer than its transfer: hosts wait for the device at both ends and
-// launch what follows anew. Median of what the zero-bubble paper's T_comm (arXiv:2401.10241, table 9, A100 nodes, ping
-// and answer along the pipeline through Megatron's send and receive, 0.377 to 0.762 ms for 10.5 to 28.3 MB) has over
-// the transfer on the profile that its rows use: 0.31 to 0.65.
+// A message of a synchronous pipeline takes 0.39 ms longer than its transfer: hosts wait for the device at both ends
+// and launch what follows anew. Median of what the zero-bubble paper's T_comm (arXiv:2401.10241, table 9, A100 nodes,
+// ping and answer along the pipeline through Megatron's send and receive, 0.377 to 0.762 ms for 10.5 to 28.3 MB) has
+// over the transfer on the profile that its rows use: 0.31 to 0.65.
 HostCost host_cost(const Scenario& scenario) {
   constexpr Seconds operator_cost = microseconds(8);
   constexpr Seconds call = microseconds(8.9);

@@ -27,9 +27,9 @@ struct ProbeShape {
   Backward backward = Backward::whole;
   WeightVersions versions = WeightVersions::one;
   bool validates_afterwards = false;  // Strategy::optimizer_post_validation
-  std::int64_t copies = 1;         // of the model: pipelines that share a rank
-  std::int64_t micro_batches = 0;  // of one copy
-  std::int64_t probed = 0;         // of these
+  std::int64_t copies = 1;            // of the model: pipelines that share a rank
+  std::int64_t micro_batches = 0;     // of one copy
+  std::int64_t probed = 0;            // of these
 
   // Whether another order of passes may find parameters gathered that the probe's gathers: in a pipeline every forward
   // pass leaves its successor to gather, with one stage weight gradients that stand apart do not.

@@ -28,9 +28,9 @@ Lowering describe_ranks(const LoweringInput& input);
 struct StageUnit {
   std::int32_t block = 0;  // of Lowering::blocks
   bool recomputed = false;
-  bool offloaded = false;  // its activations wait on the host
-  std::int64_t layer = 0;  // of the model; of embedding and head the layer next to them
-  bool follows = false;    // runs again with the layer before it, from that one's input or an earlier one's
+  bool offloaded = false;        // its activations wait on the host
+  std::int64_t layer = 0;        // of the model; of embedding and head the layer next to them
+  bool follows = false;          // runs again with the layer before it, from that one's input or an earlier one's
   Bytes made_before = Bytes(0);  // then what the backward pass has made again of those
 };
 
