@@ -20,10 +20,12 @@ struct Reading {
   std::string_view needs;
 };
 
-bool has_kind(const Model& model, OperatorKind kind) {
+// Whether the model has an operator that `counts`.
+template <class Counts>
+bool has_operator(const Model& model, const Counts& counts) {
   for (const Block& block : model.blocks)
     for (const auto vertex : boost::make_iterator_range(boost::vertices(block.graph)))
-      if (block.graph[vertex].kind == kind) return true;
+      if (counts(block.graph[vertex])) return true;
   return false;
 }
 
@@ -34,6 +36,9 @@ std::vector<Reading> readings(const Model& model, const Strategy& s) {
   const bool limited = !s.given_schedule && schedule_row(s.schedule).reads == ScheduleInput::limit;
   const bool trades = s.mesh.context > 1 && s.context_exchange == ContextExchange::all_to_all_ring;
   const bool apart = s.mesh.local_groups > 1;
+  const bool unfused = s.kernels == KernelStyle::megatron_fused && has_operator(model, [](const Operator& op) {
+                         return op.kind == OperatorKind::activation && !op.gated;
+                       });
   constexpr std::string_view experts = "a mixture of experts";
   constexpr std::string_view ranks = "expert_parallel of several ranks";
   constexpr std::string_view groups = "several local_groups";
@@ -44,7 +49,7 @@ std::vector<Reading> readings(const Model& model, const Strategy& s) {
       {"context_all_to_all_ranks", s.context_all_to_all_ranks > 1, trades, "context_exchange: all_to_all_ring"},
       {"expert_tensor_parallel", s.mesh.expert_tensor > 0, mixture, experts},
       {"expert_capacity_factor", s.expert_capacity_factor > 0, mixture, experts},
-      {"fused_activation", !s.fused_activation, s.kernels == KernelStyle::megatron_fused, "kernels: megatron_fused"},
+      {"fused_activation", !s.fused_activation, unfused, "kernels: megatron_fused and activations without a gate"},
       {"fused_experts", s.fused_experts, mixture, experts},
       {"expert_imbalance", s.expert_imbalance != 1, spread, ranks},
       {"expert_concentration", s.expert_concentration > 0, spread || drops, ranks},
@@ -60,7 +65,7 @@ std::vector<Reading> readings(const Model& model, const Strategy& s) {
 void add_recompute(const Model& model, const Strategy& strategy, std::vector<std::string>& sentences) {
   if (strategy.recompute == Recompute::operators)
     for (const OperatorKind kind : strategy.recompute_operators.kinds)
-      if (!has_kind(model, kind))
+      if (!has_operator(model, [&](const Operator& op) { return op.kind == kind; }))
         sentences.push_back(
             fmt::format("strategy.recompute names {} operators, of which the model has none", name_of(kind)));
   if (strategy.recompute != Recompute::full) return;

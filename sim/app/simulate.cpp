@@ -234,7 +234,7 @@ std::optional<Replayed> replay_until_steady(const Scenario& scenario) {
 }
 
 // What iterations take whose stages do not wait for each other at the end: every stage begins the next by so much later
-// that none has to wait there, the cost of a schedule in arXiv:2401.10241, section 5.1. What comes before the first
+// that none has to wait there, the cost of a schedule in arXiv:2401.10241, section 5.3. What comes before the first
 // pass of all, every rank has to do; and its host has as long for its launches.
 Time longest_span(const Replayed& replayed) {
   const auto& programs = replayed.lowering.graph.programs;
@@ -324,8 +324,8 @@ std::variant<Result, Infeasible> simulate(const Scenario& scenario, Detail detai
   const auto& [lowering, prices, timeline, repetition, options, network] = std::get<Replayed>(outcome);
 
   Result result;
-  const bool overlap = scenario.strategy.optimizer_post_validation;
-  const Time end = overlap ? longest_span(std::get<Replayed>(outcome)) : timeline.end;
+  const bool goes_on = scenario.strategy.optimizer_post_validation;
+  const Time end = goes_on ? longest_span(std::get<Replayed>(outcome)) : timeline.end;
   result.iteration = (end + repetition.skipped()).seconds();
   result.samples = static_cast<double>(scenario.workload.global_batch);
   result.tokens = result.samples * static_cast<double>(scenario.workload.sequence_length);

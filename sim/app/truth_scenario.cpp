@@ -153,12 +153,13 @@ Refusal set_schedule(Translation& t) {
   strategy.virtual_stages = std::max(strategy.virtual_stages, schedule_row(strategy.schedule).least_chunks);
   const bool plain = !words || words->kind == ScheduleKind::one_f_one_b || words->kind == ScheduleKind::interleaved;
   if (plain) strategy.schedule = strategy.virtual_stages > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
-  // Other schedules run in the zero-bubble fork's runtime, whose streams wait for messages where Megatron's host does
-  // (megatron/core/pipeline_parallel/zb_schedules.py, schedule_f and fused_pipeline_ops).
-  if (!plain) strategy.synchronous_pipeline = false;
-  // Its script checks the optimizer's steps afterwards (examples/pretrain_zero_bubble.sh); a row says where it does
-  // not.
-  strategy.optimizer_post_validation = !plain && !mentions(t.row.schedule, "sync optimizer");
+  // Streams wait for messages there, where Megatron's host does (megatron/core/pipeline_parallel/zb_schedules.py,
+  // schedule_f and fused_pipeline_ops), and its script checks the optimizer's steps afterwards
+  // (examples/pretrain_zero_bubble.sh); a row says where it does not.
+  if (!plain && t.convention->zero_bubble_runtime) {
+    strategy.synchronous_pipeline = false;
+    strategy.optimizer_post_validation = !mentions(t.row.schedule, "sync optimizer");
+  }
   return std::nullopt;
 }
 

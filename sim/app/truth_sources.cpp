@@ -57,6 +57,7 @@ constexpr SourceConvention with_fetch(BatchFetch stages, SourceConvention c) {
 // vTrain's small models would be predicted 9 % too slow.
 constexpr SourceConvention zero_bubble_fork(SourceConvention c) {
   c.fused_activation = false;
+  c.zero_bubble_runtime = true;
   return c;
 }
 

@@ -46,6 +46,7 @@ struct SourceConvention {
   bool fp8_activation_gather = false;  // with tensorwise scales
   std::optional<PeakKind> peak;
   bool checked_pipelines = false;    // runs with stages over nodes had PyTorch check their collectives
+  bool zero_bubble_runtime = false;  // schedules other than 1F1B and interleaved run in that fork's runtime
   bool first_stage_peak = false;     // the source reports memory of the first pipeline stage alone
   bool megatron_vocabulary = false;  // padded to a multiple of 128 * tensor parallelism
   std::int64_t vocabulary = 0;       // where the row is blank; 0: GPT-2's

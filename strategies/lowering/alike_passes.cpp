@@ -29,7 +29,7 @@ void AlikePasses::begin_rank() {
 bool AlikePasses::copy(std::size_t rank, const Action& action, Gathered& gathered) {
   const Written& from = like(action);
   if (from.tasks.first == from.tasks.last || from.before != gathered) return false;
-  if (!from.after.empty()) gathered = from.after;
+  if (from.after != from.before) gathered = from.after;
   Program& program = into_.graph.programs[rank];
   const auto later = static_cast<TaskId>(program.tasks.size() - from.tasks.first);
   const auto more_dependences = static_cast<std::int32_t>(program.dependences.size() - from.dependences.first);

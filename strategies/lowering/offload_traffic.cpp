@@ -60,7 +60,7 @@ bool OffloadTraffic::takes(const UnitPass& pass) const {
 }
 
 Bytes OffloadTraffic::activation_bytes(const UnitPass& pass) const {
-  const BlockMemory memory = share_.memory(share_.units(pass.stage)[pass.index]);
+  const BlockMemory& memory = share_.memory(share_.units(pass.stage)[pass.index]);
   return memory.kept * slice_part(strategy_, into_.sequence, pass.action.slice).share;
 }
 

@@ -142,7 +142,7 @@ void PassTasks::add_memory_effect(Program& program, const UnitRange& units, cons
   Bytes backward_extra;
   Bytes stranded;
   for (std::size_t i = units.first; i < units.last; ++i) {
-    const BlockMemory memory = share_.memory(share_.units(units.stage)[i]);
+    const BlockMemory& memory = share_.memory(share_.units(units.stage)[i]);
     kept += memory.kept;
     for_weights += memory.kept_for_weights;
     forward_extra = std::max(forward_extra, memory.forward_extra);

@@ -269,19 +269,24 @@ void StageShare::lay_stages(const Lowering& described) {
   }
 }
 
-// Backward passes go from a group's last layer to its first: each holds what all before it have made again.
+// Of layers that run again together the first keeps its input. Backward passes go from the last to the first: each
+// holds what all before it have made again.
 void StageShare::group_recomputed() {
-  if (input_.strategy.recompute != Recompute::full) return;
+  if (input_.strategy.recompute != Recompute::full || input_.strategy.recompute_group == 1) return;
   for (auto& units : stages_) {
     std::int64_t place = 0;
     Bytes made;
     for (StageUnit& unit : units) {
       if (!unit.recomputed) continue;
-      unit.follows = place % input_.strategy.recompute_group > 0;
-      if (!unit.follows) made = Bytes(0);
-      unit.made_before = made;
+      if (place++ % input_.strategy.recompute_group == 0) {
+        made = Bytes(0);
+      } else {
+        unit.follower = static_cast<std::int32_t>(followers_.size());
+        BlockMemory& memory = followers_.emplace_back(facts(unit).memory);
+        memory.kept = Bytes(0);
+        memory.backward_extra += made;
+      }
       made += facts(unit).memory_without.kept;
-      ++place;
     }
   }
 }
@@ -323,13 +328,9 @@ std::size_t StageShare::after(std::size_t stage) const {
   return stage;
 }
 
-BlockMemory StageShare::memory(const StageUnit& unit) const {
-  BlockMemory memory = unit.recomputed ? facts(unit).memory : facts(unit).memory_without;
-  if (unit.follows) {
-    memory.kept = Bytes(0);
-    memory.backward_extra += unit.made_before;
-  }
-  return memory;
+const BlockMemory& StageShare::memory(const StageUnit& unit) const {
+  if (unit.follower >= 0) return followers_[static_cast<std::size_t>(unit.follower)];
+  return unit.recomputed ? facts(unit).memory : facts(unit).memory_without;
 }
 
 bool StageShare::is_root(const StageUnit& unit) const {

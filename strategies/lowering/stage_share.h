@@ -28,10 +28,9 @@ Lowering describe_ranks(const LoweringInput& input);
 struct StageUnit {
   std::int32_t block = 0;  // of Lowering::blocks
   bool recomputed = false;
-  bool offloaded = false;        // its activations wait on the host
-  std::int64_t layer = 0;        // of the model; of embedding and head the layer next to them
-  bool follows = false;          // runs again with the layer before it, from that one's input or an earlier one's
-  Bytes made_before = Bytes(0);  // then what the backward pass has made again of those
+  bool offloaded = false;      // its activations wait on the host
+  std::int64_t layer = 0;      // of the model; of embedding and head the layer next to them
+  std::int32_t follower = -1;  // of StageShare's: runs again from the input of a layer before it; -1 = from its own
 };
 
 // The parameters of one operator.
@@ -84,7 +83,7 @@ class StageShare {
   const std::vector<StageUnit>& units(std::size_t stage) const { return stages_[stage % stages_.size()]; }
 
   const BlockFacts& facts(const StageUnit& unit) const { return facts_[static_cast<std::size_t>(unit.block)]; }
-  BlockMemory memory(const StageUnit& unit) const;
+  const BlockMemory& memory(const StageUnit& unit) const;
   // Every rank's share of the output layer and of the embedding, where the pipeline ranks divide them.
   StageUnit output_share() const {
     return {static_cast<std::int32_t>(facts_.size()) - 2, false, false, std::ssize(input_.model.layers) - 1};
@@ -128,6 +127,7 @@ class StageShare {
   Schedule schedule_;
   double tied_table_ = 0;
   std::vector<BlockFacts> facts_;               // by Lowering::blocks
+  std::vector<BlockMemory> followers_;          // StageUnit::follower
   std::vector<std::int32_t> kind_of_;           // by rank
   std::vector<std::vector<StageUnit>> stages_;  // of one copy, first to last
   std::vector<double> handed_on_;               // by stage

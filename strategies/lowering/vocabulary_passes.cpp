@@ -126,7 +126,7 @@ WorkId VocabularyPasses::pass_work(std::size_t rank, const Action& action) {
 
 void VocabularyPasses::add_memory_effect(Program& program, const Action& action) const {
   const StageUnit unit = action.part == ActionPart::output ? share_.output_share() : share_.embedding_share();
-  const BlockMemory memory = share_.memory(unit);
+  const BlockMemory& memory = share_.memory(unit);
   const bool forward = action.pass == Pass::forward;
   const bool early = action.part == ActionPart::output && method_ == VocabularyParallel::vocab_2;
   const PassMemory backward{memory.backward_extra, memory.stranded};

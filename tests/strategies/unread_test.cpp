@@ -51,6 +51,18 @@ TEST_CASE("each key is told where it changes nothing, and only there") {
   CHECK(unread_keys(mixture(), strategy).empty());
   CHECK(unread_keys(dense, strategy).size() == 7);
   strategy = {};
+  strategy.fused_activation = false;
+  strategy.optimizer_post_validation = true;
+  CHECK(unread_keys(dense, strategy).size() == 1);  // one stage
+  strategy.mesh.pipeline = 2;
+  CHECK(unread_keys(dense, strategy).empty());
+  strategy.kernels = KernelStyle::transformer_engine;
+  CHECK(unread_keys(dense, strategy).size() == 1);
+  strategy.kernels = KernelStyle::megatron_fused;
+  TransformerSpec with_gates = testing::gpt_shape(4, 64, 4, 128, 32);
+  with_gates.gated = true;
+  CHECK(unread_keys(build_transformer(with_gates), strategy).size() == 1);
+  strategy = {};
   strategy.context_all_to_all_ranks = 2;
   strategy.mesh.context = 4;
   CHECK(unread_keys(dense, strategy).size() == 1);
